@@ -1,0 +1,22 @@
+"""The Celery app: only an alarm clock, the truth is in PostgreSQL."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cabinet.settings")
+
+app = Celery("cabinet")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = [Queue("default"), Queue("operators")]
+app.conf.task_create_missing_queues = False
+app.autodiscover_tasks()
+app.autodiscover_tasks(["subscriptions.evotor", "smartcards.orders"])
+
+
+@setup_logging.connect
+def _keep_django_logging(**_kwargs: Any) -> None:
+    """Celery would replace the handlers; with a receiver here it leaves Django's alone."""

@@ -1,0 +1,66 @@
+"""Typed reading of the environment: a wrong value stops the start with one clear sentence."""
+
+import os
+from collections.abc import Sequence
+
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+def env_str(name: str, default: str = "") -> str:
+    """The variable without surrounding spaces, or the default where it is unset or empty."""
+    return os.environ.get(name, "").strip() or default
+
+
+def env_bool(name: str, *, default: bool = False) -> bool:
+    """1/0, true/false, yes/no, on/off. Raises ImproperlyConfigured for anything else."""
+    raw = os.environ.get(name)
+    if raw is None:
+        return default
+    value = raw.strip().lower()
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name} must be 1 or 0, not {raw!r}.")
+
+
+def env_int(name: str, default: int) -> int:
+    """A whole number. Raises ImproperlyConfigured for anything else."""
+    raw = env_str(name)
+    if not raw:
+        return default
+    try:
+        return int(raw)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {raw!r}.") from error
+
+
+def env_list(name: str, default: Sequence[str] = ()) -> list[str]:
+    """Values separated by commas; empty ones are dropped."""
+    raw = env_str(name)
+    if not raw:
+        return list(default)
+    return [part.strip() for part in raw.split(",") if part.strip()]
+
+
+class Required:
+    """Collects what production must have, so that one start names everything that is missing."""
+
+    def __init__(self, *, enforced: bool) -> None:
+        self._enforced = enforced
+        self._missing: list[str] = []
+
+    def secret(self, name: str, fallback: str) -> str:
+        """The variable; the fallback only where nothing is enforced (the sandbox)."""
+        value = env_str(name)
+        if not value and self._enforced:
+            self._missing.append(name)
+        return value or fallback
+
+    def check(self) -> None:
+        """Raises ImproperlyConfigured naming every missing variable at once."""
+        if self._missing:
+            raise ImproperlyConfigured("Set these variables to start: " + ", ".join(self._missing) + ".")

@@ -1,0 +1,277 @@
+"""The only settings file. Everything that differs between places comes from the environment."""
+
+from pathlib import Path
+
+import dj_database_url
+
+from cabinet.env import Required, env_bool, env_int, env_list, env_str
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SANDBOX = env_bool("SANDBOX")
+DEBUG = env_bool("DEBUG")
+HTTPS = env_bool("HTTPS")
+
+_required = Required(enforced=not SANDBOX)
+
+LOCAL_DIR = Path(env_str("LOCAL_DIR", str(BASE_DIR / ".local")))
+CLOCK_FILE = LOCAL_DIR / "clock"
+PORT = env_int("PORT", 8000)
+SANDBOX_PORT = env_int("SANDBOX_PORT", 8100)
+SANDBOX_URL = f"http://localhost:{SANDBOX_PORT}"
+
+SECRET_KEY = _required.secret("SECRET_KEY", "sandbox-only-" + "k" * 50)
+# Fernet keys: the first encrypts, all decrypt. The fallback protects nothing and exists in the sandbox only.
+FIELD_KEYS = env_list(
+    "FIELD_KEYS", [_required.secret("FIELD_KEYS", "c2FuZGJveC1vbmx5LWtleS1zYW5kYm94LW9ubHkta2U=")]
+)
+
+PUBLIC_URL = (
+    env_str("PUBLIC_URL", f"http://localhost:{PORT}") if SANDBOX else _required.secret("PUBLIC_URL", "")
+).rstrip("/")
+_public_host = PUBLIC_URL.split("//")[-1].split("/")[0].rsplit(":", 1)[0]
+ALLOWED_HOSTS = env_list(
+    "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if SANDBOX else [_public_host]
+)
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", [PUBLIC_URL] if PUBLIC_URL else [])
+# Addresses of our own proxies: only they are believed about the visitor's address and the scheme.
+TRUSTED_PROXIES = env_list("TRUSTED_PROXIES")
+
+INSTALLED_APPS = [
+    "cabinet.apps.CabinetConfig",
+    "subscriptions.apps.SubscriptionsConfig",
+    "subscriptions.evotor.apps.EvotorConfig",
+    "operators.apps.OperatorsConfig",
+    "smartcards.apps.SmartcardsConfig",
+    "smartcards.orders.apps.OrdersConfig",
+    "cabinet.apps.CabinetAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.staticfiles",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "cabinet.middleware.TrustedProxyMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "cabinet.middleware.FramedSessionMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "cabinet.access.MerchantMiddleware",
+]
+
+ROOT_URLCONF = "cabinet.urls"
+WSGI_APPLICATION = "cabinet.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["cabinet.templatetags.ru", "cabinet.templatetags.ui"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "cabinet.context_processors.frame",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        _required.secret("DATABASE_URL", "postgres://localhost/cabinet"),
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
+# A page never hangs on a lock or a lost server: it answers with a sentence instead.
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+DATABASES["default"]["OPTIONS"].setdefault(
+    "options", "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000"
+)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = _required.secret("REDIS_URL", "redis://localhost:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cabinet",
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+    }
+}
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+# At most once, on purpose: every task is only a wake-up, and a sweep stands beside each.
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SOFT_TIME_LIMIT = 240
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "visibility_timeout": 600,
+    "queue_order_strategy": "round_robin",
+}
+# Publishing from a page: one quick try; the sweep finds what was not rung for.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_QUEUES_NAMES = ("default", "operators")
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"smartcards.dispatch": {"queue": "operators"}}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {
+    "evotor.sweep": {"task": "evotor.sweep", "schedule": 10.0, "options": {"expires": 10}},
+    "smartcards.sweep": {"task": "smartcards.sweep", "schedule": 3.0, "options": {"expires": 3}},
+    "smartcards.reconcile_all": {
+        "task": "smartcards.reconcile_all", "schedule": 60.0, "options": {"expires": 60}
+    },
+    "subscriptions.sweep": {"task": "subscriptions.sweep", "schedule": 30.0, "options": {"expires": 30}},
+    "cabinet.sweep": {"task": "cabinet.sweep", "schedule": 30.0, "options": {"expires": 30}},
+}
+
+AUTH_USER_MODEL = "cabinet.User"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+
+LANGUAGE_CODE = "ru"
+TIME_ZONE = "Europe/Moscow"
+USE_I18N = True
+USE_TZ = True
+USE_THOUSAND_SEPARATOR = False
+
+STATIC_URL = "/static/"
+STATIC_ROOT = LOCAL_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = DEBUG
+
+# Cookies: Lax everywhere; a session opened inside the market's frame is changed by FramedSessionMiddleware.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_NAME = "cabinet_session"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_USE_SESSIONS = True
+CSRF_COOKIE_SECURE = HTTPS
+CSRF_FAILURE_VIEW = "cabinet.views.errors.csrf_failure"
+
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_REFERRER_POLICY = "same-origin"
+# Browsers warn about this header on plain http, so it goes out with HTTPS only.
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+
+EVOTOR_FRAME_ANCESTORS = env_list(
+    "EVOTOR_FRAME_ANCESTORS",
+    ["https://*.evotor.ru", SANDBOX_URL, f"http://127.0.0.1:{SANDBOX_PORT}"]
+    if SANDBOX
+    else ["https://*.evotor.ru"],
+)
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+EVOTOR_APP_TOKENS = env_list(
+    "EVOTOR_APP_TOKEN", [_required.secret("EVOTOR_APP_TOKEN", "demo-app-token-0123456789")]
+)
+EVOTOR_BASIC = env_str("EVOTOR_BASIC")
+EVOTOR_PRODUCT_ID = _required.secret("EVOTOR_PRODUCT_ID", "5f0c2a7e-3d1b-4c8e-9a64-1b7d2f8c9e10")
+EVOTOR_API_URL = env_str("EVOTOR_API_URL", f"{SANDBOX_URL}/evotor" if SANDBOX else "https://api.evotor.ru")
+EVOTOR_MARKET_URL = env_str(
+    "EVOTOR_MARKET_URL", f"{SANDBOX_URL}/market" if SANDBOX else "https://market.evotor.ru/store/apps"
+)
+EVOTOR_HOOK_MAX_BYTES = 10 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = EVOTOR_HOOK_MAX_BYTES + 1024
+
+SMS_URL = env_str("SMS_URL", "console:") if SANDBOX else _required.secret("SMS_URL", "")
+EMAIL_URL = env_str("EMAIL_URL", "console:")
+SUPPORT_PHONE = env_str("SUPPORT_PHONE", "+7 800 555-01-00")
+SUPPORT_EMAIL = env_str("SUPPORT_EMAIL", "support@kassovye.example")
+DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "Кассовые сервисы <no-reply@kassovye.example>")
+
+OPERATORS = {
+    "mts": "operators.adapters.mts.Mts",
+    "tmf640": "operators.adapters.tmf640.Tmf640",
+}
+
+# What is put together from several apps is named here, so that the floor imports nobody.
+SANDBOX_PARTS = [
+    "operators.sandbox.part.make",
+    "subscriptions.evotor.sandbox.part.make",
+    "cabinet.sandbox.clock.make",
+]
+DEMO_PARTS = [
+    "cabinet.demo.seed",
+    "subscriptions.demo.seed",
+    "operators.demo.seed",
+    "smartcards.demo.seed",
+]
+HEALTH_CHECKS = ["cabinet.health.check", "smartcards.health.check"]
+MERCHANT_PANELS = [
+    "subscriptions.panels.subscriptions",
+    "subscriptions.evotor.panels.deliveries",
+    "smartcards.panels.cards",
+    "smartcards.orders.panels.orders",
+]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO"},
+        # The request line of a 404 or 403 would carry the query string, and with it the entry token.
+        "django.request": {"level": "ERROR"},
+        "urllib3": {"level": "WARNING"},
+    },
+}
+
+_required.check()

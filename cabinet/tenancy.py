@@ -1,0 +1,15 @@
+"""Whose row it is: every table of a merchant is asked through `.of(merchant)`."""
+
+from typing import Any, Self, TypeVar
+
+from django.db import models
+
+RowT = TypeVar("RowT", bound=models.Model)
+
+
+class MerchantQuerySet(models.QuerySet[RowT, RowT]):
+    """Rows that belong to a merchant."""
+
+    def of(self, merchant: Any) -> Self:
+        """Only this merchant's rows; a foreign row is as absent as one that never was."""
+        return self.filter(merchant=merchant)

@@ -1,0 +1,130 @@
+"""The way from a contract's row to a working adapter, and what is noted about its answers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import redis
+from django.conf import settings
+from redis.exceptions import LockError
+
+from cabinet.clock import real_now
+from cabinet.crypto import Undecryptable, decrypt, encrypt
+from operators import quota, registry
+from operators.http import Exchange
+from operators.models import OperatorAccount
+from operators.ports import Operator, TokensAway, Unavailable
+
+# A skew is worth a write when it moves by this much.
+_SKEW_STEP = 5.0
+
+
+@dataclass(frozen=True)
+class RedisTokens:
+    """Access tokens in Redis, encrypted; raises TokensAway where Redis does not answer."""
+
+    url: str
+    lock_seconds: float
+
+    def get(self, key: str) -> str | None:
+        with _redis_is_there():
+            stored = quota.client(self.url).get(f"token:{key}")
+        try:
+            return decrypt(str(stored)) if stored else None
+        except Undecryptable:
+            return None
+
+    def put(self, key: str, value: str, ttl: float) -> None:
+        with _redis_is_there():
+            quota.client(self.url).set(f"token:{key}", encrypt(value), px=max(1, int(ttl * 1000)))
+
+    def forget(self, key: str) -> None:
+        with _redis_is_there():
+            quota.client(self.url).delete(f"token:{key}")
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[object]:
+        lock = quota.client(self.url).lock(
+            f"token-lock:{key}", timeout=self.lock_seconds, blocking_timeout=self.lock_seconds
+        )
+        with _redis_is_there():
+            taken = lock.acquire()
+        if not taken:
+            raise TokensAway("Другой процесс слишком долго входит к оператору")
+        try:
+            yield lock
+        finally:
+            _let_go(lock)
+
+
+@contextmanager
+def _redis_is_there() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise TokensAway("Redis не отвечает") from error
+
+
+def _let_go(lock: "redis.lock.Lock") -> None:
+    try:
+        lock.release()
+    except (LockError, redis.RedisError):
+        return  # it ran out by itself, or Redis is away: either way it is no longer ours
+
+
+def connect(account: OperatorAccount, *, heard: Callable[[Exchange], None]) -> Operator:
+    """An adapter for the account; the quota is asked before every call. Nothing is sent yet.
+
+    `heard` is told of every exchange, in the thread that made it: collect there, and hand the list to
+    `note_exchanges` where a database connection is at hand.
+    """
+    return registry.make(
+        account=account.code,
+        adapter=account.adapter,
+        base_url=account.base_url,
+        credentials=account.credentials,
+        ca_bundle=account.ca_bundle,
+        timeout_seconds=account.timeout_seconds,
+        concurrency=account.concurrency,
+        tokens=RedisTokens(settings.REDIS_URL, lock_seconds=account.timeout_seconds),
+        on_exchange=heard,
+        admit=partial(quota.admit, account),
+    )
+
+
+def note_exchanges(account: OperatorAccount, heard: Sequence[Exchange]) -> None:
+    """Keep what staff ask first: when the operator last answered, the last error, its clock."""
+    if not heard:
+        return
+    now = real_now()
+    changes: dict[str, object] = {}
+    if any(exchange.status is not None for exchange in heard):
+        changes["last_answer_at"] = now
+    errors = [text for exchange in heard if (text := _error(exchange))]
+    if errors:
+        changes |= {"last_error": errors[-1][:300], "last_error_at": now}
+    skews = [exchange.date_skew for exchange in heard if exchange.date_skew is not None]
+    if skews and abs(skews[-1] - (account.clock_skew_seconds or 0)) > _SKEW_STEP:
+        changes["clock_skew_seconds"] = skews[-1]
+    OperatorAccount.objects.filter(pk=account.pk).update(**changes)
+
+
+def _error(exchange: Exchange) -> str:
+    if exchange.status is None:
+        return exchange.error
+    return f"HTTP {exchange.status}" if exchange.status >= 400 else ""
+
+
+def ping(account: OperatorAccount) -> tuple[bool, str]:
+    """«Проверить связь»: whether the operator lets us in, and a Russian sentence. Calls the operator."""
+    heard: list[Exchange] = []
+    try:
+        quota.seconds_to_wait(account)
+        return True, connect(account, heard=heard.append).ping()
+    except quota.QuotaAway:
+        return False, "Связь не проверена: счётчик вызовов (Redis) не отвечает."
+    except Unavailable as trouble:
+        return False, f"Связи нет: {trouble.text or trouble.error} {trouble.code}".strip()
+    finally:
+        note_exchanges(account, heard)

@@ -1,0 +1,162 @@
+"""Which cards are paid: chosen by the merchant, moved by us only when the number of places changes."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from django.db import transaction
+
+from cabinet import audit
+from cabinet.actors import SYSTEM, Actor
+from cabinet.models import Merchant
+from cabinet.wake import wake
+from smartcards import commands, queries
+from smartcards.models import Command, Coverage, SmartCard
+from smartcards.rules import CardRefused
+from smartcards.states import OPEN_COMMANDS, CommandKind, Confirmed, Origin
+from subscriptions.models import Subscription
+from subscriptions.queries import LiveSubscription
+
+
+class NotEnoughPlaces(CardRefused):
+    """More cards were chosen than are paid."""
+
+
+@transaction.atomic
+def choose_cards(*, merchant: Merchant, card_ids: Collection[int], by: Actor, at: datetime) -> None:
+    """These cards are covered from now on, and no others.
+
+    Raises NotEnoughPlaces, or CardRefused for a card that is not the merchant's. A working card that
+    drops out is switched off as the person's own click (never braked); one that was wished on and is
+    chosen again comes back by itself.
+    """
+    Merchant.objects.select_for_update().get(pk=merchant.pk)
+    chosen = set(card_ids)
+    lives = _locked_lives(merchant, at)
+    cards = {card.pk: card for card in _locked_cards(merchant)}
+    if not chosen <= cards.keys():
+        raise CardRefused("Такой смарт-карты у вас нет.")
+    total = sum(live.paid_cards for live in lives)
+    if len(chosen) > total:
+        raise NotEnoughPlaces(
+            f"Выбрано смарт-карт: {len(chosen)}, а оплачено: {total}. Снимите лишние отметки или увеличьте число карт."
+        )
+    open_rows = {row.card_id: row for row in _open_rows(merchant)}
+    for card_id in sorted(open_rows.keys() - chosen):
+        _drop(open_rows[card_id], cards[card_id], by=by, at=at)
+        _switch_off_dropped(cards[card_id], by=by, at=at)
+    free = _free_places(lives, [row for pk, row in open_rows.items() if pk in chosen])
+    for card_id in sorted(chosen - open_rows.keys()):
+        _cover(cards[card_id], free, by=by, at=at)
+    wake("smartcards.reconcile_merchant", merchant_id=merchant.pk)
+
+
+def settle_coverage(*, merchant: Merchant, at: datetime) -> None:
+    """Keep the coverage in step with what is paid. Expects the caller's transaction.
+
+    Cards of a subscription that ended move to free places of a live one; where none is live they keep
+    their row, so that a later payment brings them back. Where fewer places are paid than taken, the
+    cards that drop out are inactive ones first, then the last covered.
+    """
+    lives = _locked_lives(merchant, at)
+    if not lives:
+        return
+    rows = _open_rows(merchant)
+    living = {live.id for live in lives}
+    taken: Counter[int] = Counter()
+    homeless: list[Coverage] = []
+    places = {live.id: live.paid_cards for live in lives}
+    for row in sorted(rows, key=_keeps_first):
+        if row.subscription_id in living and taken[row.subscription_id] < places[row.subscription_id]:
+            taken[row.subscription_id] += 1
+        else:
+            homeless.append(row)
+    free = Counter({pk: count - taken[pk] for pk, count in places.items()})
+    for row in homeless:
+        _rehouse(row, free, living=living, at=at)
+
+
+def _keeps_first(row: Coverage) -> tuple[bool, datetime, int]:
+    """Working cards keep their place before the others, earlier covered before later."""
+    needed = row.card.confirmed == Confirmed.ACTIVE or bool(row.card.wished_on)
+    return (not needed, row.since, row.pk)
+
+
+def _rehouse(row: Coverage, free: Counter[int], *, living: set[int], at: datetime) -> None:
+    place = next((pk for pk, count in free.items() if count > 0), None)
+    if place is not None:
+        free[place] -= 1
+        _close(row, at)
+        Coverage.objects.create(card=row.card, subscription_id=place, since=at)
+        return
+    if row.subscription_id in living:
+        _drop(row, row.card, by=SYSTEM, at=at)
+
+
+def _locked_lives(merchant: Merchant, at: datetime) -> Sequence[LiveSubscription]:
+    list(
+        Subscription.objects.select_for_update(of=("self",)).filter(merchant=merchant).order_by("pk").values_list("pk")
+    )
+    return queries.live_of(merchant, at)
+
+
+def _locked_cards(merchant: Merchant) -> list[SmartCard]:
+    cards = SmartCard.objects.of(merchant).select_for_update(of=("self",))
+    return list(cards.select_related("account").order_by("pk"))
+
+
+def _open_rows(merchant: Merchant) -> list[Coverage]:
+    rows = Coverage.objects.filter(card__merchant=merchant, till=None)
+    return list(rows.select_related("card__account").order_by("since", "pk"))
+
+
+def _free_places(lives: Sequence[LiveSubscription], kept: Collection[Coverage]) -> Counter[int]:
+    taken = Counter(row.subscription_id for row in kept)
+    return Counter({live.id: live.paid_cards - taken[live.id] for live in lives})
+
+
+def _cover(card: SmartCard, free: Counter[int], *, by: Actor, at: datetime) -> None:
+    place = next((pk for pk, count in free.items() if count > 0), None)
+    if place is None:
+        raise NotEnoughPlaces("Оплаченных мест не хватает. Обновите страницу и выберите карты ещё раз.")
+    free[place] -= 1
+    Coverage.objects.create(card=card, subscription_id=place, since=at)
+    audit.record(
+        target=card,
+        action="covered",
+        text="Смарт-карта выбрана для оплаты",
+        by=by,
+        at=at,
+        merchant_id=card.merchant_id,
+    )
+
+
+def _drop(row: Coverage, card: SmartCard, *, by: Actor, at: datetime) -> None:
+    _close(row, at)
+    audit.record(
+        target=card,
+        action="uncovered",
+        text="Смарт-карта больше не оплачивается",
+        by=by,
+        at=at,
+        merchant_id=card.merchant_id,
+        reason="" if by is not SYSTEM else "оплачено меньше карт, чем было выбрано",
+    )
+
+
+def _close(row: Coverage, at: datetime) -> None:
+    row.till = max(at, row.since)
+    row.save(update_fields=["till"])
+
+
+def _switch_off_dropped(card: SmartCard, *, by: Actor, at: datetime) -> None:
+    busy = Command.objects.filter(card=card, state__in=OPEN_COMMANDS).exists()
+    if card.confirmed == Confirmed.ACTIVE and not busy:
+        commands.create(
+            card=card,
+            kind=CommandKind.DEACTIVATE,
+            origin=Origin.PERSON,
+            by=by,
+            at=at,
+            reason="больше не оплачивается",
+        )

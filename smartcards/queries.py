@@ -1,0 +1,167 @@
+"""Reads: what is true of cards now."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+
+from cabinet.models import Merchant
+from operators import registry
+from operators.models import OperatorAccount
+from operators.ports import StateQuality
+from smartcards.models import Brake, Command, Coverage, SmartCard
+from smartcards.rules import CardFacts, OpenCommand
+from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed
+from subscriptions.models import Subscription
+from subscriptions.queries import LiveSubscription, live_subscriptions
+
+_OPEN = [state.value for state in OPEN_COMMANDS]
+
+
+def with_facts(cards: QuerySet[SmartCard]) -> QuerySet[SmartCard]:
+    """Cards with what `facts_of` reads: two more queries, however many cards."""
+    return cards.select_related("account", "terminal__shop").prefetch_related(
+        Prefetch(
+            "coverages",
+            Coverage.objects.filter(till=None).select_related("subscription"),
+            to_attr="open_coverages",
+        ),
+        Prefetch("commands", Command.objects.filter(state__in=_OPEN), to_attr="open_commands"),
+    )
+
+
+def facts_of(card: SmartCard, at: datetime) -> CardFacts:
+    """The facts of a card that came through `with_facts`."""
+    coverages: list[Coverage] = getattr(card, "open_coverages")  # noqa: B009 - set by Prefetch
+    commands: list[Command] = getattr(card, "open_commands")  # noqa: B009 - set by Prefetch
+    return CardFacts(
+        confirmed=Confirmed(card.confirmed),
+        block_reason=card.block_reason,
+        wished_on=card.wished_on,
+        wished_by_kind=card.wished_by_kind,
+        covered=bool(coverages),
+        entitled=any(is_live(row.subscription, at) for row in coverages),
+        open_command=_open_command(commands[0]) if commands else None,
+    )
+
+
+def _open_command(command: Command) -> OpenCommand:
+    return OpenCommand(
+        kind=CommandKind(command.kind),
+        state=CommandState(command.state),
+        asked_by=command.asked_by,
+        created_at=command.created_at,
+    )
+
+
+def is_live(subscription: Subscription, at: datetime) -> bool:
+    """The subscription pays for cards at that instant."""
+    since, until = subscription.entitled_from, subscription.entitled_until
+    return since is not None and since <= at and (until is None or at < until)
+
+
+def live_coverage(at: datetime) -> QuerySet[Coverage]:
+    """Open coverages whose subscription pays now."""
+    return Coverage.objects.filter(
+        Q(subscription__entitled_until=None) | Q(subscription__entitled_until__gt=at),
+        till=None,
+        subscription__entitled_from__lte=at,
+    )
+
+
+def facts_now(card: SmartCard, at: datetime) -> CardFacts:
+    """The facts of one card, read afresh (inside the caller's lock)."""
+    return facts_of(with_facts(SmartCard.objects.filter(pk=card.pk)).get(), at)
+
+
+@dataclass(frozen=True)
+class Places:
+    """How many cards are paid, and how many of these places are taken."""
+
+    total: int
+    taken: int
+
+    @property
+    def free(self) -> int:
+        return max(0, self.total - self.taken)
+
+
+def places(merchant: Merchant, at: datetime) -> Places:
+    """Paid cards of the merchant over all live subscriptions, and the open coverages."""
+    total = sum(live.paid_cards for live in live_subscriptions(merchant=merchant, at=at))
+    taken = Coverage.objects.filter(card__merchant=merchant, till=None).count()
+    return Places(total=total, taken=taken)
+
+
+def live_of(merchant: Merchant, at: datetime) -> Sequence[LiveSubscription]:
+    """Live subscriptions, the longest first: coverage goes to what lasts."""
+    far = datetime.max.replace(tzinfo=at.tzinfo)
+    return sorted(
+        live_subscriptions(merchant=merchant, at=at),
+        key=lambda live: (live.entitled_until or far, live.id),
+        reverse=True,
+    )
+
+
+def merchants_out_of_step(at: datetime) -> set[int]:
+    """Merchants with a card whose confirmed state is not its target and that nothing is moving."""
+    paid = Exists(live_coverage(at).filter(card=OuterRef("pk")))
+    busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=_OPEN))
+    cards = SmartCard.objects.filter(~busy, merchant__isnull=False, wished_on__isnull=False)
+    should_go_off = Q(confirmed=Confirmed.ACTIVE) & (Q(wished_on=False) | ~paid)
+    should_come_on = Q(confirmed__in=[Confirmed.NEW, Confirmed.INACTIVE], wished_on=True) & paid
+    found = cards.filter(should_go_off | should_come_on).values_list("merchant_id", flat=True).distinct()
+    return {pk for pk in found if pk is not None}
+
+
+def merchants_just_ended(at: datetime, *, within: timedelta) -> set[int]:
+    """Merchants one of whose subscriptions stopped paying lately: the sweep looks at them first."""
+    ended = Subscription.objects.filter(entitled_until__lte=at, entitled_until__gt=at - within)
+    return set(ended.values_list("merchant_id", flat=True))
+
+
+def accounts_with_work(at: datetime) -> QuerySet[OperatorAccount]:
+    """Accounts whose outbox has something to send or to ask."""
+    work = Command.objects.filter(account=OuterRef("pk")).filter(
+        Q(state=CommandState.QUEUED, due_at__lte=at)
+        | Q(state__in=[CommandState.ACCEPTED, CommandState.CHECKING], check_at__lte=at)
+    )
+    return OperatorAccount.objects.filter(Exists(work), enabled=True).order_by("pk")
+
+
+def brake_now() -> Brake:
+    """The one brake row; made where it is not there yet."""
+    brake, _ = Brake.objects.get_or_create(pk=1)
+    return brake
+
+
+def is_braked(brake: Brake) -> bool:
+    """Whether automatic switch-offs are stopped, for whichever reason."""
+    return any((brake.engaged_at, brake.tap_closed_at, brake.report_only_at))
+
+
+def cards_of(merchant: Merchant) -> QuerySet[SmartCard]:
+    """The merchant's cards with their facts, oldest first."""
+    return with_facts(SmartCard.objects.of(merchant)).order_by("handed_at", "pk")
+
+
+def failures_in_a_row(card: SmartCard, kind: CommandKind) -> list[Command]:
+    """The newest failed commands of this kind since the last one that was not a failure."""
+    recent: Iterable[Command] = Command.objects.filter(card=card).order_by("-created_at", "-pk")[:10]
+    failed: list[Command] = []
+    for command in recent:
+        if command.state != CommandState.FAILED or command.kind != kind:
+            break
+        failed.append(command)
+    return failed
+
+
+def readable_accounts() -> list[OperatorAccount]:
+    """Accounts whose operator tells a card's state dependably."""
+    return [
+        account
+        for account in OperatorAccount.objects.filter(enabled=True).order_by("pk")
+        if account.adapter in registry.codes()
+        and registry.capabilities(account.adapter).state_quality is StateQuality.EXACT
+    ]

@@ -1,0 +1,117 @@
+"""Compare what should be with what is, and queue what is missing. Twice is once."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from cabinet import alerts
+from cabinet.actors import SYSTEM
+from cabinet.models import Merchant
+from smartcards import brake, commands, coverage, queries, rules
+from smartcards.models import Brake, SmartCard
+from smartcards.rules import CardFacts
+from smartcards.services import lock_card
+from smartcards.states import CommandKind, Origin, WhyOff
+from smartcards.phrases import WHY_OFF
+
+logger = logging.getLogger(__name__)
+
+# How far back the quick sweep looks for ended subscriptions; the full one looks at everything.
+JUST_ENDED = timedelta(minutes=10)
+
+
+def reconcile_merchant(*, merchant_id: int, at: datetime) -> int:
+    """Settle the coverage and queue the commands that the merchant's cards lack. Returns how many.
+
+    Runs after every change of entitlement and on a timer; does nothing where all is as it should be.
+    One bad card never stops the others: each is its own transaction.
+    """
+    merchant = Merchant.objects.filter(pk=merchant_id).first()
+    if merchant is None:
+        return 0
+    with transaction.atomic():
+        Merchant.objects.select_for_update().get(pk=merchant_id)
+        coverage.settle_coverage(merchant=merchant, at=at)
+    queued = 0
+    for card in queries.cards_of(merchant):
+        if rules.next_command(queries.facts_of(card, at)) is not None:
+            queued += _reconcile_card_safely(card, at)
+    return queued
+
+
+def _reconcile_card_safely(card: SmartCard, at: datetime) -> bool:
+    try:
+        return _reconcile_card(card, at)
+    except Exception:
+        # A poisoned card steps aside; the queue of the others goes on.
+        logger.exception("Could not reconcile card %s", card.pk)
+        alerts.raise_alert(
+            key=f"reconcile:{card.pk}",
+            text=f"Сверка смарт-карты {card} не удалась, нужна помощь разработчика.",
+            at=at,
+            merchant_id=card.merchant_id,
+            link=f"/admin/smartcards/smartcard/{card.pk}/change/",
+        )
+        return False
+
+
+@transaction.atomic
+def _reconcile_card(seen: SmartCard, at: datetime) -> bool:
+    card = lock_card(seen)
+    facts = queries.facts_now(card, at)
+    kind = rules.next_command(facts)
+    if kind is None or not _may_repeat(card, kind, at):
+        return False
+    state = queries.brake_now() if kind == CommandKind.ACTIVATE else brake.lock_brake()
+    if not _brake_lets(state, card, facts, kind, at):
+        return False
+    commands.create(
+        card=card,
+        kind=kind,
+        origin=_origin(facts),
+        by=SYSTEM,
+        at=at,
+        reason=_reason(facts, kind),
+    )
+    return True
+
+
+def _brake_lets(state: Brake, card: SmartCard, facts: CardFacts, kind: CommandKind, at: datetime) -> bool:
+    """In report-only mode nothing goes by itself; otherwise only automatic switch-offs are braked."""
+    if state.report_only_at is not None:
+        return False
+    if kind == CommandKind.ACTIVATE or facts.wished_on is False:
+        return True
+    return brake.lets_through(state, card.account, at)
+
+
+def _origin(facts: CardFacts) -> Origin:
+    """A switch-off that a person has wished stays that person's, however late it is sent."""
+    return Origin.PERSON if facts.wished_on is False else Origin.RECONCILE
+
+
+def _reason(facts: CardFacts, kind: CommandKind) -> str:
+    if kind == CommandKind.ACTIVATE:
+        return "оплата есть, смарт-карта должна работать"
+    return WHY_OFF[WhyOff.UNPAID] if facts.wished_on else ""
+
+
+def _may_repeat(card: SmartCard, kind: CommandKind, at: datetime) -> bool:
+    failed = queries.failures_in_a_row(card, kind)
+    if not failed or failed[0].finished_at is None:
+        return True
+    return rules.may_repeat(
+        error=failed[0].error, failures=len(failed), failed_at=failed[0].finished_at, at=at
+    )
+
+
+def reconcile_just_ended(*, at: datetime) -> int:
+    """Merchants whose paid time has just run out: the switch-off is due at that instant."""
+    ended = queries.merchants_just_ended(at, within=JUST_ENDED)
+    return sum(reconcile_merchant(merchant_id=pk, at=at) for pk in sorted(ended))
+
+
+def reconcile_all(*, at: datetime) -> int:
+    """Everybody with a card out of step: a lost wake-up costs a minute, not a till."""
+    return sum(reconcile_merchant(merchant_id=pk, at=at) for pk in sorted(queries.merchants_out_of_step(at)))

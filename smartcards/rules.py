@@ -1,0 +1,207 @@
+"""What is true of a card and what may be done with it. Facts and time are arguments; no database."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cabinet import rules as roles
+from cabinet.errors import Refused
+from cabinet.states import ActorKind, Right, Role
+from smartcards.states import CardState, CommandKind, CommandState, Confirmed, WhyOff
+
+# Reasons of the operator that our «on» does not lift; `voluntary` is our own block.
+_FOREIGN_BLOCKS = {
+    "debt": WhyOff.OPERATOR,
+    "fraud": WhyOff.OPERATOR,
+    "stolen": WhyOff.OPERATOR,
+    "operator": WhyOff.OPERATOR,
+    "law": WhyOff.LAW,
+    "limit": WhyOff.LIMIT,
+    "imei": WhyOff.IMEI,
+}
+# After a failure that was nobody's decision the next try by itself waits this long.
+_RETRY_AFTER = (
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=12),
+)
+# Repeating these by ourselves would only repeat the refusal: a person or staff must act first.
+PERMANENT_ERRORS = frozenset(
+    {"forbidden", "not_found", "invalid", "held_by_operator", "configuration", "unsupported"}
+)
+
+
+class CardRefused(Refused):
+    """The card is not in a state for this."""
+
+
+@dataclass(frozen=True)
+class OpenCommand:
+    """The command that is on its way for a card."""
+
+    kind: CommandKind
+    state: CommandState
+    asked_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """Everything the decisions about one card need."""
+
+    confirmed: Confirmed
+    block_reason: str
+    wished_on: bool | None
+    wished_by_kind: str
+    covered: bool
+    entitled: bool
+    open_command: OpenCommand | None = None
+
+    @property
+    def paid(self) -> bool:
+        """Somebody pays for this card now."""
+        return self.covered and self.entitled
+
+
+def target_on(facts: CardFacts) -> bool:
+    """Whether the card should work: wished on, covered and entitled."""
+    return bool(facts.wished_on) and facts.paid
+
+
+def card_state(facts: CardFacts) -> CardState:
+    """The one word a person sees."""
+    if facts.confirmed == Confirmed.RETIRED:
+        return CardState.RETIRED
+    if facts.open_command is not None:
+        return _state_under_way(facts.open_command)
+    return {
+        Confirmed.NEW: CardState.NEW,
+        Confirmed.ACTIVE: CardState.ACTIVE,
+        Confirmed.INACTIVE: CardState.INACTIVE,
+        Confirmed.HELD: CardState.INACTIVE,
+        Confirmed.UNKNOWN: CardState.UNCLEAR,
+    }[facts.confirmed]
+
+
+def _state_under_way(command: OpenCommand) -> CardState:
+    if command.state in {CommandState.CHECKING, CommandState.NEEDS_STAFF}:
+        return CardState.UNCLEAR
+    if command.kind == CommandKind.ACTIVATE:
+        return CardState.ACTIVATING
+    return CardState.DEACTIVATING
+
+
+def why_off(facts: CardFacts) -> WhyOff:
+    """Why a card that is off is off: the operator's block first, then ours, then the money."""
+    foreign = foreign_block(facts)
+    if foreign is not None:
+        return foreign
+    if facts.wished_on is False:
+        return WhyOff.STAFF if facts.wished_by_kind == ActorKind.STAFF else WhyOff.PERSON
+    if facts.wished_on and not facts.paid:
+        return WhyOff.UNPAID
+    return WhyOff.UNKNOWN
+
+
+def foreign_block(facts: CardFacts) -> WhyOff | None:
+    """The operator's own block that we cannot lift, or None."""
+    if facts.block_reason in _FOREIGN_BLOCKS:
+        return _FOREIGN_BLOCKS[facts.block_reason]
+    return WhyOff.OPERATOR if facts.confirmed == Confirmed.HELD else None
+
+
+def check_can_activate(facts: CardFacts, role: Role | None) -> None:
+    """Raises NotAllowed or CardRefused with the sentence shown beside the button.
+
+    `role` is None for staff and for the service itself.
+    """
+    _check_role(role, Right.ACTIVATE)
+    _check_not_busy(facts)
+    if facts.confirmed == Confirmed.RETIRED:
+        raise CardRefused("Смарт-карта списана, включить её нельзя. Закажите новую.")
+    if facts.confirmed == Confirmed.ACTIVE and facts.wished_on:
+        raise CardRefused("Смарт-карта уже работает.")
+    if not facts.covered:
+        raise CardRefused("Смарт-карта не выбрана для оплаты. Сначала отметьте её в разделе «Выбрать карты».")
+    if not facts.entitled:
+        raise CardRefused("Подписка не оплачена. Продлите её, и смарт-карту можно будет включить.")
+    block = foreign_block(facts)
+    if block is not None:
+        raise CardRefused(BLOCK_ADVICE[block])
+
+
+BLOCK_ADVICE: dict[WhyOff, str] = {
+    WhyOff.OPERATOR: "Смарт-карту заблокировал оператор. Снять эту блокировку может только он: напишите нам, поможем.",
+    WhyOff.LAW: "Оператор ограничил связь по закону. Проверьте данные карты на Госуслугах или напишите нам.",
+    WhyOff.LIMIT: "Достигнут лимит трафика. Связь вернётся с новым периодом у оператора, или напишите нам.",
+    WhyOff.IMEI: "Смарт-карта вставлена в другой терминал. Верните её в прежний или напишите нам.",
+}
+
+
+def check_can_deactivate(facts: CardFacts, role: Role | None) -> None:
+    """Raises NotAllowed or CardRefused with the sentence shown beside the button."""
+    _check_role(role, Right.DEACTIVATE)
+    _check_not_busy(facts)
+    if facts.confirmed == Confirmed.RETIRED:
+        raise CardRefused("Смарт-карта списана.")
+    if facts.confirmed == Confirmed.NEW:
+        raise CardRefused("Смарт-карта ещё не включалась.")
+    if facts.confirmed in {Confirmed.INACTIVE, Confirmed.HELD} and not facts.wished_on:
+        raise CardRefused("Смарт-карта уже отключена.")
+
+
+def check_can_cancel(facts: CardFacts, role: Role | None) -> None:
+    """A command may be taken back while it waits in our queue, by whoever might have given it."""
+    command = facts.open_command
+    if command is None or command.state != CommandState.QUEUED:
+        raise CardRefused("Команда уже отправлена оператору, отменить её нельзя. Дождитесь ответа.")
+    _check_role(role, Right.ACTIVATE if command.kind == CommandKind.ACTIVATE else Right.DEACTIVATE)
+
+
+def _check_role(role: Role | None, right: Right) -> None:
+    if role is not None:
+        roles.check_may(role, right)
+
+
+def _check_not_busy(facts: CardFacts) -> None:
+    command = facts.open_command
+    if command is not None:
+        verb = "Включение" if command.kind == CommandKind.ACTIVATE else "Отключение"
+        raise CardRefused(f"{verb} уже выполняется: его запросил(а) {command.asked_by}. Дождитесь ответа оператора.")
+
+
+def wanted_now(facts: CardFacts, kind: CommandKind) -> bool:
+    """Whether a queued command is still wanted when its turn comes."""
+    if facts.confirmed == Confirmed.RETIRED:
+        return False
+    return target_on(facts) == (kind == CommandKind.ACTIVATE)
+
+
+def next_command(facts: CardFacts) -> CommandKind | None:
+    """What reconcile would send: «on» where the target is on, «off» where it is not, else nothing.
+
+    A card nobody has decided about, one with a command on its way, and one that the operator holds
+    are left alone.
+    """
+    if facts.open_command is not None or facts.wished_on is None:
+        return None
+    if target_on(facts):
+        off = facts.confirmed in {Confirmed.NEW, Confirmed.INACTIVE} and foreign_block(facts) is None
+        return CommandKind.ACTIVATE if off else None
+    return CommandKind.DEACTIVATE if facts.confirmed == Confirmed.ACTIVE else None
+
+
+def may_repeat(*, error: str, failures: int, failed_at: datetime, at: datetime) -> bool:
+    """Whether reconcile may try again by itself after `failures` failures in a row."""
+    if error in PERMANENT_ERRORS or failures > len(_RETRY_AFTER):
+        return False
+    return at >= failed_at + _RETRY_AFTER[failures - 1]
+
+
+def brake_limit(*, cards: int, percent: int, active: int, floor: int) -> int:
+    """How many automatic switch-offs of one account an hour are let through.
+
+    The share counts only from `floor` cards on: the last card of a small account is no catastrophe.
+    """
+    return min(cards, max(floor, active * percent // 100))

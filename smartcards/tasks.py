@@ -1,0 +1,45 @@
+"""Wake-ups. Each is harmless twice, and a sweep stands beside each."""
+
+from celery import shared_task
+
+from cabinet import clock, health
+from cabinet.wake import ring
+from operators.models import OperatorAccount
+from smartcards import brake, dispatch, queries, questions, reconcile
+
+
+@shared_task(name="smartcards.dispatch")
+def dispatch_account(*, account_id: int, **_older: object) -> None:
+    """Send what is due for one account, then ask what is due."""
+    dispatch.drain(account_id=account_id, clock=clock.now)
+    account = OperatorAccount.objects.filter(pk=account_id, enabled=True).first()
+    if account is not None:
+        questions.ask_due(account=account, clock=clock.now)
+
+
+@shared_task(name="smartcards.reconcile_merchant")
+def reconcile_merchant(*, merchant_id: int, **_older: object) -> None:
+    """Compare one merchant's cards with what is paid."""
+    reconcile.reconcile_merchant(merchant_id=merchant_id, at=clock.now())
+
+
+@shared_task(name="smartcards.sweep")
+def sweep(**_older: object) -> None:
+    """What a lost wake-up, a dead worker or the end of a paid day left behind."""
+    at = clock.now()
+    dispatch.release_stuck(at=at)
+    reconcile.reconcile_just_ended(at=at)
+    for account_id in queries.accounts_with_work(at).values_list("pk", flat=True):
+        ring("smartcards.dispatch", account_id=account_id)
+    health.beat("smartcards.sweep")
+
+
+@shared_task(name="smartcards.reconcile_all")
+def reconcile_all(**_older: object) -> None:
+    """Every card out of step, the brake's watch, and the paced daily reading."""
+    at = clock.now()
+    brake.watch(at=at)
+    reconcile.reconcile_all(at=at)
+    for account in queries.readable_accounts():
+        questions.read_cards(account=account, clock=clock.now)
+    health.beat("smartcards.reconcile_all")

@@ -24,6 +24,8 @@ from cabinet.models import Member, Merchant, User
 from cabinet.states import ActorKind, Right, Role
 
 MERCHANT_KEY = "merchant_id"
+# The market has vouched for this merchant's cabinet, and nobody is known as its owner yet.
+ENTRY_KEY = "entry_merchant_id"
 # A person of more companies than this (an accountant of a whole town) picks among the first ones.
 MOST_MERCHANTS = 300
 _OURS = ZoneInfo(settings.TIME_ZONE)
@@ -53,7 +55,9 @@ def actor_for(member: Member) -> Actor:
 
 def memberships(user: User) -> QuerySet[Member]:
     """The companies a person belongs to, with what the pages show of them."""
-    return Member.objects.filter(user=user).select_related("merchant", "user").order_by("merchant_id")
+    return (
+        Member.objects.filter(user=user).select_related("merchant", "user").order_by("merchant_id")
+    )
 
 
 class MerchantMiddleware:
@@ -83,7 +87,9 @@ class MerchantMiddleware:
         marked.member, marked.merchant, marked.actor = member, member.merchant, actor_for(member)
         return ZoneInfo(member.merchant.timezone)
 
-    def _out_of_the_frame(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    def _out_of_the_frame(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
         # The sign-in page refuses every frame, so a session that ended inside one would leave it blank.
         to_login = response.headers.get("Location", "").startswith(resolve_url(settings.LOGIN_URL))
         if in_a_frame(request) and to_login:
@@ -151,7 +157,7 @@ def merchant_page(right: Right) -> Callable[[View], View]:
             except NotAllowed as refusal:
                 raise PermissionDenied(refusal.sentence) from refusal
 
-        return cast("View", framed(cast("View", never_cache(guarded))))
+        return framed(never_cache(guarded))
 
     return decorate
 

@@ -20,11 +20,15 @@ def raise_alert(
         return
     try:
         with transaction.atomic():
-            Alert.objects.create(key=key, text=text[:500], raised_at=at, merchant_id=merchant_id, link=link)
+            Alert.objects.create(
+                key=key, text=text[:500], raised_at=at, merchant_id=merchant_id, link=link
+            )
     except IntegrityError:  # two processes at once: the other one has opened it
         return
 
 
 def close_alert(*, key: str, by: Actor, at: datetime) -> None:
     """The matter is settled; where none is open nothing is to be closed."""
-    Alert.objects.filter(key=key, closed_at=None).update(closed_at=at, closed_by=by.name[:150] or "сервис")
+    Alert.objects.filter(key=key, closed_at=None).update(
+        closed_at=at, closed_by=by.name[:150] or "сервис"
+    )

@@ -38,7 +38,7 @@ def fingerprint(secret: str) -> str:
     return hmac.new(settings.SECRET_KEY.encode(), secret.encode(), hashlib.sha256).hexdigest()
 
 
-class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
+class EncryptedTextField(models.TextField[str, str]):
     """Text that lies encrypted in the database and is readable in Python."""
 
     def from_db_value(self, value: str | None, *_args: Any) -> str | None:
@@ -49,8 +49,12 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         return encrypt(prepared) if prepared else prepared
 
 
-class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
+class EncryptedJSONField(models.TextField[Any, Any]):
     """A small JSON object (keys of an operator's account) that lies encrypted in the database."""
+
+    # For the type checker: in Python the value is whatever JSON holds.
+    _pyi_private_set_type: Any
+    _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, *_args: Any) -> Any:
         return json.loads(decrypt(value)) if value else {}

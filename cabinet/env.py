@@ -63,4 +63,6 @@ class Required:
     def check(self) -> None:
         """Raises ImproperlyConfigured naming every missing variable at once."""
         if self._missing:
-            raise ImproperlyConfigured("Set these variables to start: " + ", ".join(self._missing) + ".")
+            raise ImproperlyConfigured(
+                "Set these variables to start: " + ", ".join(self._missing) + "."
+            )

@@ -34,7 +34,9 @@ def _database() -> dict[str, str]:
 def _broker() -> dict[str, str]:
     try:
         with redis.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=_BROKER_PATIENCE, socket_connect_timeout=_BROKER_PATIENCE
+            settings.REDIS_URL,
+            socket_timeout=_BROKER_PATIENCE,
+            socket_connect_timeout=_BROKER_PATIENCE,
         ) as client:
             client.ping()
     except redis.RedisError:

@@ -68,7 +68,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 class Merchant(models.Model):
     """One Evotor account: the owner of shops, cards, subscriptions and orders."""
 
-    evotor_user_id = models.CharField("userId Эвотор", max_length=18, unique=True, null=True, blank=True)
+    evotor_user_id = models.CharField(
+        "userId Эвотор", max_length=18, unique=True, null=True, blank=True
+    )
     name = models.CharField("название", max_length=200, blank=True)
     inn = models.CharField("ИНН", max_length=12, blank=True, db_index=True)
     kpp = models.CharField("КПП", max_length=9, blank=True)
@@ -84,7 +86,8 @@ class Merchant(models.Model):
         verbose_name_plural = "клиенты"
         constraints = [
             models.CheckConstraint(
-                condition=Q(evotor_user_id__isnull=True) | Q(evotor_user_id__regex=r"^[0-9]{2}-[0-9]{15}$"),
+                condition=Q(evotor_user_id__isnull=True)
+                | Q(evotor_user_id__regex=r"^[0-9]{2}-[0-9]{15}$"),
                 name="merchant_evotor_user_id_format",
                 violation_error_message="userId Эвотор выглядит так: 01-000000000000001.",
             ),
@@ -106,8 +109,12 @@ class Merchant(models.Model):
 class Member(models.Model):
     """A person within a merchant."""
 
-    merchant = models.ForeignKey(Merchant, models.CASCADE, related_name="members", verbose_name="клиент")
-    user = models.ForeignKey(User, models.CASCADE, related_name="memberships", verbose_name="человек")
+    merchant = models.ForeignKey(
+        Merchant, models.CASCADE, related_name="members", verbose_name="клиент"
+    )
+    user = models.ForeignKey(
+        User, models.CASCADE, related_name="memberships", verbose_name="человек"
+    )
     role = models.CharField("роль", max_length=10, choices=Role)
     created_at = models.DateTimeField("добавлен")
 
@@ -128,7 +135,9 @@ class Member(models.Model):
 class Shop(models.Model):
     """A shop of the merchant, as Evotor's cloud tells; the copy survives the module's removal."""
 
-    merchant = models.ForeignKey(Merchant, models.CASCADE, related_name="shops", verbose_name="клиент")
+    merchant = models.ForeignKey(
+        Merchant, models.CASCADE, related_name="shops", verbose_name="клиент"
+    )
     evotor_id = models.CharField("номер в Эвотор", max_length=64)
     name = models.CharField("название", max_length=200)
     address = models.CharField("адрес", max_length=300, blank=True)
@@ -153,7 +162,12 @@ class Terminal(models.Model):
         Merchant, models.CASCADE, related_name="terminals", verbose_name="клиент"
     )
     shop = models.ForeignKey(
-        Shop, models.SET_NULL, null=True, blank=True, related_name="terminals", verbose_name="магазин"
+        Shop,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="terminals",
+        verbose_name="магазин",
     )
     evotor_id = models.CharField("номер в Эвотор", max_length=64)
     name = models.CharField("название", max_length=200)
@@ -168,7 +182,9 @@ class Terminal(models.Model):
     class Meta:
         verbose_name = "касса"
         verbose_name_plural = "кассы"
-        constraints = [models.UniqueConstraint(fields=["merchant", "evotor_id"], name="terminal_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["merchant", "evotor_id"], name="terminal_once")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -213,7 +229,9 @@ class LegalDocument(models.Model):
         verbose_name_plural = "документы"
         constraints = [
             models.UniqueConstraint(fields=["kind", "version"], name="document_version_once"),
-            models.CheckConstraint(condition=Q(kind__in=DocumentKind.values), name="document_kind_known"),
+            models.CheckConstraint(
+                condition=Q(kind__in=DocumentKind.values), name="document_kind_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -259,7 +277,9 @@ class AuditEvent(models.Model):
         verbose_name_plural = "журнал"
         indexes = [models.Index(fields=["target", "target_id", "-at"], name="audit_by_target")]
         constraints = [
-            models.CheckConstraint(condition=Q(actor_kind__in=ActorKind.values), name="audit_actor_known"),
+            models.CheckConstraint(
+                condition=Q(actor_kind__in=ActorKind.values), name="audit_actor_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -286,7 +306,8 @@ class Alert(models.Model):
                 fields=["key"], condition=Q(closed_at__isnull=True), name="alert_open_once"
             ),
             models.CheckConstraint(
-                condition=Q(closed_at__isnull=True, closed_by="") | Q(closed_at__isnull=False) & ~Q(closed_by=""),
+                condition=Q(closed_at__isnull=True, closed_by="")
+                | Q(closed_at__isnull=False) & ~Q(closed_by=""),
                 name="alert_closed_by_somebody",
             ),
         ]

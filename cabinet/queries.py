@@ -34,7 +34,9 @@ def earlier_editions(document: LegalDocument) -> list[Retired]:
     rows = _published(DocumentKind(document.kind)).filter(version__lt=document.version)
     return [
         Retired(version, published_at)
-        for version, published_at in rows.order_by("-version").values_list("version", "published_at")
+        for version, published_at in rows.order_by("-version").values_list(
+            "version", "published_at"
+        )
         if published_at is not None
     ]
 
@@ -64,12 +66,16 @@ def team_of(merchant: Merchant) -> list[Member]:
     """Members with their people: owners first, then by name."""
     order = [role.value for role in Role]
     members = Member.objects.of(merchant).select_related("user")
-    return sorted(members, key=lambda row: (order.index(row.role), wording.sort_key(row.user.shown_name)))
+    return sorted(
+        members, key=lambda row: (order.index(row.role), wording.sort_key(row.user.shown_name))
+    )
 
 
 def consents_of(user: User) -> list[Consent]:
     """Everything the person agreed to, the latest first."""
-    return list(Consent.objects.filter(user=user).select_related("document").order_by("-given_at", "-pk"))
+    return list(
+        Consent.objects.filter(user=user).select_related("document").order_by("-given_at", "-pk")
+    )
 
 
 def audit_of(merchant: Merchant, *, limit: int) -> list[AuditEvent]:
@@ -95,7 +101,6 @@ def _by_digits(digits: str, phone: str) -> Q:
     members = Member.objects.filter(user__phone=phone).values("merchant_id")
     # By the name of the relation: the cards belong to an app above this one.
     by_card = Merchant.objects.filter(
-        Q(**{"cards__iccid__startswith": digits}) | Q(**{"cards__msisdn": phone})
+        Q(cards__iccid__startswith=digits) | Q(cards__msisdn=phone)
     ).values("pk")
     return Q(inn=digits) | Q(ogrn=digits) | Q(phone=phone) | Q(pk__in=members) | Q(pk__in=by_card)
-

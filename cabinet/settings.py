@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import dj_database_url
+import django_stubs_ext
 
 from cabinet.env import Required, env_bool, env_int, env_list, env_str
+
+# Makes `ModelAdmin[Merchant]` and its like subscriptable at run time too.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -27,7 +31,9 @@ FIELD_KEYS = env_list(
 )
 
 PUBLIC_URL = (
-    env_str("PUBLIC_URL", f"http://localhost:{PORT}") if SANDBOX else _required.secret("PUBLIC_URL", "")
+    env_str("PUBLIC_URL", f"http://localhost:{PORT}")
+    if SANDBOX
+    else _required.secret("PUBLIC_URL", "")
 ).rstrip("/")
 _public_host = PUBLIC_URL.split("//")[-1].split("/")[0].rsplit(":", 1)[0]
 ALLOWED_HOSTS = env_list(
@@ -99,7 +105,8 @@ DATABASES = {
 # A page never hangs on a lock or a lost server: it answers with a sentence instead.
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 DATABASES["default"]["OPTIONS"].setdefault(
-    "options", "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000"
+    "options",
+    "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -137,9 +144,15 @@ CELERY_BEAT_SCHEDULE = {
     "evotor.sweep": {"task": "evotor.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "smartcards.sweep": {"task": "smartcards.sweep", "schedule": 3.0, "options": {"expires": 3}},
     "smartcards.reconcile_all": {
-        "task": "smartcards.reconcile_all", "schedule": 60.0, "options": {"expires": 60}
+        "task": "smartcards.reconcile_all",
+        "schedule": 60.0,
+        "options": {"expires": 60},
     },
-    "subscriptions.sweep": {"task": "subscriptions.sweep", "schedule": 30.0, "options": {"expires": 30}},
+    "subscriptions.sweep": {
+        "task": "subscriptions.sweep",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "cabinet.sweep": {"task": "cabinet.sweep", "schedule": 30.0, "options": {"expires": 30}},
 }
 
@@ -222,9 +235,12 @@ EVOTOR_APP_TOKENS = env_list(
 )
 EVOTOR_BASIC = env_str("EVOTOR_BASIC")
 EVOTOR_PRODUCT_ID = _required.secret("EVOTOR_PRODUCT_ID", "5f0c2a7e-3d1b-4c8e-9a64-1b7d2f8c9e10")
-EVOTOR_API_URL = env_str("EVOTOR_API_URL", f"{SANDBOX_URL}/evotor" if SANDBOX else "https://api.evotor.ru")
+EVOTOR_API_URL = env_str(
+    "EVOTOR_API_URL", f"{SANDBOX_URL}/evotor" if SANDBOX else "https://api.evotor.ru"
+)
 EVOTOR_MARKET_URL = env_str(
-    "EVOTOR_MARKET_URL", f"{SANDBOX_URL}/market" if SANDBOX else "https://market.evotor.ru/store/apps"
+    "EVOTOR_MARKET_URL",
+    f"{SANDBOX_URL}/market" if SANDBOX else "https://market.evotor.ru/store/apps",
 )
 EVOTOR_HOOK_MAX_BYTES = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = EVOTOR_HOOK_MAX_BYTES + 1024
@@ -249,6 +265,7 @@ SANDBOX_PARTS = [
 DEMO_PARTS = [
     "cabinet.demo.seed",
     "subscriptions.demo.seed",
+    "subscriptions.evotor.demo.seed",
     "operators.demo.seed",
     "smartcards.demo.seed",
 ]
@@ -270,7 +287,8 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO"},
         # The request line of a 404 or 403 would carry the query string, and with it the entry token.
         "django.request": {"level": "ERROR"},
-        "urllib3": {"level": "WARNING"},
+        # Its warning about broken headers prints the whole address.
+        "urllib3": {"level": "ERROR"},
     },
 }
 

@@ -18,7 +18,9 @@ class OperatorAccount(models.Model):
     Times are seconds. A blank quota means that the operator names none.
     """
 
-    code = models.SlugField("код", max_length=32, unique=True, help_text="Латиницей; стоит в адресах.")
+    code = models.SlugField(
+        "код", max_length=32, unique=True, help_text="Латиницей; стоит в адресах."
+    )
     title = models.CharField("название на экране", max_length=60, help_text="Например, «МТС».")
     adapter = models.CharField("протокол", max_length=32)
     base_url = models.URLField("адрес API", max_length=300)
@@ -38,7 +40,9 @@ class OperatorAccount(models.Model):
     timeout_seconds = models.PositiveIntegerField("предел одного вызова, с", default=20)
     lease_seconds = models.PositiveIntegerField("срок захвата команды, с", default=60)
     quiet_seconds = models.PositiveIntegerField(
-        "тихое время, с", default=60, help_text="Сколько ждать перед чтением после неизвестного исхода."
+        "тихое время, с",
+        default=60,
+        help_text="Сколько ждать перед чтением после неизвестного исхода.",
     )
     deadline_seconds = models.PositiveIntegerField(
         "предел ожидания исхода, с", default=3600, help_text="Потом состояние читается у оператора."
@@ -57,7 +61,9 @@ class OperatorAccount(models.Model):
     last_call_at = models.DateTimeField("последний вызов", null=True, blank=True, editable=False)
     last_error = models.CharField("последняя ошибка", max_length=300, blank=True, editable=False)
     last_error_at = models.DateTimeField("когда была ошибка", null=True, blank=True, editable=False)
-    clock_skew_seconds = models.FloatField("расхождение часов, с", null=True, blank=True, editable=False)
+    clock_skew_seconds = models.FloatField(
+        "расхождение часов, с", null=True, blank=True, editable=False
+    )
 
     class Meta:
         verbose_name = "договор с оператором"

@@ -4,7 +4,7 @@ import base64
 import binascii
 import zlib
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -32,6 +32,11 @@ HELD_MAX = 4 * 1024 * 1024
 CHECK, LOAD, DOWNLOAD = "check", "load", "problems"
 ALL_OR_NOTHING, GOOD_ONLY = "nothing", "good"
 IMPORT_RIGHT = "smartcards.add_smartcard"
+
+if TYPE_CHECKING:  # generic for the type checker only
+    _CardAdmin = admin.ModelAdmin[SmartCard]
+else:
+    _CardAdmin = admin.ModelAdmin
 
 
 class StockForm(forms.Form):
@@ -93,7 +98,7 @@ class StockReport:
         ]
 
 
-class StockImportMixin(admin.ModelAdmin[SmartCard]):
+class StockImportMixin(_CardAdmin):
     """Adds «Загрузить на склад» to the admin of cards; for staff who may add cards."""
 
     change_list_template = "admin/smartcards/smartcard/change_list.html"
@@ -107,7 +112,7 @@ class StockImportMixin(admin.ModelAdmin[SmartCard]):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         context = {"may_import": _may_import(request)} | (extra_context or {})
-        return cast("HttpResponse", super().changelist_view(request, context))
+        return super().changelist_view(request, context)
 
     def import_page(self, request: HttpRequest) -> HttpResponse:
         """Check a file, load it, or take all its problems away as a file."""
@@ -185,7 +190,7 @@ def _staff(request: HttpRequest) -> Actor:
     return Actor(ActorKind.STAFF, user.shown_name, user.pk)
 
 
-def _uploaded(file: UploadedFile | None) -> bytes | None:
+def _uploaded(file: "UploadedFile[bytes] | None") -> bytes | None:
     return file.read(MAX_BYTES + 1) if file else None
 
 

@@ -55,7 +55,10 @@ def _switched_off(brake: Brake, account: OperatorAccount, at: datetime) -> int:
     since = max(at - WINDOW, brake.counts_from) if brake.counts_from else at - WINDOW
     return (
         Command.objects.filter(
-            account=account, kind=CommandKind.DEACTIVATE, origin=Origin.RECONCILE, created_at__gt=since
+            account=account,
+            kind=CommandKind.DEACTIVATE,
+            origin=Origin.RECONCILE,
+            created_at__gt=since,
         )
         .exclude(state=CommandState.CANCELLED)
         .count()
@@ -69,7 +72,13 @@ def engage(brake: Brake, *, because: str, at: datetime) -> None:
         brake.engaged_because = because[:300]
         brake.save(update_fields=["engaged_at", "engaged_because"])
         audit.record(
-            target=brake, action="engaged", text="Сработал тормоз отключений", reason=because, by=SYSTEM, at=at, merchant_id=None
+            target=brake,
+            action="engaged",
+            text="Сработал тормоз отключений",
+            reason=because,
+            by=SYSTEM,
+            at=at,
+            merchant_id=None,
         )
     alerts.raise_alert(
         key=_ALERT,
@@ -91,7 +100,15 @@ def release(*, reason: str, by: Actor, at: datetime) -> None:
     brake.database_mark = database_mark()
     brake.save()
     alerts.close_alert(key=_ALERT, by=by, at=at)
-    audit.record(target=brake, action="released", text="Тормоз отпущен", reason=reason, by=by, at=at, merchant_id=None)
+    audit.record(
+        target=brake,
+        action="released",
+        text="Тормоз отпущен",
+        reason=reason,
+        by=by,
+        at=at,
+        merchant_id=None,
+    )
     wake("smartcards.reconcile_all")
 
 
@@ -105,7 +122,15 @@ def close_tap(*, reason: str, by: Actor, at: datetime) -> None:
     brake.tap_closed_by = by.name[:150]
     brake.tap_reason = reason[:300]
     brake.save()
-    audit.record(target=brake, action="tap_closed", text="Закрыт стоп-кран", reason=reason, by=by, at=at, merchant_id=None)
+    audit.record(
+        target=brake,
+        action="tap_closed",
+        text="Закрыт стоп-кран",
+        reason=reason,
+        by=by,
+        at=at,
+        merchant_id=None,
+    )
 
 
 @transaction.atomic
@@ -115,7 +140,15 @@ def open_tap(*, reason: str, by: Actor, at: datetime) -> None:
     brake.tap_closed_at = None
     brake.tap_closed_by = brake.tap_reason = ""
     brake.save()
-    audit.record(target=brake, action="tap_opened", text="Открыт стоп-кран", reason=reason, by=by, at=at, merchant_id=None)
+    audit.record(
+        target=brake,
+        action="tap_opened",
+        text="Открыт стоп-кран",
+        reason=reason,
+        by=by,
+        at=at,
+        merchant_id=None,
+    )
     wake("smartcards.reconcile_all")
 
 
@@ -126,7 +159,12 @@ def report_only(*, by: Actor, at: datetime) -> None:
     brake.report_only_at = at
     brake.save(update_fields=["report_only_at"])
     audit.record(
-        target=brake, action="report_only", text="Режим «только отчёт» после восстановления", by=by, at=at, merchant_id=None
+        target=brake,
+        action="report_only",
+        text="Режим «только отчёт» после восстановления",
+        by=by,
+        at=at,
+        merchant_id=None,
     )
     alerts.raise_alert(
         key=_ALERT,

@@ -49,7 +49,9 @@ def create(
     return command
 
 
-def move(command: Command, to: CommandState, *, at: datetime, text: str = "", **fields: object) -> None:
+def move(
+    command: Command, to: CommandState, *, at: datetime, text: str = "", **fields: object
+) -> None:
     """Change the state by the table, set the fields, write the step.
 
     Raises WrongMove where the table has no such arrow. A command that is over lets its lease go.
@@ -62,6 +64,8 @@ def move(command: Command, to: CommandState, *, at: datetime, text: str = "", **
     if to not in OPEN_COMMANDS:
         command.finished_at = at
         command.check_at = None
+        alerts.close_alert(key=f"command:{command.pk}", by=SYSTEM, at=at)
+        alerts.close_alert(key=f"late:{command.pk}", by=SYSTEM, at=at)
     if to != CommandState.SENDING:
         command.lease_until = command.lease_token = None
     command.text = text[:300]
@@ -125,7 +129,6 @@ def finish_done(command: Command, card: SmartCard, *, told: Told, at: datetime) 
         by=operator(card.account.title),
     )
     move(command, CommandState.DONE, at=at, error="", code="")
-    alerts.close_alert(key=f"command:{command.pk}", by=SYSTEM, at=at)
     _compare_again(card)
 
 

@@ -67,7 +67,10 @@ def settle_coverage(*, merchant: Merchant, at: datetime) -> None:
     homeless: list[Coverage] = []
     places = {live.id: live.paid_cards for live in lives}
     for row in sorted(rows, key=_keeps_first):
-        if row.subscription_id in living and taken[row.subscription_id] < places[row.subscription_id]:
+        if (
+            row.subscription_id in living
+            and taken[row.subscription_id] < places[row.subscription_id]
+        ):
             taken[row.subscription_id] += 1
         else:
             homeless.append(row)
@@ -95,7 +98,10 @@ def _rehouse(row: Coverage, free: Counter[int], *, living: set[int], at: datetim
 
 def _locked_lives(merchant: Merchant, at: datetime) -> Sequence[LiveSubscription]:
     list(
-        Subscription.objects.select_for_update(of=("self",)).filter(merchant=merchant).order_by("pk").values_list("pk")
+        Subscription.objects.select_for_update(of=("self",))
+        .filter(merchant=merchant)
+        .order_by("pk")
+        .values_list("pk")
     )
     return queries.live_of(merchant, at)
 
@@ -118,7 +124,9 @@ def _free_places(lives: Sequence[LiveSubscription], kept: Collection[Coverage]) 
 def _cover(card: SmartCard, free: Counter[int], *, by: Actor, at: datetime) -> None:
     place = next((pk for pk, count in free.items() if count > 0), None)
     if place is None:
-        raise NotEnoughPlaces("Оплаченных мест не хватает. Обновите страницу и выберите карты ещё раз.")
+        raise NotEnoughPlaces(
+            "Оплаченных мест не хватает. Обновите страницу и выберите карты ещё раз."
+        )
     free[place] -= 1
     Coverage.objects.create(card=card, subscription_id=place, since=at)
     audit.record(

@@ -24,7 +24,7 @@ from operators.models import OperatorAccount
 from operators.ports import Action, ErrorClass, Operator, Rejected, Sim, SubmitResult, Unknown
 from operators.services import connect, note_exchanges
 from smartcards import commands, outcomes, queries, rules
-from smartcards.models import Command, SmartCard
+from smartcards.models import Command
 from smartcards.services import lock_card
 from smartcards.states import CommandKind, CommandState, Origin
 
@@ -87,7 +87,7 @@ def _send_all(
     waiting = list(claimed)
     handled = 0
     while waiting and time.monotonic() < ends_at and may_leave(account):
-        letters = []
+        letters: list[Letter] = []
         while waiting and len(letters) < account.concurrency:
             letter = begin(waiting.pop(0), at=clock())
             handled += 1
@@ -155,7 +155,9 @@ def claim(*, account: OperatorAccount, at: datetime, limit: int) -> list[Command
     rows = list(due[:limit])
     token = uuid.uuid4()
     until = at + timedelta(seconds=account.lease_seconds * 2)
-    Command.objects.filter(pk__in=[row.pk for row in rows]).update(lease_until=until, lease_token=token)
+    Command.objects.filter(pk__in=[row.pk for row in rows]).update(
+        lease_until=until, lease_token=token
+    )
     for row in rows:
         row.lease_until, row.lease_token = until, token
     return rows
@@ -164,9 +166,9 @@ def claim(*, account: OperatorAccount, at: datetime, limit: int) -> list[Command
 def give_back(claimed: Sequence[Command]) -> None:
     """Claimed but not begun: free for the next drain at once."""
     for row in claimed:
-        Command.objects.filter(pk=row.pk, state=CommandState.QUEUED, lease_token=row.lease_token).update(
-            lease_until=None, lease_token=None
-        )
+        Command.objects.filter(
+            pk=row.pk, state=CommandState.QUEUED, lease_token=row.lease_token
+        ).update(lease_until=None, lease_token=None)
 
 
 @transaction.atomic
@@ -179,14 +181,21 @@ def begin(claimed: Command, *, at: datetime) -> Letter | None:
     command = (
         Command.objects.select_for_update(of=("self",))
         .select_related("account")
-        .filter(pk=claimed.pk, state=CommandState.QUEUED, lease_token=claimed.lease_token, lease_until__gt=at)
+        .filter(
+            pk=claimed.pk,
+            state=CommandState.QUEUED,
+            lease_token=claimed.lease_token,
+            lease_until__gt=at,
+        )
         .first()
     )
     if command is None:
         return None
     facts = queries.facts_now(card, at)
     if not rules.wanted_now(facts, CommandKind(command.kind)):
-        commands.cancel(command, card, by=SYSTEM, at=at, text="К моменту отправки команда уже не нужна")
+        commands.cancel(
+            command, card, by=SYSTEM, at=at, text="К моменту отправки команда уже не нужна"
+        )
         return None
     if _stopped_by_brake(command):
         give_back([command])
@@ -251,7 +260,9 @@ def record(*, letter: Letter, result: SubmitResult, at: datetime) -> None:
 
 def release_stuck(*, at: datetime) -> int:
     """A dead worker's `sending` goes to `checking`, never back to `queued`. Returns how many."""
-    stuck = Command.objects.filter(state=CommandState.SENDING, lease_until__lte=at).values_list("pk", flat=True)
+    stuck = Command.objects.filter(state=CommandState.SENDING, lease_until__lte=at).values_list(
+        "pk", flat=True
+    )
     return sum(_release(pk, at) for pk in list(stuck[:500]))
 
 

@@ -64,14 +64,17 @@ class SmartCard(models.Model):
             models.CheckConstraint(
                 condition=Q(msisdn__regex=r"^([1-9][0-9]{9,14})?$"), name="card_msisdn_format"
             ),
-            models.CheckConstraint(condition=Q(confirmed__in=Confirmed.values), name="card_state_known"),
+            models.CheckConstraint(
+                condition=Q(confirmed__in=Confirmed.values), name="card_state_known"
+            ),
             models.CheckConstraint(
                 condition=Q(wished_on__isnull=True, wished_at__isnull=True, wished_by="")
                 | Q(wished_on__isnull=False, wished_at__isnull=False) & ~Q(wished_by=""),
                 name="card_wish_has_author",
             ),
             models.CheckConstraint(
-                condition=Q(merchant__isnull=False) | Q(terminal__isnull=True, wished_on__isnull=True),
+                condition=Q(merchant__isnull=False)
+                | Q(terminal__isnull=True, wished_on__isnull=True),
                 name="card_in_stock_is_nobodys",
             ),
             models.CheckConstraint(
@@ -104,7 +107,8 @@ class Coverage(models.Model):
                 fields=["card"], condition=Q(till__isnull=True), name="coverage_open_once"
             ),
             models.CheckConstraint(
-                condition=Q(till__isnull=True) | Q(till__gte=F("since")), name="coverage_ends_after_start"
+                condition=Q(till__isnull=True) | Q(till__gte=F("since")),
+                name="coverage_ends_after_start",
             ),
         ]
 
@@ -155,8 +159,12 @@ class Command(models.Model):
             models.UniqueConstraint(
                 fields=["card"], condition=Q(state__in=_OPEN), name="command_open_once_per_card"
             ),
-            models.CheckConstraint(condition=Q(state__in=CommandState.values), name="command_state_known"),
-            models.CheckConstraint(condition=Q(kind__in=CommandKind.values), name="command_kind_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=CommandState.values), name="command_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=CommandKind.values), name="command_kind_known"
+            ),
             models.CheckConstraint(
                 condition=Q(state__in=_OPEN, finished_at__isnull=True)
                 | ~Q(state__in=_OPEN) & Q(finished_at__isnull=False),
@@ -193,7 +201,9 @@ class Command(models.Model):
 class CommandStep(models.Model):
     """What happened to a command, step by step: the card's timeline."""
 
-    command = models.ForeignKey(Command, models.CASCADE, related_name="steps", verbose_name="команда")
+    command = models.ForeignKey(
+        Command, models.CASCADE, related_name="steps", verbose_name="команда"
+    )
     state = models.CharField("состояние", max_length=12, choices=CommandState)
     at = models.DateTimeField("когда")
     text = models.CharField("что", max_length=300, blank=True)

@@ -182,7 +182,7 @@ def _with_country(digits: str) -> str:
         return digits[3:]
     if len(digits) == 11 and digits.startswith("8"):
         return "7" + digits[1:]
-    return "7" + digits if len(digits) == 10 else digits
+    return "7" + digits if len(digits) == 10 and digits[0] != "0" else digits
 
 
 def _plain(text: str) -> str:

@@ -107,7 +107,11 @@ def _already(command: Command, card: SmartCard, at: datetime) -> None:
         commands.finish_done(command, card, told=Told.REQUEST, at=at)
     elif command.state == CommandState.SENDING:
         commands.move(
-            command, CommandState.CHECKING, at=at, text="Оператор ответил, что уже сделано: проверяем", check_at=at
+            command,
+            CommandState.CHECKING,
+            at=at,
+            text="Оператор ответил, что уже сделано: проверяем",
+            check_at=at,
         )
 
 
@@ -119,7 +123,11 @@ def _rejected(command: Command, card: SmartCard, result: Rejected, at: datetime)
         _already(command, card, at)
     elif error is ErrorClass.UNKNOWN_OUTCOME:
         _unknown(command, result.text, at)
-    elif error in _RESEND and command.state == CommandState.SENDING and at < command.created_at + _RESEND_FOR:
+    elif (
+        error in _RESEND
+        and command.state == CommandState.SENDING
+        and at < command.created_at + _RESEND_FOR
+    ):
         _back_to_queue(command, result, at)
     else:
         _failed(command, card, error, result.code, result.text, at)
@@ -219,7 +227,11 @@ def _pending(command: Command, at: datetime) -> None:
 def apply_deadline(command: Command, *, at: datetime) -> None:
     """The time to wait for an accepted request is over: from now on the card itself is asked about."""
     commands.move(
-        command, CommandState.CHECKING, at=at, text="Оператор отвечает дольше обычного, уточняем", check_at=at
+        command,
+        CommandState.CHECKING,
+        at=at,
+        text="Оператор отвечает дольше обычного, уточняем",
+        check_at=at,
     )
 
 

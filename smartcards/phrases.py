@@ -1,7 +1,6 @@
 """Sentences about cards that are said in more than one place."""
 
-from dataclasses import dataclass
-
+from cabinet.wording import Pill, Tone
 from smartcards.rules import CardFacts, card_state, why_off
 from smartcards.states import CardState, CommandKind, CommandState, WhyOff
 
@@ -17,17 +16,19 @@ WHY_OFF: dict[WhyOff, str] = {
     WhyOff.UNKNOWN: "причина неизвестна",
 }
 
-_STATE: dict[CardState, tuple[str, str]] = {
-    CardState.NEW: ("Новая", "neutral"),
-    CardState.ACTIVATING: ("Включается…", "progress"),
-    CardState.ACTIVE: ("Работает", "success"),
-    CardState.DEACTIVATING: ("Отключается…", "progress"),
-    CardState.INACTIVE: ("Отключена", "neutral"),
-    CardState.UNCLEAR: ("Уточняем у оператора", "warning"),
-    CardState.RETIRED: ("Списана", "neutral"),
+_STATE: dict[CardState, tuple[str, Tone]] = {
+    CardState.NEW: ("Новая", Tone.OFF),
+    CardState.ACTIVATING: ("Включается…", Tone.PROGRESS),
+    CardState.ACTIVE: ("Работает", Tone.WORKS),
+    CardState.DEACTIVATING: ("Отключается…", Tone.PROGRESS),
+    CardState.INACTIVE: ("Отключена", Tone.OFF),
+    CardState.UNCLEAR: ("Уточняем у оператора", Tone.ATTENTION),
+    CardState.RETIRED: ("Списана", Tone.OFF),
 }
 # Off for a reason that the merchant did not choose deserves a louder colour.
-_LOUD = frozenset({WhyOff.UNPAID, WhyOff.OPERATOR, WhyOff.LIMIT, WhyOff.IMEI, WhyOff.LAW, WhyOff.UNKNOWN})
+_LOUD = frozenset(
+    {WhyOff.UNPAID, WhyOff.OPERATOR, WhyOff.LIMIT, WhyOff.IMEI, WhyOff.LAW, WhyOff.UNKNOWN}
+)
 
 STEP: dict[CommandState, str] = {
     CommandState.QUEUED: "Принято, ждёт отправки оператору",
@@ -57,22 +58,14 @@ FAILURES: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Pill:
-    """A state as a coloured word."""
-
-    text: str
-    tone: str
-
-
 def pill(facts: CardFacts) -> Pill:
     """The state of a card, with the reason where it is off."""
     state = card_state(facts)
     text, tone = _STATE[state]
     if state is not CardState.INACTIVE:
-        return Pill(text, tone)
+        return Pill(tone, text)
     why = why_off(facts)
-    return Pill(f"{text}: {WHY_OFF[why]}", "danger" if why in _LOUD else tone)
+    return Pill(Tone.PROBLEM if why in _LOUD else tone, f"{text}: {WHY_OFF[why]}")
 
 
 def command_sentence(kind: CommandKind) -> str:

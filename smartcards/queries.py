@@ -4,9 +4,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import (
+    DateTimeField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+)
 
 from cabinet.models import Merchant
+from cabinet.states import ActorKind
 from operators import registry
 from operators.models import OperatorAccount
 from operators.ports import StateQuality
@@ -50,9 +60,14 @@ def _open_command(command: Command) -> OpenCommand:
     return OpenCommand(
         kind=CommandKind(command.kind),
         state=CommandState(command.state),
-        asked_by=command.asked_by,
+        asked_by=shown_name(command.asked_by_kind, command.asked_by),
         created_at=command.created_at,
     )
+
+
+def shown_name(kind: str, name: str) -> str:
+    """What a merchant reads of an actor: members of staff stay nameless."""
+    return str(ActorKind.STAFF.label) if kind == ActorKind.STAFF else name
 
 
 def is_live(subscription: Subscription, at: datetime) -> bool:
@@ -111,7 +126,11 @@ def merchants_out_of_step(at: datetime) -> set[int]:
     cards = SmartCard.objects.filter(~busy, merchant__isnull=False, wished_on__isnull=False)
     should_go_off = Q(confirmed=Confirmed.ACTIVE) & (Q(wished_on=False) | ~paid)
     should_come_on = Q(confirmed__in=[Confirmed.NEW, Confirmed.INACTIVE], wished_on=True) & paid
-    found = cards.filter(should_go_off | should_come_on).values_list("merchant_id", flat=True).distinct()
+    found = (
+        cards.filter(should_go_off | should_come_on)
+        .values_list("merchant_id", flat=True)
+        .distinct()
+    )
     return {pk for pk in found if pk is not None}
 
 
@@ -128,6 +147,17 @@ def accounts_with_work(at: datetime) -> QuerySet[OperatorAccount]:
         | Q(state__in=[CommandState.ACCEPTED, CommandState.CHECKING], check_at__lte=at)
     )
     return OperatorAccount.objects.filter(Exists(work), enabled=True).order_by("pk")
+
+
+def late_commands(at: datetime) -> list[Command]:
+    """Open commands that took longer than the operator's worst time, the oldest first."""
+    worst = ExpressionWrapper(
+        F("created_at") + F("account__worst_seconds") * timedelta(seconds=1),
+        output_field=DateTimeField(),
+    )
+    late = Command.objects.filter(state__in=_OPEN).annotate(promised_at=worst)
+    rows = late.filter(promised_at__lte=at).select_related("card__account", "account")
+    return list(rows.order_by("created_at", "pk")[:200])
 
 
 def brake_now() -> Brake:
@@ -148,7 +178,9 @@ def cards_of(merchant: Merchant) -> QuerySet[SmartCard]:
 
 def failures_in_a_row(card: SmartCard, kind: CommandKind) -> list[Command]:
     """The newest failed commands of this kind since the last one that was not a failure."""
-    recent: Iterable[Command] = Command.objects.filter(card=card).order_by("-created_at", "-pk")[:10]
+    recent: Iterable[Command] = Command.objects.filter(card=card).order_by("-created_at", "-pk")[
+        :10
+    ]
     failed: list[Command] = []
     for command in recent:
         if command.state != CommandState.FAILED or command.kind != kind:

@@ -70,11 +70,15 @@ def _ask(operator: Operator, command: Command, at: datetime) -> Answer:
             return Answer(reading=operator.read_state(sim=sim))
         if command.request_id:
             return Answer(
-                check=operator.check(request_id=command.request_id, sim=sim, submitted_at=sent_at, at=at)
+                check=operator.check(
+                    request_id=command.request_id, sim=sim, submitted_at=sent_at, at=at
+                )
             )
         if operator.capabilities.check_by_sim:
             return Answer(
-                check=operator.check_by_sim(sim=sim, action=Action(command.kind), submitted_at=sent_at, at=at)
+                check=operator.check_by_sim(
+                    sim=sim, action=Action(command.kind), submitted_at=sent_at, at=at
+                )
             )
         return Answer(reading=operator.read_state(sim=sim))
     except Unavailable as trouble:
@@ -110,7 +114,9 @@ def _unanswered(command: Command, trouble: Unavailable | None, at: datetime) -> 
     outcomes.ask_again(command, at=at, retry_after=trouble.retry_after if trouble else None)
 
 
-def read_cards(*, account: OperatorAccount, clock: Callable[[], datetime], limit: int = READ_BATCH) -> int:
+def read_cards(
+    *, account: OperatorAccount, clock: Callable[[], datetime], limit: int = READ_BATCH
+) -> int:
     """Read the cards whose last reading is oldest, where the operator's reading can be relied on.
 
     Cards of merchants only, at most `limit`, none with a command on its way. Returns how many.

@@ -10,10 +10,10 @@ from cabinet.actors import SYSTEM
 from cabinet.models import Merchant
 from smartcards import brake, commands, coverage, queries, rules
 from smartcards.models import Brake, SmartCard
+from smartcards.phrases import WHY_OFF
 from smartcards.rules import CardFacts
 from smartcards.services import lock_card
 from smartcards.states import CommandKind, Origin, WhyOff
-from smartcards.phrases import WHY_OFF
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,9 @@ def _reconcile_card(seen: SmartCard, at: datetime) -> bool:
     return True
 
 
-def _brake_lets(state: Brake, card: SmartCard, facts: CardFacts, kind: CommandKind, at: datetime) -> bool:
+def _brake_lets(
+    state: Brake, card: SmartCard, facts: CardFacts, kind: CommandKind, at: datetime
+) -> bool:
     """In report-only mode nothing goes by itself; otherwise only automatic switch-offs are braked."""
     if state.report_only_at is not None:
         return False
@@ -114,4 +116,21 @@ def reconcile_just_ended(*, at: datetime) -> int:
 
 def reconcile_all(*, at: datetime) -> int:
     """Everybody with a card out of step: a lost wake-up costs a minute, not a till."""
-    return sum(reconcile_merchant(merchant_id=pk, at=at) for pk in sorted(queries.merchants_out_of_step(at)))
+    return sum(
+        reconcile_merchant(merchant_id=pk, at=at)
+        for pk in sorted(queries.merchants_out_of_step(at))
+    )
+
+
+def tell_late(*, at: datetime) -> int:
+    """Staff are told of every command that took longer than the operator's worst time. Returns how many."""
+    late = queries.late_commands(at)
+    for command in late:
+        alerts.raise_alert(
+            key=f"late:{command.pk}",
+            text=f"{command.account}: команда «{command}» идёт дольше обещанного.",
+            at=at,
+            merchant_id=command.card.merchant_id,
+            link=f"/admin/smartcards/command/{command.pk}/change/",
+        )
+    return len(late)

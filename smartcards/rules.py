@@ -123,7 +123,9 @@ def check_can_activate(facts: CardFacts, role: Role | None) -> None:
     if facts.confirmed == Confirmed.ACTIVE and facts.wished_on:
         raise CardRefused("Смарт-карта уже работает.")
     if not facts.covered:
-        raise CardRefused("Смарт-карта не выбрана для оплаты. Сначала отметьте её в разделе «Выбрать карты».")
+        raise CardRefused(
+            "Смарт-карта не выбрана для оплаты. Сначала отметьте её в разделе «Выбрать карты»."
+        )
     if not facts.entitled:
         raise CardRefused("Подписка не оплачена. Продлите её, и смарт-карту можно будет включить.")
     block = foreign_block(facts)
@@ -168,7 +170,9 @@ def _check_not_busy(facts: CardFacts) -> None:
     command = facts.open_command
     if command is not None:
         verb = "Включение" if command.kind == CommandKind.ACTIVATE else "Отключение"
-        raise CardRefused(f"{verb} уже выполняется: его запросил(а) {command.asked_by}. Дождитесь ответа оператора.")
+        raise CardRefused(
+            f"{verb} уже выполняется: его запросил(а) {command.asked_by}. Дождитесь ответа оператора."
+        )
 
 
 def wanted_now(facts: CardFacts, kind: CommandKind) -> bool:
@@ -187,16 +191,24 @@ def next_command(facts: CardFacts) -> CommandKind | None:
     if facts.open_command is not None or facts.wished_on is None:
         return None
     if target_on(facts):
-        off = facts.confirmed in {Confirmed.NEW, Confirmed.INACTIVE} and foreign_block(facts) is None
+        off = (
+            facts.confirmed in {Confirmed.NEW, Confirmed.INACTIVE} and foreign_block(facts) is None
+        )
         return CommandKind.ACTIVATE if off else None
     return CommandKind.DEACTIVATE if facts.confirmed == Confirmed.ACTIVE else None
 
 
-def may_repeat(*, error: str, failures: int, failed_at: datetime, at: datetime) -> bool:
-    """Whether reconcile may try again by itself after `failures` failures in a row."""
+def retry_at(*, error: str, failures: int, failed_at: datetime) -> datetime | None:
+    """When reconcile tries again by itself after `failures` failures in a row; None: never."""
     if error in PERMANENT_ERRORS or failures > len(_RETRY_AFTER):
-        return False
-    return at >= failed_at + _RETRY_AFTER[failures - 1]
+        return None
+    return failed_at + _RETRY_AFTER[failures - 1]
+
+
+def may_repeat(*, error: str, failures: int, failed_at: datetime, at: datetime) -> bool:
+    """Whether reconcile may try again by itself now."""
+    due = retry_at(error=error, failures=failures, failed_at=failed_at)
+    return due is not None and at >= due
 
 
 def brake_limit(*, cards: int, percent: int, active: int, floor: int) -> int:

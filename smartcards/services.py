@@ -18,7 +18,9 @@ from smartcards.states import CommandKind, CommandState, Confirmed, Origin, Told
 
 def lock_card(card: SmartCard) -> SmartCard:
     """The card as it is now, locked till the end of the transaction."""
-    return SmartCard.objects.select_for_update(of=("self",)).select_related("account").get(pk=card.pk)
+    return (
+        SmartCard.objects.select_for_update(of=("self",)).select_related("account").get(pk=card.pk)
+    )
 
 
 @transaction.atomic
@@ -75,11 +77,15 @@ def cancel_command(*, card: SmartCard, by: Actor, at: datetime) -> None:
     """
     card = lock_card(card)
     rules.check_can_cancel(queries.facts_now(card, at), by.role)
-    command = Command.objects.select_for_update(of=("self",)).get(card=card, state=CommandState.QUEUED)
+    command = Command.objects.select_for_update(of=("self",)).get(
+        card=card, state=CommandState.QUEUED
+    )
     if command.lease_until is not None and command.lease_until > at:
         raise CardRefused("Команда уже уходит оператору, отменить её нельзя. Дождитесь ответа.")
     _wish(card, on=command.kind == CommandKind.DEACTIVATE, by=by, at=at)
-    commands.cancel(command, card, by=by, at=at, text=f"Отменил(а) {by.name}")
+    commands.cancel(
+        command, card, by=by, at=at, text=f"Отменил(а) {queries.shown_name(by.kind, by.name)}"
+    )
 
 
 @transaction.atomic
@@ -92,7 +98,13 @@ def check_again(*, card: SmartCard, by: Actor, at: datetime) -> None:
         .first()
     )
     if command is not None and command.state == CommandState.NEEDS_STAFF:
-        commands.move(command, CommandState.CHECKING, at=at, text=f"Проверить ещё раз попросил(а) {by.name}", check_at=at)
+        commands.move(
+            command,
+            CommandState.CHECKING,
+            at=at,
+            text=f"Проверить ещё раз попросил(а) {queries.shown_name(by.kind, by.name)}",
+            check_at=at,
+        )
     elif command is None and card.confirmed != Confirmed.UNKNOWN:
         raise CardRefused("По этой смарт-карте уточнять нечего: состояние известно.")
     SmartCard.objects.filter(pk=card.pk).update(read_at=None)
@@ -106,7 +118,9 @@ def settle_by_staff(*, command: Command, done: bool, reason: str, by: Actor, at:
     if not reason.strip():
         raise CardRefused("Укажите, откуда известен исход.")
     card = lock_card(command.card)
-    command = Command.objects.select_for_update(of=("self",)).select_related("account").get(pk=command.pk)
+    command = (
+        Command.objects.select_for_update(of=("self",)).select_related("account").get(pk=command.pk)
+    )
     if command.state != CommandState.NEEDS_STAFF:
         raise CardRefused("Эта команда уже не ждёт решения.")
     command.reason = reason[:300]
@@ -114,7 +128,9 @@ def settle_by_staff(*, command: Command, done: bool, reason: str, by: Actor, at:
         commands.finish_done(command, card, told=Told.STAFF, at=at)
     else:
         commands.finish_failed(command, card, error="unknown_outcome", at=at)
-    _note(card, "settled_by_staff", "Исход команды записан сотрудником", by=by, at=at, reason=reason)
+    _note(
+        card, "settled_by_staff", "Исход команды записан сотрудником", by=by, at=at, reason=reason
+    )
 
 
 @transaction.atomic
@@ -125,11 +141,16 @@ def hand_over(*, cards: Iterable[SmartCard], merchant: Merchant, by: Actor, at: 
     """
     ids = [card.pk for card in cards]
     locked = list(
-        SmartCard.objects.select_for_update(of=("self",)).select_related("account").filter(pk__in=ids).order_by("pk")
+        SmartCard.objects.select_for_update(of=("self",))
+        .select_related("account")
+        .filter(pk__in=ids)
+        .order_by("pk")
     )
     taken = [card for card in locked if card.merchant_id is not None]
     if taken or len(locked) != len(set(ids)):
-        raise CardRefused("Часть смарт-карт уже не на складе. Обновите страницу и соберите заказ заново.")
+        raise CardRefused(
+            "Часть смарт-карт уже не на складе. Обновите страницу и соберите заказ заново."
+        )
     for card in locked:
         card.merchant = merchant
         card.handed_at = at
@@ -139,7 +160,9 @@ def hand_over(*, cards: Iterable[SmartCard], merchant: Merchant, by: Actor, at: 
 
 
 @transaction.atomic
-def describe(*, card: SmartCard, label: str, terminal: Terminal | None, by: Actor, at: datetime) -> None:
+def describe(
+    *, card: SmartCard, label: str, terminal: Terminal | None, by: Actor, at: datetime
+) -> None:
     """Set the label and the terminal of a card; the caller has checked whose terminal it is."""
     card = lock_card(card)
     if terminal is not None and terminal.merchant_id != card.merchant_id:
@@ -161,7 +184,15 @@ def _wish(card: SmartCard, *, on: bool, by: Actor, at: datetime) -> None:
     card.save(update_fields=["wished_on", "wished_at", "wished_by", "wished_by_kind"])
 
 
-def _note(card: SmartCard, action: str, text: str, *, by: Actor, at: datetime, reason: str = "") -> None:
+def _note(
+    card: SmartCard, action: str, text: str, *, by: Actor, at: datetime, reason: str = ""
+) -> None:
     audit.record(
-        target=card, action=action, text=text, reason=reason, by=by, at=at, merchant_id=card.merchant_id
+        target=card,
+        action=action,
+        text=text,
+        reason=reason,
+        by=by,
+        at=at,
+        merchant_id=card.merchant_id,
     )

@@ -79,11 +79,15 @@ COMMAND_TRANSITIONS: dict[CommandState, frozenset[CommandState]] = {
             CommandState.QUEUED,
         }
     ),
-    CommandState.ACCEPTED: frozenset({CommandState.DONE, CommandState.FAILED, CommandState.CHECKING}),
+    CommandState.ACCEPTED: frozenset(
+        {CommandState.DONE, CommandState.FAILED, CommandState.CHECKING}
+    ),
     CommandState.CHECKING: frozenset(
         {CommandState.DONE, CommandState.FAILED, CommandState.NEEDS_STAFF}
     ),
-    CommandState.NEEDS_STAFF: frozenset({CommandState.DONE, CommandState.FAILED}),
+    CommandState.NEEDS_STAFF: frozenset(
+        {CommandState.DONE, CommandState.FAILED, CommandState.CHECKING}
+    ),
     CommandState.DONE: frozenset(),
     CommandState.FAILED: frozenset(),
     CommandState.CANCELLED: frozenset(),

@@ -40,6 +40,7 @@ def reconcile_all(**_older: object) -> None:
     at = clock.now()
     brake.watch(at=at)
     reconcile.reconcile_all(at=at)
+    reconcile.tell_late(at=at)
     for account in queries.readable_accounts():
         questions.read_cards(account=account, clock=clock.now)
     health.beat("smartcards.reconcile_all")

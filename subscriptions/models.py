@@ -20,10 +20,16 @@ class Module(models.Model):
     description = models.TextField("описание", blank=True)
     market_product_id = models.UUIDField("productId в маркете", unique=True)
     addon_id = models.CharField(
-        "опция маркета, считающая карты", max_length=100, blank=True, help_text="Количество опции прибавляется."
+        "опция маркета, считающая карты",
+        max_length=100,
+        blank=True,
+        help_text="Количество опции прибавляется.",
     )
     app_tokens = EncryptedTextField(
-        "токены маркета", blank=True, default="", help_text="По одному в строке: новый и старый на время смены."
+        "токены маркета",
+        blank=True,
+        default="",
+        help_text="По одному в строке: новый и старый на время смены.",
     )
     basic_auth = EncryptedTextField("логин:пароль маркета", blank=True, default="")
     enabled = models.BooleanField("предлагается", default=True)
@@ -70,7 +76,9 @@ class Installation(models.Model):
 class Tariff(models.Model):
     """Module, period, price of one card for the whole period (kopecks). Never edited once used."""
 
-    module = models.ForeignKey(Module, models.PROTECT, related_name="tariffs", verbose_name="модуль")
+    module = models.ForeignKey(
+        Module, models.PROTECT, related_name="tariffs", verbose_name="модуль"
+    )
     plan_id = models.CharField("planId в маркете", max_length=100, unique=True)
     title = models.CharField("название", max_length=100)
     months = models.PositiveSmallIntegerField("период", choices=MONTHS)
@@ -105,7 +113,12 @@ class Subscription(models.Model):
     source = models.CharField("чья", max_length=10, choices=Source)
     external_id = models.CharField("номер в источнике", max_length=64)
     tariff = models.ForeignKey(
-        Tariff, models.PROTECT, null=True, blank=True, verbose_name="тариф", related_name="subscriptions"
+        Tariff,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        verbose_name="тариф",
+        related_name="subscriptions",
     )
     plan_id = models.CharField("planId", max_length=100, blank=True)
     paid_cards = models.PositiveIntegerField("оплачено карт", default=1)
@@ -117,7 +130,9 @@ class Subscription(models.Model):
     terminated_at = models.DateTimeField("прекращена", null=True, blank=True)
     entitled_from = models.DateTimeField("действует с", null=True, blank=True)
     entitled_until = models.DateTimeField("действует до", null=True, blank=True)
-    charged_kopecks = models.PositiveBigIntegerField("последнее списание, коп.", null=True, blank=True)
+    charged_kopecks = models.PositiveBigIntegerField(
+        "последнее списание, коп.", null=True, blank=True
+    )
     last_event_at = models.DateTimeField("последнее событие", null=True, blank=True)
 
     objects = MerchantQuerySet["Subscription"].as_manager()
@@ -127,7 +142,9 @@ class Subscription(models.Model):
         verbose_name_plural = "подписки"
         constraints = [
             models.UniqueConstraint(fields=["source", "external_id"], name="subscription_once"),
-            models.CheckConstraint(condition=Q(source__in=Source.values), name="subscription_source_known"),
+            models.CheckConstraint(
+                condition=Q(source__in=Source.values), name="subscription_source_known"
+            ),
             models.CheckConstraint(
                 condition=Q(anchor_day__isnull=True) | Q(anchor_day__range=(1, 31)),
                 name="subscription_anchor_day",
@@ -180,8 +197,12 @@ class Period(models.Model):
                     ),
                 ],
             ),
-            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="period_not_empty"),
-            models.CheckConstraint(condition=Q(kind__in=PeriodKind.values), name="period_kind_known"),
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=F("starts_at")), name="period_not_empty"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=PeriodKind.values), name="period_kind_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -231,7 +252,9 @@ class StaffStop(models.Model):
         constraints = [
             models.CheckConstraint(condition=~Q(reason=""), name="staff_stop_has_reason"),
             models.UniqueConstraint(
-                fields=["subscription"], condition=Q(cancelled_at__isnull=True), name="staff_stop_open_once"
+                fields=["subscription"],
+                condition=Q(cancelled_at__isnull=True),
+                name="staff_stop_open_once",
             ),
         ]
 

@@ -23,7 +23,12 @@ class SubscriptionState(models.TextChoices):
 
 SUBSCRIPTION_TRANSITIONS: dict[SubscriptionState, frozenset[SubscriptionState]] = {
     SubscriptionState.CREATED: frozenset(
-        {SubscriptionState.TRIAL, SubscriptionState.ACTIVE, SubscriptionState.STOPPING, SubscriptionState.ENDED}
+        {
+            SubscriptionState.TRIAL,
+            SubscriptionState.ACTIVE,
+            SubscriptionState.STOPPING,
+            SubscriptionState.ENDED,
+        }
     ),
     SubscriptionState.TRIAL: frozenset(
         {

@@ -242,6 +242,7 @@ def test_killed_launcher_leaves_nothing_behind_and_no_data_are_lost(local_dir):
 def test_orphan_is_stopped_by_the_next_start(tmp_path):
     ledger = Ledger(tmp_path / "processes.json")
     with subprocess.Popen([sys.executable, "-c", sleeper()], stdout=subprocess.PIPE) as orphan:
+        assert orphan.stdout is not None
         orphan.stdout.readline()
         ledger.add(name="orphan", pid=orphan.pid, stop_signal=signal.SIGTERM)
 

@@ -273,14 +273,15 @@ def test_state_is_kept_soon_and_given_back(state):
     assert received.endswith(b"\r\n\r\n3")
 
 
-def test_unreadable_state_is_set_aside(state):
-    state.write_text('{"echo": {"cou', encoding="utf-8")
+@pytest.mark.parametrize("unreadable", ['{"echo": {"cou', '{"echo": {"another": 1}}'])
+def test_unreadable_state_is_set_aside(state, unreadable):
+    state.write_text(unreadable, encoding="utf-8")
 
     with serving([Echo()], port=0, state=state) as server:
         received, _ = raw(server, get("/count", version="1.0"))
 
     assert received.endswith(b"\r\n\r\n1")
-    assert state.with_suffix(".broken").read_text(encoding="utf-8") == '{"echo": {"cou'
+    assert state.with_suffix(".broken").read_text(encoding="utf-8") == unreadable
 
 
 def test_busy_port_is_an_os_error_and_keeps_nothing(server, state, tmp_path):

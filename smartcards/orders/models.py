@@ -18,7 +18,9 @@ MAX_CARDS = 500
 class Order(models.Model):
     """How many cards of which operator, to whom, where, what was shipped."""
 
-    merchant = models.ForeignKey(Merchant, models.PROTECT, related_name="orders", verbose_name="клиент")
+    merchant = models.ForeignKey(
+        Merchant, models.PROTECT, related_name="orders", verbose_name="клиент"
+    )
     key = models.UUIDField("ключ формы", default=uuid.uuid4, unique=True)
     account = models.ForeignKey(OperatorAccount, models.PROTECT, verbose_name="оператор")
     quantity = models.PositiveIntegerField(
@@ -49,7 +51,9 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=Q(quantity__range=(1, MAX_CARDS)), name="order_quantity_in_range"
             ),
-            models.CheckConstraint(condition=Q(state__in=OrderState.values), name="order_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=OrderState.values), name="order_state_known"
+            ),
             models.CheckConstraint(
                 condition=~Q(state__in=["shipped", "delivered"])
                 | Q(shipped_at__isnull=False) & ~Q(track_number=""),

@@ -63,12 +63,15 @@ class Delivery(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["hook", "body_hash"], name="delivery_once"),
             models.CheckConstraint(
-                condition=Q(state__in=["new", "done", "parked", "failed"]), name="delivery_state_known"
+                condition=Q(state__in=["new", "done", "parked", "failed"]),
+                name="delivery_state_known",
             ),
         ]
         indexes = [
             models.Index(
-                fields=["next_try_at"], condition=Q(state__in=["new", "failed"]), name="delivery_waiting"
+                fields=["next_try_at"],
+                condition=Q(state__in=["new", "failed"]),
+                name="delivery_waiting",
             ),
         ]
 

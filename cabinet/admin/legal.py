@@ -1,0 +1,73 @@
+"""Legal texts and consents."""
+
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from cabinet import clock
+from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.errors import Refused
+from cabinet.models import Consent, LegalDocument, User
+from cabinet.services.documents import draft_document, publish_document
+from cabinet.services.staff import staff_actor
+from cabinet.states import DocumentKind
+
+
+@admin.register(LegalDocument)
+class LegalDocumentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A draft may be edited; a published edition never again."""
+
+    list_display = ("kind", "version", "published_at")
+    list_filter = ("kind", ("published_at", admin.EmptyFieldListFilter))
+    ordering = ("kind", "-version")
+    fields = ("kind", "version", "text", "published_at")
+    actions = ("publish",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("version", "published_at") if obj is None else ("kind", "version", "published_at")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        draft = obj is None or obj.published_at is None
+        return draft and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        draft = obj is not None and obj.published_at is None
+        return draft and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: LegalDocument, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        made = draft_document(
+            kind=DocumentKind(obj.kind),
+            text=obj.text,
+            by=staff_actor(cast("User", request.user)),
+            at=clock.now(),
+        )
+        # The admin goes on with the object it was given.
+        obj.pk, obj.version = made.pk, made.version
+
+    @admin.action(description="Опубликовать", permissions=["change"])
+    def publish(self, request: HttpRequest, documents: QuerySet[LegalDocument]) -> None:
+        for document in documents.order_by("kind", "version"):
+            try:
+                publish_document(
+                    document=document, by=staff_actor(cast("User", request.user)), at=clock.now()
+                )
+            except Refused as refusal:
+                self.message_user(request, f"{document}: {refusal.sentence}", messages.ERROR)
+            else:
+                self.message_user(request, f"Опубликовано: {document}.")
+
+
+@admin.register(Consent)
+class ConsentAdmin(ReadOnlyAdmin):
+    """Who agreed to what, and took it back."""
+
+    list_display = ("user", "document", "given_at", "withdrawn_at")
+    list_filter = ("document__kind", ("withdrawn_at", admin.EmptyFieldListFilter))
+    list_select_related = ("user", "document")
+    search_fields = ("user__name", "user__phone")
+    ordering = ("-given_at",)

@@ -1,0 +1,83 @@
+"""People and staff."""
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.http import HttpRequest
+
+from cabinet import audit, clock
+from cabinet.forms.fields import PhoneField
+from cabinet.models import User
+from cabinet.services.staff import staff_actor
+
+_RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+
+class PersonForm(UserChangeForm):  # type: ignore[type-arg]
+    """The phone is typed as people write it."""
+
+    phone = PhoneField(mobile=True, required=False)
+
+    def clean_phone(self) -> str | None:
+        # Empty is NULL: an empty text would be unique only once.
+        return self.cleaned_data["phone"] or None
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
+    """People of merchants, and staff. Rights are given by superusers only, staff are edited by them only."""
+
+    form = PersonForm
+    add_form = AdminUserCreationForm
+    list_display = ("username", "name", "phone", "email", "is_staff", "is_active")
+    list_filter = ("is_staff", "is_superuser", "is_active", "groups")
+    search_fields = ("username", "name", "phone", "email")
+    ordering = ("-pk",)
+    readonly_fields = ("last_login", "joined_at")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Человек", {"fields": ("name", "phone", "email", "is_active")}),
+        ("Права сотрудника сервиса", {"fields": _RIGHTS}),
+        ("Даты", {"fields": ("last_login", "joined_at")}),
+    )
+    add_fieldsets = (
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": ("username", "usable_password", "password1", "password2"),
+            },
+        ),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return (*self.readonly_fields, *(() if _is_superuser(request) else _RIGHTS))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Whoever could edit a colleague could take the colleague's rights.
+        own = obj is None or not (obj.is_staff or obj.is_superuser) or _is_superuser(request)
+        return own and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request) and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if change and "phone" in form.changed_data and not obj.has_usable_password():
+            # Whoever holds the old phone must not stay inside.
+            obj.set_unusable_password()
+        super().save_model(request, obj, form, change)
+        names = ", ".join(form.changed_data)
+        audit.record(
+            target=obj,
+            action="person.changed" if change else "person.added",
+            text=f"Изменён человек: {names}" if change else "Добавлен человек",
+            by=staff_actor(cast("User", request.user)),
+            at=clock.now(),
+            merchant_id=None,
+        )
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return cast("User", request.user).is_superuser

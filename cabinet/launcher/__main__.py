@@ -1,0 +1,82 @@
+"""`python -m cabinet.launcher run` and `python -m cabinet.launcher env -- COMMAND…`."""
+
+import argparse
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from cabinet.launcher.embedded import Servers, running_servers, servers
+from cabinet.launcher.environment import child_environment, chosen_local_dir
+from cabinet.launcher.errors import AlreadyRunning, LauncherError
+from cabinet.launcher.run import run
+
+
+def main(argv: list[str]) -> int:
+    """The exit code; what went wrong is one sentence on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.what == "env":
+            return with_servers(arguments.command)
+        run()
+    except LauncherError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"Cannot use {error.filename or 'a file'}: {error.strerror}; "
+            "mend it, or set LOCAL_DIR to another folder.",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("Остановлено.", flush=True)
+    return 0
+
+
+def with_servers(command: list[str]) -> int:
+    """Runs a command with the environment set, on the servers of a live `make run` if any."""
+    local_dir = chosen_local_dir(os.environ)
+    # Ctrl-C belongs to the command; we wait for its end to stop the servers.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with _shared_servers(local_dir) as running:
+        env = child_environment(os.environ, local_dir=local_dir, running=running)
+        return subprocess.run(command, env=env, check=False).returncode
+
+
+@contextlib.contextmanager
+def _shared_servers(local_dir: Path) -> Iterator[Servers]:
+    with contextlib.ExitStack() as stack:
+        own = servers(
+            local_dir,
+            durable=True,
+            database_url=os.environ.get("DATABASE_URL", ""),
+            redis_url=os.environ.get("REDIS_URL", ""),
+        )
+        try:
+            running = stack.enter_context(own)
+        except AlreadyRunning:
+            if (others := running_servers(local_dir)) is None:
+                raise
+            running = others
+        yield running
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cabinet.launcher", description=__doc__)
+    what = parser.add_subparsers(dest="what", required=True)
+    what.add_parser("run", help="everything from nothing, until Ctrl-C")
+    command = what.add_parser("env", help="a command with the servers and the environment")
+    command.add_argument("command", nargs="+", help="after --")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,130 @@
+"""The person's own page."""
+
+import pytest
+from django.test import Client
+
+from cabinet.models import Alert, AuditEvent, Consent, User
+from cabinet.states import DocumentKind
+from cabinet.tests.people import AT, make_document, make_member, make_staff, make_user, signed_in
+
+pytestmark = pytest.mark.django_db
+
+
+def make_consent(user: User, kind: DocumentKind = DocumentKind.CONSENT) -> Consent:
+    return Consent.objects.create(user=user, document=make_document(kind), given_at=AT)
+
+
+def who(client: Client) -> str | None:
+    return client.session.get("_auth_user_id")
+
+
+def test_person_changes_name_and_email(client):
+    member = make_member()
+    signed_in(client, member)
+
+    client.post("/profile/", {"do": "save", "name": "Анна", "email": "anna@example.com"})
+
+    user = User.objects.get(pk=member.user_id)
+    assert (user.name, user.email, user.phone) == ("Анна", "anna@example.com", member.user.phone)
+    assert list(AuditEvent.objects.values_list("action", "actor_id")) == [
+        ("profile.changed", user.pk)
+    ]
+
+
+def test_phone_cannot_be_changed_here(client):
+    member = make_member()
+    signed_in(client, member)
+
+    client.post("/profile/", {"do": "save", "name": "Анна", "phone": "79120000009"})
+
+    assert User.objects.get(pk=member.user_id).phone == member.user.phone
+
+
+def test_consent_is_withdrawn_and_staff_are_told(client):
+    member = make_member()
+    consent = make_consent(member.user)
+    signed_in(client, member)
+
+    client.post("/profile/", {"do": "withdraw", "consent": consent.pk})
+
+    consent.refresh_from_db()
+    assert consent.withdrawn_at is not None
+    assert list(Alert.objects.values_list("key", flat=True)) == [f"consent:{consent.pk}"]
+    assert AuditEvent.objects.filter(action="consent.withdrawn").count() == 1
+
+
+def test_consent_is_withdrawn_once(client):
+    member = make_member()
+    consent = make_consent(member.user)
+    signed_in(client, member)
+    client.post("/profile/", {"do": "withdraw", "consent": consent.pk})
+
+    again = client.post("/profile/", {"do": "withdraw", "consent": consent.pk}, follow=True)
+
+    assert "Это согласие уже отозвано." in again.content.decode()
+    assert AuditEvent.objects.filter(action="consent.withdrawn").count() == 1
+
+
+def test_offer_is_not_withdrawn(client):
+    member = make_member()
+    accepted = make_consent(member.user, DocumentKind.OFFER)
+    signed_in(client, member)
+
+    client.post("/profile/", {"do": "withdraw", "consent": accepted.pk})
+
+    accepted.refresh_from_db()
+    assert accepted.withdrawn_at is None
+
+
+@pytest.mark.parametrize("number", ["", "x", "99999999999999999999999", "999999"])
+def test_consent_that_never_was_is_404(client, number):
+    signed_in(client, make_member())
+
+    assert client.post("/profile/", {"do": "withdraw", "consent": number}).status_code == 404
+
+
+def test_strangers_consent_is_404(client):
+    consent = make_consent(make_user())
+    signed_in(client, make_member())
+
+    answer = client.post("/profile/", {"do": "withdraw", "consent": consent.pk})
+
+    consent.refresh_from_db()
+    assert (answer.status_code, consent.withdrawn_at) == (404, None)
+
+
+def test_ending_all_sessions_ends_them_everywhere():
+    member, colleague = make_member(), make_member()
+    here, elsewhere, other = Client(), Client(), Client()
+    for client in (here, elsewhere):
+        signed_in(client, member)
+    signed_in(other, colleague)
+
+    here.post("/profile/", {"do": "end_sessions"})
+
+    statuses = [client.get("/profile/").status_code for client in (here, elsewhere, other)]
+    assert statuses == [302, 302, 200]
+    assert AuditEvent.objects.filter(action="sessions.ended").count() == 1
+
+
+def test_password_of_staff_is_not_lost_by_ending_sessions(client):
+    staff = make_staff(password="long-enough-words")
+    client.force_login(staff)
+
+    client.post("/profile/", {"do": "end_sessions"})
+
+    assert User.objects.get(pk=staff.pk).check_password("long-enough-words")
+    assert who(client) == str(staff.pk)
+
+
+def test_page_shows_consents_and_companies(client):
+    member = make_member()
+    make_consent(member.user)
+    make_consent(member.user, DocumentKind.OFFER)
+    signed_in(client, member)
+
+    page = client.get("/profile/").content.decode()
+
+    assert page.count("Отозвать согласие") == 1
+    assert member.merchant.name in page
+    assert "Принято" in page

@@ -1,0 +1,358 @@
+"""What an operator's adapter is: pure words and frozen facts, no framework, no clock, no network.
+
+An adapter translates one operator's protocol into these words and keeps no state of its own. Its
+author needs to know one rule above all: `Rejected` says that the operator **surely did nothing**.
+Whatever is less sure is `Unknown`, and the product reads before it sends anything again.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+
+class Action(StrEnum):
+    """What is asked of the operator. «Deactivate» is a voluntary block, never a termination."""
+
+    ACTIVATE = "activate"
+    DEACTIVATE = "deactivate"
+
+
+class ErrorClass(StrEnum):
+    """What went wrong, in words that say what may be done next."""
+
+    AUTH = "auth"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    INVALID = "invalid"
+    ALREADY = "already"
+    CONFLICT_PENDING = "conflict_pending"
+    HELD_BY_OPERATOR = "held_by_operator"
+    RATE_LIMITED = "rate_limited"
+    TRANSIENT = "transient"
+    MAINTENANCE = "maintenance"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    CONFIGURATION = "configuration"
+    UNSUPPORTED = "unsupported"
+
+
+class SimState(StrEnum):
+    """The canonical state of a SIM at its operator."""
+
+    NEW = "new"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    HELD = "held"
+    RETIRED = "retired"
+    UNKNOWN = "unknown"
+
+
+class BlockReason(StrEnum):
+    """Why a SIM does not work. Only `VOLUNTARY` is ours to lift."""
+
+    VOLUNTARY = "voluntary"
+    DEBT = "debt"
+    FRAUD = "fraud"
+    STOLEN = "stolen"
+    LAW = "law"
+    LIMIT = "limit"
+    IMEI = "imei"
+    OPERATOR = "operator"
+    UNKNOWN = "unknown"
+
+
+class CheckState(StrEnum):
+    """How an accepted request is doing."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class StateQuality(StrEnum):
+    """How far `read_state` may be believed.
+
+    `EXACT`: any answer settles an unknown outcome. `WEAK`: an answer other than `SimState.UNKNOWN`
+    is a hint. `NONE`: the operator has no such call.
+    """
+
+    EXACT = "exact"
+    WEAK = "weak"
+    NONE = "none"
+
+
+class CallKind(StrEnum):
+    """What one HTTP exchange was for; quotas, logs and the sandbox count by it."""
+
+    AUTH = "auth"
+    SUBMIT = "submit"
+    CHECK = "check"
+    READ = "read"
+
+
+@dataclass(frozen=True)
+class Sim:
+    """One card. ICCID of 17–20 digits; MSISDN is E.164 without plus, "" where not known."""
+
+    iccid: str
+    msisdn: str = ""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Done: the operator's answer itself shows the new state."""
+
+    raw: str = ""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """Queued at the operator. `retry_in` is when to ask for the first time, seconds."""
+
+    request_id: str
+    retry_in: float | None = None
+
+
+@dataclass(frozen=True)
+class Already:
+    """The card was in the wanted state before; nothing was changed."""
+
+    raw: str = ""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Surely not done. `retry_after` in seconds, where waiting helps and its length is known."""
+
+    error: ErrorClass
+    code: str
+    text: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """May or may not have been done: read before sending anything again.
+
+    `error` says what the trouble looked like (`MAINTENANCE` pauses the account, `UNKNOWN_OUTCOME`
+    says nothing); it never makes a repeat allowed. `retry_after` as in `Rejected`.
+    """
+
+    text: str
+    error: ErrorClass = ErrorClass.UNKNOWN_OUTCOME
+    code: str = ""
+    retry_after: float | None = None
+
+
+SubmitResult = Applied | Accepted | Already | Rejected | Unknown
+
+
+@dataclass(frozen=True)
+class Check:
+    """The operator's word about a request.
+
+    `error` is set with `FAILED`, and is `ALREADY` beside `COMPLETED` where the operator refused
+    because it was so already: worth a confirming read.
+    """
+
+    state: CheckState
+    code: str = ""
+    text: str = ""
+    error: ErrorClass | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The operator's word about a card. `raw` is for staff, without personal data."""
+
+    state: SimState
+    reason: BlockReason | None = None
+    raw: str = ""
+    msisdn: str = ""
+    imei: str = ""
+
+
+class Unavailable(Exception):
+    """The question could not be answered; nothing is known that was not known before."""
+
+    def __init__(
+        self, error: ErrorClass, code: str, text: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{error}: {code} {text}".strip())
+        self.error = error
+        self.code = code
+        self.text = text
+        self.retry_after = retry_after
+
+
+class NotSent(Exception):
+    """Not one byte of the request left us.
+
+    `code`: dns, refused, tls, timeout, url, network, or quota: no turn for this call now, ask again
+    in `retry_after` seconds.
+    """
+
+    def __init__(self, text: str, code: str = "network", retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.code = code
+        self.retry_after = retry_after
+
+
+class LostReply(Exception):
+    """The request may have arrived, but no whole answer came back."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class NotJson(ValueError):
+    """The body of an answer is no JSON."""
+
+
+class TokensAway(Exception):
+    """The store of tokens does not answer. Raised by a `TokenStore`; nothing has been sent."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One whole HTTP answer. `headers` find names in any case; `seconds` is what the call took.
+
+    `date_skew` is the operator's clock minus ours in seconds, None without a `Date` header.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float = 0.0
+    date_skew: float | None = None
+
+    def json(self) -> Any:
+        """The decoded body. Raises `NotJson`."""
+        try:
+            return json.loads(self.body)
+        except ValueError as trouble:
+            raise NotJson(str(trouble)) from trouble
+
+    @property
+    def text(self) -> str:
+        """The body as text, undecodable bytes replaced."""
+        return self.body.decode("utf-8", "replace")
+
+
+class Http(Protocol):
+    """The one door to the operators; see `operators.http`."""
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        kind: CallKind,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> Reply:
+        """One exchange, never repeated. Raises `NotSent` or `LostReply`."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Operators' access tokens, shared by all workers. Every method may raise `TokensAway`."""
+
+    def get(self, key: str) -> str | None: ...
+
+    def put(self, key: str, value: str, ttl: float) -> None: ...
+
+    def forget(self, key: str) -> None: ...
+
+    def lock(self, key: str) -> AbstractContextManager[object]: ...
+
+
+@dataclass(frozen=True)
+class Field:
+    """One line of the form in which staff enter an account's credentials; `label` is Russian."""
+
+    name: str
+    label: str
+    secret: bool = True
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an operator can do and how it wants to be treated. All times are seconds.
+
+    `poll_plan`: pauses before each check of an accepted request, the last one repeats.
+    `quiet_seconds`: how long an unknown outcome rests before it is read. `deadline_seconds`: when
+    an accepted request stops being waited for. `per_second`, `per_minute`: the usual contract's
+    quota. `check_by_sim`: the operator tells of a card's requests without our knowing their ids.
+    """
+
+    title: str
+    key: str
+    asynchronous: bool
+    state_quality: StateQuality
+    credentials: tuple[Field, ...]
+    per_second: int | None
+    per_minute: int | None
+    concurrency: int
+    poll_plan: tuple[float, ...]
+    quiet_seconds: float
+    deadline_seconds: float
+    check_by_sim: bool = False
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One contract with one operator, as an adapter needs it. `account` is its code in ours."""
+
+    account: str
+    base_url: str
+    credentials: Mapping[str, str] = field(repr=False)
+    http: Http = field(repr=False)
+    tokens: TokenStore = field(repr=False)
+
+
+class Operator(Protocol):
+    """One adapter, bound to one `Connection`. Objects are cheap, and used by one thread."""
+
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, connection: Connection) -> None: ...
+
+    def submit(self, *, action: Action, sim: Sim, key: str, at: datetime) -> SubmitResult:
+        """Ask for the switch, once. `key` is the same for every repeat of one command.
+
+        Never raises for an operator's trouble. Logging in comes first: where that fails, the result
+        is `Rejected`, because the switch itself was not asked for.
+        """
+        ...
+
+    def check(self, *, request_id: str, sim: Sim, submitted_at: datetime, at: datetime) -> Check:
+        """How an accepted request is doing. Raises `Unavailable`."""
+        ...
+
+    def check_by_sim(
+        self, *, sim: Sim, action: Action, submitted_at: datetime, at: datetime
+    ) -> Check:
+        """What became of a request whose answer was lost: `LOST` when the operator has none.
+
+        Raises `Unavailable`, with `UNSUPPORTED` where `capabilities.check_by_sim` is false.
+        """
+        ...
+
+    def read_state(self, *, sim: Sim) -> Reading:
+        """The card's state now. Raises `Unavailable`."""
+        ...
+
+    def ping(self) -> str:
+        """Log in and read something cheap. Returns a Russian sentence; raises `Unavailable`."""
+        ...

@@ -1,0 +1,158 @@
+"""A running sandbox of the operators, and what the tests of adapters do with it."""
+
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from cabinet.clock import now
+from cabinet.sandbox.server import serving
+from operators import http, registry
+from operators.ports import (
+    Accepted,
+    Action,
+    Check,
+    Operator,
+    Rejected,
+    Sim,
+    SubmitResult,
+    TokensAway,
+    Unknown,
+)
+from operators.sandbox.part import make as make_part
+
+SIM = Sim(iccid="89701010000000000015", msisdn="79990000001")
+STRANGER = Sim(iccid="89701010000000000999", msisdn="79990000999")
+
+
+@dataclass
+class MemoryTokens:
+    """A token store in memory, with locks; `away` makes it fail as a lost Redis would."""
+
+    away: bool = False
+    kept: dict[str, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, key: str) -> str | None:
+        self._check()
+        return self.kept.get(key)
+
+    def put(self, key: str, value: str, ttl: float) -> None:
+        self._check()
+        self.kept[key] = value
+
+    def forget(self, key: str) -> None:
+        self._check()
+        self.kept.pop(key, None)
+
+    def lock(self, key: str) -> AbstractContextManager[object]:
+        self._check()
+        return self._lock
+
+    def _check(self) -> None:
+        if self.away:
+            raise TokensAway
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A running sandbox, and one played operator of it."""
+
+    code: str
+    url: str
+    credentials: Mapping[str, str]
+
+    def operator(self, *, timeout: float = 5, tokens: Any = None, **credentials: str) -> Operator:
+        return registry.make(
+            account=f"test-{self.code}",
+            adapter=self.code,
+            base_url=f"{self.url}/operators/{self.code}",
+            credentials=dict(self.credentials) | credentials,
+            tokens=tokens or MemoryTokens(),
+            timeout_seconds=timeout,
+        )
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def put(self, sim: Sim = SIM, **facts: Any) -> None:
+        self.call("PUT", f"/state/{self.code}/{sim.iccid}", {"msisdn": sim.msisdn} | facts)
+
+    def state(self, sim: Sim = SIM) -> dict[str, Any]:
+        shown: dict[str, Any] = self.call("GET", f"/state/{self.code}/{sim.iccid}")
+        return shown
+
+    def actions(self, sim: Sim = SIM) -> list[str]:
+        """The real changes of a card, in order."""
+        return [effect["action"] for effect in self.state(sim)["effects"]]
+
+    def fault(self, call: str, kind: str, **facts: Any) -> None:
+        body = {"operator": self.code, "call": call, "kind": kind, "times": 1} | facts
+        self.call("POST", "/faults", body)
+
+    def limits(self, **limits: Any) -> None:
+        self.call("PUT", f"/limits/{self.code}", limits)
+
+
+@contextmanager
+def running(code: str, credentials: Mapping[str, str], state: Path) -> Iterator[Bench]:
+    """A sandbox of the operators alone, without quotas and delays, with one card in it."""
+    with serving([make_part()], port=0, state=state) as server:
+        bench = Bench(code, f"http://127.0.0.1:{server.server_port}", credentials)
+        bench.limits(per_second=None, per_minute=None, concurrency=None, delay_seconds=None)
+        bench.put(state="active", imei="356938035643809")
+        yield bench
+    # The next sandbox may get the port of this one.
+    http.close_sessions()
+
+
+@pytest.fixture
+def own_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shifted clock of this test's own, so that an operator's delay takes no real time."""
+    monkeypatch.setattr(settings, "CLOCK_FILE", tmp_path / "clock")
+    monkeypatch.setattr(settings, "SANDBOX", True)
+
+
+def submit(operator: Operator, action: Action, sim: Sim = SIM, key: str = "k-1") -> SubmitResult:
+    return operator.submit(action=action, sim=sim, key=key, at=now())
+
+
+def accepted(operator: Operator, action: Action, sim: Sim = SIM) -> Accepted:
+    """A switch that the operator has only taken note of."""
+    result = submit(operator, action, sim)
+    assert isinstance(result, Accepted)
+    return result
+
+
+def checked(operator: Operator, request_id: str, submitted_at: datetime) -> Check:
+    return operator.check(request_id=request_id, sim=SIM, submitted_at=submitted_at, at=now())
+
+
+def settled(operator: Operator, action: Action, sim: Sim = SIM) -> SubmitResult | Check:
+    """The end of one switch: what `submit` says, or what `check` says of what it accepted."""
+    at = now()
+    result = submit(operator, action, sim)
+    if not isinstance(result, Accepted):
+        return result
+    return operator.check(request_id=result.request_id, sim=sim, submitted_at=at, at=now())
+
+
+def kind_of(result: SubmitResult | Check) -> Any:
+    """What of a result the contract fixes: its class, and the error class where there is one."""
+    match result:
+        case Rejected(error=error) | Unknown(error=error):
+            return type(result), error
+        case Check(state=state, error=error):
+            return state, error
+    return type(result)

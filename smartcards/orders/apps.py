@@ -1,0 +1,9 @@
+"""App config of the orders."""
+
+from django.apps import AppConfig
+
+
+class OrdersConfig(AppConfig):
+    name = "smartcards.orders"
+    label = "orders"
+    verbose_name = "Заказы смарт-карт"

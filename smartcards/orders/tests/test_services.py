@@ -1,0 +1,445 @@
+"""Orders move by the services only; what the database itself refuses."""
+
+import threading
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from cabinet.models import AuditEvent
+from smartcards.models import SmartCard
+from smartcards.orders import queries, rules, services
+from smartcards.orders.models import MAX_CARDS, Order, PackedCard
+from smartcards.orders.rules import CannotPack, CardProblem, OrderRefused
+from smartcards.orders.states import ORDER_TRANSITIONS, OrderState
+from smartcards.orders.tests.orders import DETAILS, NOW, delivered, packed, place, shipped, stocked
+from smartcards.rules import CardRefused
+from smartcards.states import Confirmed
+from smartcards.tests.cards import OWNER, STAFF, make_account, make_card, make_merchant
+
+pytestmark = pytest.mark.django_db
+LATER = NOW + timedelta(hours=1)
+
+
+def journal(order):
+    events = AuditEvent.objects.filter(target="order", target_id=order.pk).order_by("pk")
+    return [(event.action, event.text, event.reason, event.actor_name) for event in events]
+
+
+def iccids(cards):
+    return [card.iccid for card in cards]
+
+
+def pack(order, cards):
+    return services.pack_order(order=order, iccids=iccids(cards), by=STAFF, at=LATER)
+
+
+# Placing
+
+
+def test_an_order_keeps_what_was_asked_for():
+    merchant = make_merchant()
+
+    order = place(merchant)
+
+    order.refresh_from_db()
+    kept = (order.merchant, order.account, order.quantity, order.inn, order.recipient, order.phone)
+    assert kept == (merchant, make_account(), 2, "7707083893", "Соколова Анна", "79123456789")
+    assert (order.state, order.created_at, order.created_by) == ("accepted", NOW, OWNER.name)
+    assert journal(order) == [
+        ("order_placed", "Заказ принят: 2\u00a0смарт-карты, МТС", "", OWNER.name)
+    ]
+
+
+def test_the_same_form_twice_is_one_order():
+    merchant, key = make_merchant(), uuid.uuid4()
+
+    first, second = place(merchant, key=key), place(merchant, key=key)
+
+    assert first == second
+    assert (Order.objects.count(), len(journal(first))) == (1, 1)
+
+
+def test_the_same_form_with_other_contents_is_refused_and_not_swallowed():
+    merchant, key = make_merchant(), uuid.uuid4()
+    first = place(merchant, key=key)
+
+    with pytest.raises(OrderRefused) as caught:
+        place(merchant, key=key, quantity=5)
+
+    assert caught.value.sentence == (
+        f"По этой форме уже оформлен заказ № {first.pk} с другими данными. Начните новый заказ."
+    )
+    assert Order.objects.get().quantity == 2
+
+
+def test_the_form_of_another_merchant_gives_nothing_away():
+    key = uuid.uuid4()
+    place(make_merchant("Первый"), key=key)
+
+    with pytest.raises(OrderRefused) as caught:
+        place(make_merchant("Второй"), key=key)
+
+    assert caught.value.sentence == "Форма устарела. Начните новый заказ."
+
+
+def test_the_second_click_is_answered_though_the_operator_was_switched_off_meanwhile():
+    merchant, key = make_merchant(), uuid.uuid4()
+    first = place(merchant, key=key)
+    account = make_account(enabled=False)
+
+    again = services.place_order(
+        merchant=merchant, account=account, details=DETAILS, key=key, by=OWNER, at=LATER
+    )
+
+    assert again == first
+
+
+@pytest.mark.parametrize("quantity", [0, -1, MAX_CARDS + 1])
+def test_a_quantity_out_of_range_is_refused(quantity):
+    with pytest.raises(OrderRefused) as caught:
+        place(make_merchant(), quantity=quantity)
+
+    assert caught.value.sentence == "Можно заказать от 1 до 500 смарт-карт."
+
+
+def test_cards_of_an_operator_that_is_switched_off_are_not_ordered():
+    account = make_account(enabled=False)
+
+    with pytest.raises(OrderRefused):
+        services.place_order(
+            merchant=make_merchant(),
+            account=account,
+            details=DETAILS,
+            key=uuid.uuid4(),
+            by=OWNER,
+            at=NOW,
+        )
+
+    assert not Order.objects.exists()
+
+
+def test_the_rules_and_the_table_agree_on_the_greatest_order():
+    assert rules.MAX_CARDS == MAX_CARDS
+
+
+# The way of an order
+
+
+def test_an_order_goes_all_the_way_and_its_cards_become_the_merchants():
+    merchant = make_merchant()
+    order, cards = place(merchant), stocked(2)
+
+    pack(order, cards)
+    services.ship_order(order=order, track_number=" 800845 ", by=STAFF, at=LATER)
+    services.deliver_order(order=order, by=STAFF, at=LATER + timedelta(days=3))
+
+    order.refresh_from_db()
+    assert (order.state, order.track_number) == ("delivered", "800845")
+    assert (order.packed_at, order.shipped_at) == (LATER, LATER)
+    assert order.delivered_at == LATER + timedelta(days=3)
+    handed = SmartCard.objects.filter(merchant=merchant).order_by("pk")
+    assert [(card, card.confirmed, card.handed_at) for card in handed] == [
+        (card, "new", LATER + timedelta(days=3)) for card in cards
+    ]
+    assert [event[:2] for event in journal(order)] == [
+        ("order_placed", "Заказ принят: 2\u00a0смарт-карты, МТС"),
+        ("order_packed", "Заказ собран: 2\u00a0смарт-карты"),
+        ("order_shipped", "Заказ отправлен, трек-номер 800845"),
+        ("order_delivered", "Заказ доставлен: 2\u00a0смарт-карты"),
+    ]
+
+
+STEPS = {
+    OrderState.PACKED: lambda order: pack(order, stocked(2)),
+    OrderState.SHIPPED: lambda order: services.ship_order(
+        order=order, track_number="1", by=STAFF, at=LATER
+    ),
+    OrderState.DELIVERED: lambda order: services.deliver_order(order=order, by=STAFF, at=LATER),
+    OrderState.ACCEPTED: lambda order: services.unpack_order(
+        order=order, reason="не те", by=STAFF, at=LATER
+    ),
+    OrderState.CANCELLED: lambda order: services.cancel_order(order=order, by=OWNER, at=LATER),
+}
+
+
+def cancelled(merchant):
+    return services.cancel_order(order=place(merchant), by=OWNER, at=NOW)
+
+
+MADE = {
+    OrderState.ACCEPTED: place,
+    OrderState.PACKED: packed,
+    OrderState.SHIPPED: shipped,
+    OrderState.DELIVERED: delivered,
+    OrderState.CANCELLED: cancelled,
+}
+
+
+@pytest.mark.parametrize("state", OrderState)
+@pytest.mark.parametrize("to", OrderState)
+def test_only_the_steps_of_the_table_are_taken(state, to):
+    order = MADE[state](make_merchant())
+    before = Order.objects.filter(pk=order.pk).values().get()
+
+    if to in ORDER_TRANSITIONS[state]:
+        STEPS[to](order)
+
+        assert Order.objects.get(pk=order.pk).state == to
+        assert rules.can_move(state=state, to=to)
+    else:
+        with pytest.raises(OrderRefused) as caught:
+            STEPS[to](order)
+
+        assert caught.value.sentence.startswith("Заказ уже ")
+        assert Order.objects.filter(pk=order.pk).values().get() == before
+
+
+@pytest.mark.parametrize("state", OrderState)
+def test_what_can_be_cancelled_is_one_rule(state):
+    assert rules.can_cancel(state=state) == (state == OrderState.ACCEPTED)
+
+
+def test_a_step_is_decided_by_the_row_and_not_by_what_the_page_has_seen():
+    order = place(make_merchant())
+    seen_before = Order.objects.get(pk=order.pk)
+    pack(order, stocked(2))
+
+    with pytest.raises(OrderRefused) as caught:
+        services.cancel_order(order=seen_before, by=OWNER, at=LATER)
+
+    assert caught.value.sentence == "Заказ уже собран, отменить его нельзя."
+
+
+def test_a_cancelled_order_says_who_and_why():
+    order = place(make_merchant())
+
+    services.cancel_order(order=order, by=STAFF, at=LATER, reason=" нет таких карт ")
+
+    assert journal(order)[-1] == ("order_cancelled", "Заказ отменён", "нет таких карт", STAFF.name)
+    assert Order.objects.get().cancelled_at == LATER
+
+
+def test_an_unpacked_order_gives_its_cards_back_to_stock():
+    order = packed(make_merchant())
+    cards = queries.packed_cards(order)
+
+    services.unpack_order(order=order, reason="перепутаны", by=STAFF, at=LATER)
+
+    assert list(queries.stock_of(make_account())) == cards
+    assert (Order.objects.get().state, Order.objects.get().packed_at) == ("accepted", None)
+    assert journal(order)[-1][2] == "перепутаны"
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_nothing_is_unpacked_without_a_reason(reason):
+    order = packed(make_merchant())
+
+    with pytest.raises(OrderRefused):
+        services.unpack_order(order=order, reason=reason, by=STAFF, at=LATER)
+
+    assert PackedCard.objects.count() == 2
+
+
+@pytest.mark.parametrize("track_number", ["", "  ", "1" * 61])
+def test_nothing_is_shipped_without_a_track_number(track_number):
+    order = packed(make_merchant())
+
+    with pytest.raises(OrderRefused):
+        services.ship_order(order=order, track_number=track_number, by=STAFF, at=LATER)
+
+    assert Order.objects.get().state == "packed"
+
+
+def test_a_clock_put_back_does_not_stop_a_delivery():
+    order = shipped(make_merchant())
+
+    services.deliver_order(order=order, by=STAFF, at=NOW - timedelta(hours=1))
+
+    assert Order.objects.get().delivered_at == NOW
+
+
+def test_nothing_is_delivered_where_a_card_has_left_the_stock():
+    order = shipped(make_merchant())
+    card = queries.packed_cards(order)[0]
+    SmartCard.objects.filter(pk=card.pk).update(merchant=make_merchant("Другой"), handed_at=NOW)
+
+    with pytest.raises(CardRefused):
+        services.deliver_order(order=order, by=STAFF, at=LATER)
+
+    assert Order.objects.get().state == "shipped"
+    assert SmartCard.objects.filter(merchant=order.merchant).count() == 0
+
+
+# Packing
+
+
+def test_each_card_that_cannot_be_packed_is_named_with_its_reason():
+    merchant = make_merchant()
+    order = place(merchant)
+    other = packed(merchant, quantity=1)
+    good = make_card(account=make_account())
+    foreign = make_card(account=make_account("beeline", title="Билайн"))
+    sold = make_card(merchant, account=make_account())
+    working = make_card(account=make_account(), confirmed=Confirmed.ACTIVE)
+    taken = queries.packed_cards(other)[0]
+
+    with pytest.raises(CannotPack) as caught:
+        pack(order, [good, foreign, sold, working, taken, SmartCard(iccid="89701010000000000")])
+
+    assert caught.value.problems == (
+        CardProblem(foreign.iccid, "Смарт-карта другого оператора: Билайн."),
+        CardProblem(sold.iccid, "Смарт-карта уже у клиента."),
+        CardProblem(working.iccid, "Смарт-карта не новая: по данным оператора она «работает»."),
+        CardProblem(taken.iccid, f"Смарт-карта уже собрана для заказа № {other.pk}."),
+        CardProblem("89701010000000000", "Такой смарт-карты нет на складе."),
+    )
+    assert Order.objects.get(pk=order.pk).state == "accepted"
+    assert not PackedCard.objects.filter(order=order).exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [(1, "1\u00a0смарт-карта"), (3, "3\u00a0смарт-карты"), (0, "0\u00a0смарт-карт")],
+)
+def test_exactly_as_many_cards_are_packed_as_were_ordered(chosen, said):
+    order = place(make_merchant())
+
+    with pytest.raises(CannotPack) as caught:
+        pack(order, stocked(chosen))
+
+    assert caught.value.sentence == f"В заказе 2\u00a0смарт-карты, а выбрано {said}."
+
+
+def test_one_card_typed_twice_is_one_card():
+    order = place(make_merchant())
+    (card,) = stocked(1)
+
+    with pytest.raises(CannotPack):
+        pack(order, [card, card])
+
+
+def test_the_stock_offers_new_cards_of_the_operator_only():
+    account = make_account()
+    free = stocked(2)
+    packed(make_merchant())
+    make_card(make_merchant("Чужой"), account=account)
+    make_card(account=account, confirmed=Confirmed.RETIRED)
+    make_card(account=make_account("beeline", title="Билайн"))
+
+    assert list(queries.stock_of(account)) == free
+
+
+def _at_once(*jobs):
+    """Run the jobs in threads that begin together; what each gave or raised."""
+    gate = threading.Barrier(len(jobs))
+    outcomes = []
+
+    def run(job):
+        try:
+            gate.wait(10)
+            outcomes.append(job())
+        except (OrderRefused, CannotPack) as refusal:
+            outcomes.append(refusal)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return outcomes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_staff_pack_the_last_card_and_one_gets_it():
+    orders = [place(make_merchant(), quantity=1), place(make_merchant(), quantity=1)]
+    (card,) = stocked(1)
+
+    outcomes = _at_once(*(lambda order=order: pack(order, [card]) for order in orders))
+
+    winners = [outcome for outcome in outcomes if isinstance(outcome, Order)]
+    losers = [outcome for outcome in outcomes if isinstance(outcome, CannotPack)]
+    assert (len(winners), len(losers)) == (1, 1)
+    assert losers[0].problems == (
+        CardProblem(card.iccid, f"Смарт-карта уже собрана для заказа № {winners[0].pk}."),
+    )
+    assert sorted(Order.objects.values_list("state", flat=True)) == ["accepted", "packed"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_double_click_is_one_order():
+    merchant, key = make_merchant(), uuid.uuid4()
+    make_account()
+
+    outcomes = _at_once(*[lambda: place(merchant, key=key)] * 4)
+
+    assert set(outcomes) == {Order.objects.get()}
+    assert AuditEvent.objects.filter(action="order_placed").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_packing_and_cancelling_at_once_end_in_one_of_the_two():
+    order, cards = place(make_merchant()), stocked(2)
+
+    outcomes = _at_once(
+        lambda: pack(order, cards),
+        lambda: services.cancel_order(order=order, by=OWNER, at=LATER),
+    )
+
+    refused = [outcome for outcome in outcomes if isinstance(outcome, OrderRefused)]
+    state = Order.objects.get().state
+    assert len(refused) == 1
+    assert (state, PackedCard.objects.count()) in [("packed", 2), ("cancelled", 0)]
+
+
+# What the database itself refuses
+
+WRONG = [
+    ("order_quantity_in_range", place, {"quantity": 0}),
+    ("order_quantity_in_range", place, {"quantity": MAX_CARDS + 1}),
+    ("order_state_known", place, {"state": "lost"}),
+    ("order_shipped_has_track", shipped, {"track_number": ""}),
+    ("order_shipped_has_track", shipped, {"shipped_at": None}),
+    ("order_delivered_at", delivered, {"delivered_at": None}),
+    ("order_delivered_at", shipped, {"delivered_at": LATER}),
+    ("order_cancelled_at", cancelled, {"cancelled_at": None}),
+    ("order_cancelled_at", place, {"cancelled_at": LATER}),
+    ("order_delivered_after_shipped", delivered, {"delivered_at": NOW - timedelta(seconds=1)}),
+]
+
+
+@pytest.mark.parametrize(("constraint", "made", "wrong"), WRONG)
+def test_the_database_keeps_fields_in_step(constraint, made, wrong):
+    order = made(make_merchant())
+
+    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+        Order.objects.filter(pk=order.pk).update(**wrong)
+
+    assert constraint in str(caught.value)
+
+
+def test_the_database_lets_a_card_be_packed_once():
+    card = queries.packed_cards(packed(make_merchant(), quantity=1))[0]
+    other = place(make_merchant())
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        PackedCard.objects.create(order=other, card=card)
+
+
+def test_details_with_another_comment_are_other_contents():
+    merchant, key = make_merchant(), uuid.uuid4()
+    place(merchant, key=key)
+
+    with pytest.raises(OrderRefused):
+        services.place_order(
+            merchant=merchant,
+            account=make_account(),
+            details=replace(DETAILS, comment="другое"),
+            key=key,
+            by=OWNER,
+            at=LATER,
+        )

@@ -1,0 +1,12 @@
+"""Routes of the orders, below /orders/."""
+
+from django.urls import path
+
+from smartcards.orders import views
+
+urlpatterns = [
+    path("", views.orders, name="orders"),
+    path("new/", views.order_new, name="order_new"),
+    path("<int:pk>/", views.order, name="order"),
+    path("<int:pk>/cancel/", views.order_cancel, name="order_cancel"),
+]

@@ -1,0 +1,204 @@
+"""The page of one card: does it work, is it paid, why so, and what may be done."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cabinet import rules as roles
+from cabinet.models import Merchant
+from cabinet.states import Right, Role
+from cabinet.wording import Pill
+from smartcards import phrases, queries, rules
+from smartcards.models import Command, SmartCard
+from smartcards.pages import offers, payment, progress, timeline, words
+from smartcards.pages.offers import Deed, Offer
+from smartcards.pages.payment import Payment
+from smartcards.pages.progress import Progress
+from smartcards.pages.timeline import Timeline
+from smartcards.pages.words import Number
+from smartcards.rules import BLOCK_ADVICE, CardFacts
+from smartcards.states import CardState, CommandKind, CommandState, WhyOff
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a card is as it is: a sentence, and whose decision or word that was."""
+
+    text: str
+    who: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The last command was not done: what happened, what comes next, when it is tried again by itself."""
+
+    title: str
+    text: str
+    next_step: str
+    retry_at: datetime | None
+
+
+@dataclass(frozen=True)
+class CardPage:
+    """Everything the page of a card shows."""
+
+    pk: int
+    title: str
+    label: str
+    place: str
+    operator: str
+    number: Number
+    msisdn: str
+    pill: Pill
+    works: str
+    why: Why
+    payment: Payment
+    offers: tuple[Offer, ...]
+    progress: Progress | None
+    failure: Failure | None
+    timeline: Timeline
+    may_describe: bool
+    promise: str
+
+    @property
+    def switchable(self) -> bool:
+        """Whether the main button can be pressed and starts a switch that takes time."""
+        main = self.offers[0]
+        return not main.reason and main.deed in {Deed.ACTIVATE, Deed.DEACTIVATE}
+
+    @property
+    def letter(self) -> str:
+        """The subject of a letter to the support: enough to find the card, nothing secret."""
+        return f"Смарт-карта …{self.number.tail}: {self.pill.text}"
+
+
+def card_page(
+    *, card: SmartCard, merchant: Merchant, role: Role, at: datetime, whole_history: bool = False
+) -> CardPage:
+    """The page of a card that came through `queries.with_facts`: five more queries."""
+    facts = queries.facts_of(card, at)
+    limit = timeline.LONG if whole_history else timeline.SHORT
+    return CardPage(
+        pk=card.pk,
+        title=words.title_of(card),
+        label=card.label,
+        place=words.place_of(card),
+        operator=card.account.title,
+        number=words.number_of(card),
+        msisdn=card.msisdn,
+        pill=phrases.pill(facts),
+        works=_works(facts),
+        why=_why(card, facts),
+        payment=payment.payment_of(card, at),
+        offers=offers.offers(facts, role),
+        progress=progress.progress_of(card=card, merchant=merchant, at=at),
+        failure=_failure(card, facts),
+        timeline=timeline.timeline_of(card=card, merchant=merchant, limit=limit),
+        may_describe=roles.may(role, Right.CHOOSE_CARDS),
+        promise=words.promise_of(card.account),
+    )
+
+
+def _works(facts: CardFacts) -> str:
+    return {
+        CardState.ACTIVE: "Да, работает",
+        CardState.ACTIVATING: "Пока нет, включаем",
+        CardState.DEACTIVATING: "Отключаем",
+        CardState.UNCLEAR: "Уточняем у оператора",
+    }.get(rules.card_state(facts), "Нет")
+
+
+def _why(card: SmartCard, facts: CardFacts) -> Why:
+    state = rules.card_state(facts)
+    if state is CardState.INACTIVE:
+        return _why_off(card, facts)
+    if state is CardState.ACTIVE:
+        return _why_on(card, facts)
+    if state is CardState.NEW:
+        return Why(_NEW_PAID if facts.paid else _NEW_UNPAID)
+    return Why(_SENTENCES[state])
+
+
+_NEW_PAID = "Смарт-карта ещё не включалась. Вставьте её в кассу и нажмите «Активировать»."
+_NEW_UNPAID = "Смарт-карта ещё не включалась."
+_SENTENCES = {
+    CardState.ACTIVATING: "Запрос на включение выполняется.",
+    CardState.DEACTIVATING: "Запрос на отключение выполняется.",
+    CardState.UNCLEAR: "Оператор не дал понятного ответа. Мы спросим его ещё раз и ничего не сделаем вслепую.",
+    CardState.RETIRED: "Оператор списал смарт-карту навсегда. Вместо неё можно заказать новую.",
+}
+
+
+def _why_on(card: SmartCard, facts: CardFacts) -> Why:
+    if rules.target_on(facts):
+        return Why("Подтвердил оператор", card.account.title, card.confirmed_at)
+    if facts.wished_on is False:
+        return Why("Смарт-карту решено отключить, оператор пока этого не сделал", *_wish_of(card))
+    if facts.wished_on:
+        return Why("Работает, но больше не оплачена и скоро отключится.")
+    return Why("Включена у оператора, решения об этом в сервисе не было.")
+
+
+def _why_off(card: SmartCard, facts: CardFacts) -> Why:
+    reason = rules.why_off(facts)
+    if reason in BLOCK_ADVICE:
+        return Why(BLOCK_ADVICE[reason])
+    if reason in {WhyOff.PERSON, WhyOff.STAFF}:
+        return Why(_OFF_BY_WISH, *_wish_of(card))
+    if reason is WhyOff.UNPAID:
+        return Why(_UNPAID_COVERED if facts.covered else _UNPAID_NOT_CHOSEN)
+    return Why(_OFF_UNKNOWN if facts.wished_on is None or not facts.paid else _OFF_WAITING)
+
+
+_OFF_BY_WISH = "Так решено"
+_UNPAID_COVERED = "Подписка закончилась. После оплаты смарт-карта включится сама."
+_UNPAID_NOT_CHOSEN = "Смарт-карта не выбрана для оплаты. Выберите её, и она включится сама."
+_OFF_UNKNOWN = "Причина неизвестна: включать смарт-карту никто не просил."
+_OFF_WAITING = (
+    "Оператор отключил её без объяснения. Мы включим её снова сами, или нажмите «Активировать»."
+)
+
+
+def _wish_of(card: SmartCard) -> tuple[str, datetime | None]:
+    return queries.shown_name(card.wished_by_kind, card.wished_by), card.wished_at
+
+
+_FAILED = {
+    CommandKind.ACTIVATE: "Включить не удалось",
+    CommandKind.DEACTIVATE: "Отключить не удалось",
+}
+
+
+def _failure(card: SmartCard, facts: CardFacts) -> Failure | None:
+    """The last command, if it failed and the card is still not as it was asked to be."""
+    newest = Command.objects.filter(card=card).order_by("-created_at", "-pk").first()
+    if newest is None or newest.state != CommandState.FAILED or _reached(newest, facts):
+        return None
+    retry_at = _retry_at(card, facts, newest)
+    return Failure(
+        title=_FAILED[CommandKind(newest.kind)],
+        text=phrases.FAILURES.get(newest.error, phrases.FAILURES["unknown_outcome"]),
+        next_step=_next_step(newest, retry_at),
+        retry_at=retry_at,
+    )
+
+
+def _reached(command: Command, facts: CardFacts) -> bool:
+    works = rules.card_state(facts) is CardState.ACTIVE
+    return works == (command.kind == CommandKind.ACTIVATE)
+
+
+def _next_step(failed: Command, retry_at: datetime | None) -> str:
+    if retry_at is not None:
+        return "Мы повторим сами. Ждать не обязательно: кнопку можно нажать и сейчас."
+    if failed.error in rules.PERMANENT_ERRORS:
+        return "Повтор не поможет, напишите нам."
+    return "Попробуйте ещё раз или напишите нам."
+
+
+def _retry_at(card: SmartCard, facts: CardFacts, failed: Command) -> datetime | None:
+    """When reconcile will try again by itself, if it will at all."""
+    if failed.finished_at is None or rules.next_command(facts) != failed.kind:
+        return None
+    failures = len(queries.failures_in_a_row(card, CommandKind(failed.kind)))
+    return rules.retry_at(error=failed.error, failures=failures, failed_at=failed.finished_at)

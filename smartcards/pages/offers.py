@@ -1,0 +1,128 @@
+"""What a person may do with a card now: a button, or a button with the reason why not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cabinet import rules as roles
+from cabinet.errors import Refused
+from cabinet.states import Right, Role
+from smartcards import rules
+from smartcards.rules import CardFacts
+from smartcards.states import CardState, CommandState
+
+
+class Deed(StrEnum):
+    """What a button asks for; the value ends the name of its address."""
+
+    ACTIVATE = "activate"
+    DEACTIVATE = "deactivate"
+    CANCEL = "cancel"
+    CHECK = "check"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A button. With a `reason` it is off and says why; `hint` tells what it is good for."""
+
+    deed: Deed
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """The word on the button."""
+        return _TEXTS[self.deed]
+
+    @property
+    def route(self) -> str:
+        """The name of the address."""
+        return f"card_{self.deed}"
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether a page of confirmation comes before the deed."""
+        return self.deed is Deed.DEACTIVATE
+
+    @property
+    def variant(self) -> str:
+        """The look of the button."""
+        return "primary" if self.deed is Deed.ACTIVATE else "secondary"
+
+
+_TEXTS = {
+    Deed.ACTIVATE: "Активировать",
+    Deed.DEACTIVATE: "Деактивировать",
+    Deed.CANCEL: "Отменить команду",
+    Deed.CHECK: "Проверить ещё раз",
+}
+_UNDER_WAY = frozenset({CardState.ACTIVATING, CardState.DEACTIVATING})
+
+
+def offers(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
+    """The deeds of a card in its state, the main one first."""
+    state = rules.card_state(facts)
+    if state in _UNDER_WAY:
+        return (_under_way(facts, role),)
+    if state is CardState.UNCLEAR:
+        return (check_offer(role), *_when_possible(facts, role, state))
+    if state is CardState.ACTIVE:
+        return (deactivate_offer(facts, role), *_stay_on(facts, role))
+    return (activate_offer(facts, role), *_stay_off(facts, role))
+
+
+def activate_offer(facts: CardFacts, role: Role) -> Offer:
+    """«Активировать» with the sentence of the rule."""
+    return Offer(Deed.ACTIVATE, _reason(lambda: rules.check_can_activate(facts, role)))
+
+
+def deactivate_offer(facts: CardFacts, role: Role) -> Offer:
+    """«Деактивировать» with the sentence of the rule."""
+    return Offer(Deed.DEACTIVATE, _reason(lambda: rules.check_can_deactivate(facts, role)))
+
+
+def check_offer(role: Role) -> Offer:
+    """«Проверить ещё раз»: for those who may switch cards on."""
+    return Offer(Deed.CHECK, _reason(lambda: roles.check_may(role, Right.ACTIVATE)))
+
+
+def _under_way(facts: CardFacts, role: Role) -> Offer:
+    command = facts.open_command
+    if command is not None and command.state == CommandState.QUEUED:
+        return Offer(Deed.CANCEL, _reason(lambda: rules.check_can_cancel(facts, role)))
+    return activate_offer(facts, role)
+
+
+def _when_possible(facts: CardFacts, role: Role, state: CardState) -> tuple[Offer, ...]:
+    if facts.open_command is not None:
+        return ()
+    both = (activate_offer(facts, role), deactivate_offer(facts, role))
+    return tuple(offer for offer in both if not offer.reason)
+
+
+def _stay_on(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
+    """The operator has it on and nobody here has asked for that: it may be kept so."""
+    offer = Offer(
+        Deed.ACTIVATE,
+        activate_offer(facts, role).reason,
+        hint="Чтобы смарт-карта осталась включённой.",
+    )
+    return () if offer.reason else (offer,)
+
+
+def _stay_off(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
+    """It is off and would come back by itself: the wish may be taken back."""
+    offer = Offer(
+        Deed.DEACTIVATE,
+        deactivate_offer(facts, role).reason,
+        hint="Чтобы смарт-карта не включилась сама после оплаты.",
+    )
+    return () if offer.reason else (offer,)
+
+
+def _reason(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except Refused as refusal:
+        return refusal.sentence
+    return ""

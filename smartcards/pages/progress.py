@@ -1,0 +1,105 @@
+"""A switch under way, step by step, with the operator's usual times."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from cabinet import wording
+from cabinet.models import Merchant
+from smartcards.models import Command, CommandStep, SmartCard
+from smartcards.pages import words
+from smartcards.queries import shown_name
+from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState
+
+_OPEN = sorted(state.value for state in OPEN_COMMANDS)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of the three steps; `state` is done, current or waiting, `hint` its time or what it waits for."""
+
+    text: str
+    state: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`title` says what goes on, `promise` how long it takes, `said` is read aloud on a change."""
+
+    title: str
+    steps: tuple[Step, ...]
+    asked_by: str
+    asked_at: datetime
+    promise: str
+    said: str
+
+
+# How many of the three steps are behind, and what the current one is waiting for.
+_STANDING: dict[CommandState, tuple[int, str]] = {
+    CommandState.QUEUED: (1, "ждёт своей очереди"),
+    CommandState.SENDING: (1, "отправляем"),
+    CommandState.ACCEPTED: (2, "ждём ответ оператора"),
+    CommandState.CHECKING: (2, "уточняем у оператора"),
+    CommandState.NEEDS_STAFF: (2, "выясняет сотрудник сервиса"),
+}
+_TITLES = {
+    CommandKind.ACTIVATE: "Включаем смарт-карту",
+    CommandKind.DEACTIVATE: "Отключаем смарт-карту",
+}
+_STEPS = ("Принято", "Отправлено оператору", "Подтверждено")
+
+
+def progress_of(*, card: SmartCard, merchant: Merchant, at: datetime) -> Progress | None:
+    """The command on its way for this card, or None: two queries."""
+    command = Command.objects.filter(card=card, state__in=_OPEN).select_related("account").first()
+    if command is None:
+        return None
+    steps = list(CommandStep.objects.filter(command=command).order_by("pk"))
+    zone = ZoneInfo(merchant.timezone)
+    behind, waits_for = _STANDING[CommandState(command.state)]
+    title = _TITLES[CommandKind(command.kind)]
+    return Progress(
+        title=title,
+        steps=_three(command, steps, behind, waits_for, zone, at),
+        asked_by=shown_name(command.asked_by_kind, command.asked_by),
+        asked_at=command.created_at,
+        promise=_promise(command, at),
+        said=f"{title}: {waits_for}",
+    )
+
+
+def _three(
+    command: Command,
+    steps: list[CommandStep],
+    behind: int,
+    waits_for: str,
+    zone: ZoneInfo,
+    at: datetime,
+) -> tuple[Step, ...]:
+    times = (command.created_at, _left_at(command, steps))
+    hints = [wording.moment(time, zone, at) if time else "" for time in times]
+    return tuple(
+        Step(text, "done", hints[place])
+        if place < behind
+        else Step(
+            text, "current" if place == behind else "waiting", waits_for if place == behind else ""
+        )
+        for place, text in enumerate(_STEPS)
+    )
+
+
+def _left_at(command: Command, steps: list[CommandStep]) -> datetime | None:
+    """When it last went to the operator: a refused attempt may have brought it back to the queue."""
+    sent = [step.at for step in steps if step.state == CommandState.SENDING]
+    return sent[-1] if sent else command.sent_at
+
+
+def _promise(command: Command, at: datetime) -> str:
+    waited = (at - command.created_at).total_seconds()
+    promise = f"{words.promise_of(command.account)}."
+    if waited <= command.account.usual_seconds:
+        return promise
+    if waited <= command.account.worst_seconds:
+        return f"Дольше обычного. {promise} Ждать здесь не нужно: мы доведём дело до конца."
+    return "Очень долго. Мы уже знаем об этом и разбираемся с оператором."

@@ -1,0 +1,116 @@
+"""What happened to a card: the journal and the steps of commands in one list, newest first."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cabinet.models import AuditEvent, Merchant
+from cabinet.wording import Tone
+from smartcards.models import CommandStep, SmartCard
+from smartcards.phrases import STEP
+from smartcards.queries import shown_name
+from smartcards.states import CommandKind, CommandState, Confirmed
+
+SHORT, LONG = 15, 300
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line. Staff have no names here; `text` is the reason or an explanation, mostly empty."""
+
+    at: datetime
+    title: str
+    who: str
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Newest first; `more` says that older events were left off."""
+
+    events: tuple[Event, ...]
+    more: bool
+
+
+# The journal already tells these steps when it has such an entry of the same instant.
+_TOLD_BY = {
+    CommandState.QUEUED: frozenset({"activation_requested", "deactivation_requested"}),
+    CommandState.DONE: frozenset({"confirmed"}),
+    CommandState.FAILED: frozenset({"command_failed"}),
+    CommandState.CANCELLED: frozenset({"command_cancelled"}),
+}
+_KINDS = {CommandKind.ACTIVATE: "Включение", CommandKind.DEACTIVATE: "Отключение"}
+_ACTION_TONES = {
+    "activation_requested": Tone.PROGRESS,
+    "deactivation_requested": Tone.PROGRESS,
+    "asked_again": Tone.PROGRESS,
+    "command_failed": Tone.PROBLEM,
+}
+_STEP_TONES = {
+    CommandState.CHECKING: Tone.ATTENTION,
+    CommandState.NEEDS_STAFF: Tone.ATTENTION,
+    CommandState.FAILED: Tone.PROBLEM,
+    CommandState.DONE: Tone.WORKS,
+}
+
+
+def timeline_of(*, card: SmartCard, merchant: Merchant, limit: int = SHORT) -> Timeline:
+    """The newest `limit` events of the time the card has been this merchant's: two queries."""
+    journal = _journal(card, merchant, limit + 1)
+    steps = _steps(card, limit + 1)
+    told = {(row.at, row.action) for row in journal}
+    events = [_of_journal(row) for row in journal]
+    events += [_of_step(step) for step in steps if not _is_told(step, told)]
+    events.sort(key=lambda event: event.at, reverse=True)
+    return Timeline(events=tuple(events[:limit]), more=len(events) > limit)
+
+
+def _journal(card: SmartCard, merchant: Merchant, limit: int) -> list[AuditEvent]:
+    # `merchant_id`: a card may have been somebody else's before.
+    rows = AuditEvent.objects.filter(target="smartcard", target_id=card.pk, merchant_id=merchant.pk)
+    return list(rows.order_by("-at", "-pk")[:limit])
+
+
+def _steps(card: SmartCard, limit: int) -> list[CommandStep]:
+    rows = CommandStep.objects.filter(command__card=card)
+    if card.handed_at is not None:
+        rows = rows.filter(command__created_at__gte=card.handed_at)
+    return list(rows.select_related("command").order_by("-at", "-pk")[:limit])
+
+
+def _is_told(step: CommandStep, told: set[tuple[datetime, str]]) -> bool:
+    actions = _TOLD_BY.get(CommandState(step.state), frozenset())
+    return any((step.at, action) in told for action in actions)
+
+
+def _of_journal(row: AuditEvent) -> Event:
+    return Event(
+        at=row.at,
+        title=row.text,
+        who=shown_name(row.actor_kind, row.actor_name),
+        text=_sentence(row.reason),
+        tone=_journal_tone(row),
+    )
+
+
+def _journal_tone(row: AuditEvent) -> Tone:
+    if row.action == "confirmed":
+        return Tone.WORKS if row.details.get("after") == Confirmed.ACTIVE else Tone.OFF
+    return _ACTION_TONES.get(row.action, Tone.OFF)
+
+
+def _of_step(step: CommandStep) -> Event:
+    state, command = CommandState(step.state), step.command
+    asked = state == CommandState.QUEUED and step.at == command.created_at
+    said = STEP[state]
+    return Event(
+        at=step.at,
+        title=f"{_KINDS[CommandKind(command.kind)]}: {said[0].lower()}{said[1:]}",
+        who=shown_name(command.asked_by_kind, command.asked_by) if asked else "",
+        text=_sentence(step.text),
+        tone=_STEP_TONES.get(state, Tone.PROGRESS),
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,143 @@
+"""Which cards are paid: chosen by the merchant, moved by us only when the number of places changes."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+
+from smartcards import coverage, queries
+from smartcards.coverage import NotEnoughPlaces
+from smartcards.models import Command, Coverage
+from smartcards.queries import Places
+from smartcards.rules import CardRefused
+from smartcards.states import CommandKind, Confirmed, Origin
+from smartcards.tests.cards import (
+    NOW,
+    OWNER,
+    cover,
+    make_card,
+    make_live_subscription,
+    make_merchant,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def merchant():
+    return make_merchant()
+
+
+def covered(merchant, subscription=None) -> set[int]:
+    rows = Coverage.objects.filter(card__merchant=merchant, till=None)
+    if subscription is not None:
+        rows = rows.filter(subscription=subscription)
+    return set(rows.values_list("card_id", flat=True))
+
+
+def settle(merchant, at=NOW) -> None:
+    with transaction.atomic():
+        coverage.settle_coverage(merchant=merchant, at=at)
+
+
+def test_chosen_cards_are_covered_and_no_others(merchant):
+    make_live_subscription(merchant, cards=2)
+    first, second, third = (make_card(merchant) for _ in range(3))
+    coverage.choose_cards(merchant=merchant, card_ids={first.pk, second.pk}, by=OWNER, at=NOW)
+
+    coverage.choose_cards(merchant=merchant, card_ids={second.pk, third.pk}, by=OWNER, at=NOW)
+
+    assert covered(merchant) == {second.pk, third.pk}
+    assert queries.places(merchant, NOW) == Places(total=2, taken=2)
+
+
+def test_choice_beyond_the_paid_number_changes_nothing(merchant):
+    make_live_subscription(merchant, cards=1)
+    cards = [make_card(merchant) for _ in range(2)]
+
+    with pytest.raises(NotEnoughPlaces, match="Выбрано смарт-карт: 2, а оплачено: 1"):
+        coverage.choose_cards(
+            merchant=merchant, card_ids={card.pk for card in cards}, by=OWNER, at=NOW
+        )
+
+    assert covered(merchant) == set()
+
+
+def test_card_of_a_stranger_cannot_be_chosen(merchant):
+    make_live_subscription(merchant, cards=5)
+    foreign = make_card(make_merchant("ИП Чужой"))
+
+    with pytest.raises(CardRefused, match="Такой смарт-карты у вас нет"):
+        coverage.choose_cards(merchant=merchant, card_ids={foreign.pk}, by=OWNER, at=NOW)
+
+
+def test_working_card_that_drops_out_goes_off_as_the_persons_click(merchant):
+    subscription = make_live_subscription(merchant, cards=1)
+    card = make_card(merchant, confirmed=Confirmed.ACTIVE, wished_on=True)
+    cover(card, subscription)
+
+    coverage.choose_cards(merchant=merchant, card_ids=set(), by=OWNER, at=NOW)
+
+    command = Command.objects.get()
+    assert (command.kind, command.origin, command.asked_by) == (
+        CommandKind.DEACTIVATE,
+        Origin.PERSON,
+        OWNER.name,
+    )
+
+
+def test_several_subscriptions_add_up(merchant):
+    make_live_subscription(merchant, cards=1)
+    make_live_subscription(merchant, cards=2)
+    cards = [make_card(merchant) for _ in range(3)]
+
+    coverage.choose_cards(merchant=merchant, card_ids={card.pk for card in cards}, by=OWNER, at=NOW)
+
+    assert covered(merchant) == {card.pk for card in cards}
+
+
+def test_cards_of_an_ended_subscription_move_to_a_living_one(merchant):
+    ended = make_live_subscription(merchant, cards=2, entitled_until=NOW - timedelta(hours=1))
+    cards = [make_card(merchant, wished_on=True) for _ in range(2)]
+    for card in cards:
+        cover(card, ended, since=NOW - timedelta(hours=20))
+    living = make_live_subscription(merchant, cards=2)
+
+    settle(merchant)
+
+    assert covered(merchant, living) == {card.pk for card in cards}
+
+
+def test_where_nothing_lives_the_cards_keep_their_row(merchant):
+    ended = make_live_subscription(merchant, cards=1, entitled_until=NOW - timedelta(hours=1))
+    card = make_card(merchant, wished_on=True)
+    cover(card, ended, since=NOW - timedelta(hours=20))
+
+    settle(merchant)
+
+    assert covered(merchant, ended) == {card.pk}
+
+
+def test_fewer_places_drop_inactive_cards_first_and_then_the_last_covered(merchant):
+    subscription = make_live_subscription(merchant, cards=2)
+    old, young = (make_card(merchant, confirmed=Confirmed.ACTIVE, wished_on=True) for _ in range(2))
+    idle = make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=False)
+    third = make_card(merchant, confirmed=Confirmed.ACTIVE, wished_on=True)
+    for hours, card in enumerate((idle, old, young, third)):
+        cover(card, subscription, since=NOW - timedelta(hours=20 - hours))
+
+    settle(merchant)
+
+    assert covered(merchant) == {old.pk, young.pk}
+
+
+def test_settling_twice_changes_nothing_more(merchant):
+    subscription = make_live_subscription(merchant, cards=1)
+    for _ in range(2):
+        cover(make_card(merchant, wished_on=True), subscription)
+    settle(merchant)
+    rows = list(Coverage.objects.values())
+
+    settle(merchant)
+
+    assert list(Coverage.objects.values()) == rows

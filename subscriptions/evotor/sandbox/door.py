@@ -1,0 +1,160 @@
+"""`POST /market/<action>`: scripts send JSON, the pages' own forms come urlencoded."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+
+from cabinet import clock
+from cabinet.sandbox.http import BadRequest, Request, Response, Route, json_response, redirect
+from subscriptions.evotor.sandbox.actions import ACTIONS, Order
+from subscriptions.evotor.sandbox.book import Billing, NotPossible
+from subscriptions.evotor.sandbox.market import USER_ID, Market
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+MOST = 100_000
+MOST_TRIAL_DAYS = 366
+FIRST_YEAR, LAST_YEAR = 2000, 2190
+
+
+class Door:
+    """Where actions come in."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+
+    def routes(self) -> list[Route]:
+        """The documented call, and what only the pages need."""
+        return [
+            Route("POST", r"/market/new", self._new),
+            Route("POST", r"/market/billing", self._billing),
+            Route("POST", rf"/market/(?P<action>{'|'.join(ACTIONS)})", self._act),
+        ]
+
+    def _act(self, request: Request) -> Response:
+        if _from_page(request):
+            return self._act_by_form(request)
+        given = request.json()
+        if not isinstance(given, dict):
+            raise BadRequest("Send an object.")
+        user_id = read_user_id(given)
+        action, now = request.match["action"], clock.now()
+        order = read_order(given, now)
+        try:
+            parcels = self._market.act(
+                action, user_id=user_id, product_id=_product(given), order=order, now=now
+            )
+        except NotPossible as refusal:
+            return json_response({"error": str(refusal)}, 409)
+        # A script that moves this merchant is the market for it: nothing else happens by itself.
+        self._market.set_billing(user_id, read_billing(given, Billing.BY_HAND))
+        sent = [one.shown() for one in parcels]
+        waiting = len(self._market.outbox.waiting(user_id))
+        return json_response({"sent": sent, "waiting": waiting})
+
+    def _act_by_form(self, request: Request) -> Response:
+        form = request.form()
+        user_id, action, now = read_user_id(form), request.match["action"], clock.now()
+        order = read_order({name: value for name, value in form.items() if value}, now)
+        try:
+            self._market.act(
+                action, user_id=user_id, product_id=_product(form), order=order, now=now
+            )
+        except NotPossible as refusal:
+            return _back(form, refused=str(refusal))
+        self._end_by_hand(user_id)
+        return _back(form, done=action)
+
+    def _end_by_hand(self, user_id: str) -> None:
+        """A person took over: payments are made again when they are due."""
+        account = self._market.account(user_id)
+        if account is not None and account.billing is Billing.BY_HAND:
+            self._market.set_billing(user_id, Billing.PAYS)
+
+    def _new(self, request: Request) -> Response:
+        account = self._market.new_account(request.form().get("name", "").strip()[:100])
+        return redirect(f"/market/user/{account.user_id}")
+
+    def _billing(self, request: Request) -> Response:
+        form = request.form()
+        self._market.set_billing(read_user_id(form), read_billing(form, Billing.PAYS))
+        return _back(form, done="billing")
+
+
+def _from_page(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith(FORM_TYPE)
+
+
+def _back(form: Mapping[str, str], **said: str) -> Response:
+    """To the page the form stood on; only the sandbox's own addresses."""
+    user_id = read_user_id(form)
+    if form.get("page") == "store":
+        query = urlencode({"user": user_id, **said})
+        return redirect(f"/market/{_product(form)}?{query}")
+    return redirect(f"/market/user/{user_id}?{urlencode(said)}")
+
+
+def _product(given: Mapping[str, Any]) -> str:
+    return str(given.get("productId") or settings.EVOTOR_PRODUCT_ID)
+
+
+def read_user_id(given: Mapping[str, Any]) -> str:
+    """Raises BadRequest where it is missing or has another form."""
+    user_id = given.get("userId")
+    if not isinstance(user_id, str) or not USER_ID.fullmatch(user_id):
+        raise BadRequest("userId: like 01-000000000000001.")
+    return user_id
+
+
+def read_billing(given: Mapping[str, Any], usual: Billing) -> Billing:
+    """What is to happen when a payment is due. Raises BadRequest for another word."""
+    try:
+        return Billing(given.get("billing") or usual)
+    except ValueError as error:
+        raise BadRequest(f"billing: one of {', '.join(Billing)}.") from error
+
+
+def read_order(given: Mapping[str, Any], now: datetime) -> Order:
+    """What was asked for. Raises BadRequest where it cannot be understood."""
+    plan_id = given.get("planId")
+    if plan_id is not None and (not isinstance(plan_id, str) or not 0 < len(plan_id) <= 100):
+        raise BadRequest("planId: a string of at most 100 characters.")
+    return Order(
+        at=_instant(given.get("at"), now),
+        plan_id=plan_id,
+        devices=_whole(given, "deviceNumber", MOST),
+        addons=_addons(given),
+        trial_days=_whole(given, "trialDays", MOST_TRIAL_DAYS) or 0,
+    )
+
+
+def _instant(value: Any, now: datetime) -> datetime:
+    if value is None:
+        return now
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise BadRequest("at: ISO 8601, for example 2026-11-22T10:00:00+03:00.") from error
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise BadRequest(f"at: a year from {FIRST_YEAR} to {LAST_YEAR}.")
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _whole(given: Mapping[str, Any], name: str, most: int) -> int | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not str(value).isdecimal() or int(value) > most:
+        raise BadRequest(f"{name}: a whole number from 0 to {most}.")
+    return int(value)
+
+
+def _addons(given: Mapping[str, Any]) -> dict[str, int] | None:
+    listed = given.get("addons")
+    if listed is None:
+        return None
+    if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
+        raise BadRequest('addons: a list of {"id", "quantity"}.')
+    return {str(row.get("id", "")): _whole(row, "quantity", MOST) or 0 for row in listed}

@@ -1,0 +1,423 @@
+"""What each delivery does: samples, scenarios, what is unknown, what contradicts."""
+
+import json
+
+import pytest
+
+from cabinet.actors import Actor
+from cabinet.models import Alert, AuditEvent, Shop, Terminal
+from cabinet.states import ActorKind
+from subscriptions.evotor.models import Delivery, InstallationEvent, SubscriptionEvent
+from subscriptions.evotor.schema import UserCreate
+from subscriptions.evotor.services import register
+from subscriptions.evotor.tests import market
+from subscriptions.models import Installation, MarketRequest, Module, Subscription
+from subscriptions.queries import state_of
+from subscriptions.rules import is_entitled
+from subscriptions.services import note_market_request
+from subscriptions.states import SubscriptionState
+
+pytestmark = pytest.mark.django_db
+
+OWNER = Actor(ActorKind.PERSON, "Анна", 1)
+SCENARIOS = json.loads((market.DATA / "scenarios" / "lifecycle.json").read_text("utf-8"))
+METHODS = {"inventories": "PUT"}
+
+
+@pytest.fixture
+def known():
+    market.make_module()
+    return register(request=UserCreate(user_id=market.USER), at=market.NOW).merchant
+
+
+# Samples and scenarios over HTTP
+
+SAMPLES = sorted(path.stem for path in (market.DATA / "samples" / "webhooks").glob("*.json"))
+
+
+def hook_of(name):
+    if name.startswith("user_"):
+        return "user/" + name.split("_")[1]
+    if name.startswith("inventories_"):
+        return "inventories/" + name.split("_")[1]
+    return "installation/event" if name.startswith("application_") else "subscription/event"
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "observed_headers"])
+def test_sample_is_answered_200_and_fully_processed(client, known, name):
+    hook = hook_of(name)
+    payload = market.sample(name)
+
+    answer = market.send(
+        client,
+        hook,
+        payload,
+        method=METHODS.get(hook.split("/")[0], "POST"),
+        headers=market.bearer() | {"X-Evotor-User-Id": market.USER},
+    )
+    market.work()
+
+    assert answer.status_code == 200
+    # The samples' plan is not ours; all the rest of them is.
+    unknown_plan = isinstance(payload, dict) and payload.get("planId") == "example"
+    expected = ("parked", "Неизвестный тариф: example") if unknown_plan else ("done", "")
+    assert market.deliveries() == ([] if hook.startswith("user/") else [expected])
+
+
+EXPECTED = {"CREATED": "not paid", "ACTIVATED": "paid", "TERMINATED": "terminated"}
+
+
+def standing(external_id):
+    row = market.subscription(external_id)
+    if row.terminated_at:
+        return "terminated"
+    return "paid" if row.paid_until else "not paid"
+
+
+@pytest.mark.parametrize(
+    "scenario", SCENARIOS["scenarios"], ids=[one["id"] for one in SCENARIOS["scenarios"]]
+)
+def test_scenario_ends_each_step_in_the_state_of_the_market_own_diagram(client, known, scenario):
+    for step in scenario["steps"]:
+        answer = market.send(client, step["hook"], step["body"])
+        market.work()
+
+        assert answer.status_code == 200
+        if step["expect_state"]:
+            found = standing(step["body"]["subscriptionId"])
+            assert found == EXPECTED[step["expect_state"]]
+
+
+def test_scenario_of_an_unpaid_trial_leaves_these_rows(known):
+    steps = next(one["steps"] for one in SCENARIOS["scenarios"] if one["id"] == "trial_not_paid")
+
+    market.deliver(*[step["body"] for step in steps if "event" in step["hook"]])
+
+    row = market.subscription()
+    trial_end = market.BOUGHT + market.days(14)
+    ended = market.BOUGHT + market.days(19)
+    assert market.kept(row) == {
+        "plan_id": "kassovye-1m",
+        "tariff_id": row.module.tariffs.get(plan_id="kassovye-1m").pk,
+        "paid_cards": 1,
+        "anchor_day": None,
+        "created_at": market.BOUGHT,
+        "trial_until": trial_end,
+        "paid_until": None,
+        "stop_requested_at": None,
+        "terminated_at": ended,
+        "entitled_from": market.BOUGHT,
+        "entitled_until": ended,
+        "charged_kopecks": None,
+        "last_event_at": ended,
+        "periods": [("trial", row.tariff_id, 1, market.BOUGHT, trial_end, None)],
+    }
+    assert Installation.objects.get().removed_at == ended
+
+
+# Unknown things are kept
+
+
+def test_unknown_product_is_parked_and_folded_when_the_module_comes(known):
+    other = "c0d01x35-5193-4cc2-9bfb-be20e0679498"
+    market.deliver(market.created(productId=other))
+
+    assert market.deliveries() == [("parked", f"Неизвестный модуль: {other}")]
+    assert (Subscription.objects.count(), SubscriptionEvent.objects.count()) == (0, 1)
+
+
+def test_unknown_plan_is_parked_but_entitles(known):
+    market.deliver(market.created(planId="spring"), market.activated())
+
+    row = market.subscription()
+    assert (row.tariff, row.plan_id, row.paid_until) == (None, "spring", market.FIRST_END)
+    assert state_of(row, market.NOW) is SubscriptionState.ACTIVE
+    assert market.deliveries() == [("parked", "Неизвестный тариф: spring"), ("done", "")]
+
+
+def test_plan_of_another_module_is_unknown(known):
+    module = Module.objects.create(
+        code="other", title="Другой", market_product_id="00000000-0000-4000-8000-000000000001"
+    )
+    module.tariffs.create(plan_id="theirs", title="Т", months=1, price_kopecks=1)
+
+    market.deliver(market.created(planId="theirs"))
+
+    assert market.subscription().tariff is None
+
+
+def test_unknown_type_is_parked_and_closes_its_place_in_the_row(known):
+    end = market.FIRST_END + market.days(5)
+
+    market.deliver(
+        market.created(),
+        market.activated(),
+        market.event(3, "SubscriptionPaused", market.BOUGHT),
+        market.terminated(4, end),
+    )
+
+    assert market.deliveries()[2] == ("parked", "Неизвестный тип события: SubscriptionPaused")
+    assert market.subscription().entitled_until == end
+
+
+def test_event_without_a_required_field_is_parked_with_its_name(known):
+    payload = market.activated(1)
+    del payload["nextBillingDate"]
+
+    market.deliver(payload)
+
+    assert market.deliveries() == [
+        ("parked", "Непонятное содержание: 2002 missing nextBillingDate")
+    ]
+    assert [alert.link for alert in Alert.objects.all()] == [
+        f"/admin/evotor/delivery/{Delivery.objects.get().pk}/change/"
+    ]
+
+
+# Numbers
+
+
+def test_same_number_with_the_same_content_in_other_words_is_a_repeat(known):
+    market.deliver(market.created())
+    before = market.kept(market.subscription())
+
+    market.deliver(
+        market.created(newField=1, timestamp="2025-03-01T13:00:00.000+0300"),
+    )
+
+    assert market.deliveries() == [("done", ""), ("done", "Повтор уже полученного события.")]
+    assert market.kept(market.subscription()) == before
+
+
+def test_same_number_with_other_content_is_a_conflict_that_changes_nothing(known):
+    market.deliver(market.created())
+    before = market.kept(market.subscription())
+
+    market.deliver(market.created(deviceNumber=50))
+
+    assert market.kept(market.subscription()) == before
+    note = f"Спорит с уже полученным событием: подписка {market.SUBSCRIPTION}, № 1"
+    assert market.deliveries()[1] == ("parked", note)
+    assert list(SubscriptionEvent.objects.order_by("pk").values_list("conflict", flat=True)) == [
+        False,
+        True,
+    ]
+    assert [alert.text for alert in Alert.objects.all()] == [f"Эвотор, subscription/event: {note}"]
+
+
+def test_event_on_the_subscription_of_another_user_changes_nothing(known):
+    market.deliver(market.created(), market.activated())
+    before = market.kept(market.subscription())
+    register(request=UserCreate(user_id=market.STRANGER), at=market.NOW)
+
+    market.deliver(
+        market.terminated(3, market.BOUGHT, userId=market.STRANGER),
+        market.created(1, userId=market.STRANGER),
+    )
+
+    assert market.kept(market.subscription()) == before
+    note = f"Чужая подписка: {market.SUBSCRIPTION} принадлежит другому клиенту или модулю"
+    assert market.deliveries()[2:] == [("parked", note)] * 2
+    market.deliver(market.renewed())
+    assert market.subscription().paid_until == market.SECOND_END
+
+
+def test_two_subscriptions_of_one_user_stand_side_by_side(known):
+    other = "b1d7c0de-8f2e-4a4e-9b3c-2f6d5a1e7c90"
+
+    market.deliver(
+        market.created(), market.activated(), market.created(subscriptionId=other, deviceNumber=3)
+    )
+
+    rows = Subscription.objects.order_by("external_id").values_list("external_id", "paid_cards")
+    assert list(rows) == [(market.SUBSCRIPTION, 2), (other, 3)]
+
+
+# Installs
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (1, 0, 2)])
+def test_installs_are_folded_by_the_market_time(known, order):
+    first, gone, again = (market.BOUGHT + market.days(day) for day in (0, 3, 5))
+    events = [
+        market.moved("ApplicationInstalled", first, 1),
+        market.moved("ApplicationUninstalled", gone, 2),
+        market.moved("ApplicationInstalled", again, 3),
+    ]
+
+    market.deliver(*[events[place] for place in order])
+
+    rows = Installation.objects.order_by("installed_at")
+    assert list(rows.values_list("installed_at", "removed_at")) == [(first, gone), (again, None)]
+
+
+def test_removal_of_the_module_never_touches_entitlement(known):
+    market.deliver(market.created(), market.activated())
+    market.deliver(market.moved("ApplicationInstalled", market.BOUGHT, 1))
+    before = market.kept(market.subscription())
+
+    market.deliver(market.moved("ApplicationUninstalled", market.NOW, 2))
+
+    assert market.kept(market.subscription()) == before
+    assert is_entitled(
+        entitled_from=before["entitled_from"],
+        entitled_until=before["entitled_until"],
+        at=market.NOW + market.days(300),
+    )
+
+
+def test_install_with_the_same_id_counts_once(known):
+    first = market.moved("ApplicationInstalled", market.BOUGHT, 1)
+
+    market.deliver(first, first | {"timestamp": str(first["timestamp"])})
+
+    assert market.deliveries() == [("done", ""), ("done", "Повтор уже полученного события.")]
+    assert InstallationEvent.objects.count() == 1
+
+
+def test_install_before_its_user_is_taken_over_when_replayed():
+    market.make_module()
+    market.deliver(market.moved("ApplicationInstalled", market.BOUGHT, 1))
+    register(request=UserCreate(user_id=market.USER), at=market.NOW)
+
+    Delivery.objects.update(state=Delivery.State.NEW)
+    market.work()
+
+    assert Installation.objects.get().installed_at == market.BOUGHT
+
+
+# Shops and terminals
+
+
+def test_pushed_shops_and_terminals_are_kept(client, known):
+    token = market.register(client)
+
+    for name in ("stores_v1", "devices_v1", "devices_v2"):
+        market.send(
+            client,
+            hook_of(f"inventories_{name}"),
+            market.sample(f"inventories_{name}"),
+            method="PUT",
+            headers=market.bearer(token),
+        )
+    market.work()
+
+    shop, terminal = Shop.objects.get(), Terminal.objects.get()
+    assert (shop.evotor_id, shop.name) == ("20170228-f4f1-401b-80fa-9ecca8451ffb", "Мой магазин")
+    assert (terminal.shop, terminal.name, terminal.serial_number, terminal.model) == (
+        shop,
+        "Моя касса №3",
+        "00307401000000",
+        "7_3",
+    )
+
+
+def test_push_that_says_less_erases_nothing(client, known):
+    token = market.register(client)
+    for name in ("stores_v1", "devices_v2", "devices_v1"):
+        market.send(
+            client,
+            hook_of(f"inventories_{name}"),
+            market.sample(f"inventories_{name}"),
+            method="PUT",
+            headers=market.bearer(token),
+        )
+        market.work()
+
+    assert Terminal.objects.get().serial_number == "00307401000000"
+
+
+# What the merchant asked for in the market
+
+
+def ask(merchant, kind, at=market.NOW, estimate=60_000):
+    return note_market_request(
+        merchant=merchant,
+        module=Module.objects.get(),
+        kind=kind,
+        estimate_kopecks=estimate,
+        by=OWNER,
+        at=at,
+    )
+
+
+def test_renewal_answers_the_click_and_keeps_what_was_charged(known):
+    market.deliver(market.created(), market.activated())
+    request = ask(known, MarketRequest.Kind.RENEW, market.FIRST_END)
+    paid = {"amount": 612.5, "currency": "RUB"}
+
+    market.deliver(market.renewed(chargedSum=paid), at=market.FIRST_END + market.days(1))
+
+    request.refresh_from_db()
+    assert (request.answered_at, request.charged_kopecks, request.estimate_kopecks) == (
+        market.FIRST_END + market.days(1),
+        61_250,
+        60_000,
+    )
+
+
+def test_event_from_before_the_click_is_no_answer(known):
+    market.deliver(market.created(), market.activated())
+    request = ask(known, MarketRequest.Kind.RENEW, market.FIRST_END + market.days(1))
+
+    market.deliver(market.renewed(), at=market.FIRST_END + market.days(2))
+
+    request.refresh_from_db()
+    assert request.answered_at is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        ("stop", market.event(3, "SubscriptionTerminationRequested", market.NOW)),
+        ("change", market.event(3, "SubscriptionTermsChanged", market.NOW, deviceNumber=3)),
+        ("change", market.event(3, "AddonsUpdated", market.NOW, addons=[])),
+        ("resume", market.renewed(3, market.NOW)),
+        ("install", market.moved("ApplicationInstalled", market.NOW, 1)),
+        ("remove", market.moved("ApplicationUninstalled", market.NOW, 1)),
+    ],
+)
+def test_each_click_has_its_answer(known, kind, answer):
+    market.deliver(market.created(), market.activated())
+    mine, other = ask(known, kind), ask(known, "renew" if kind == "install" else "install")
+    if kind == "resume":
+        other = ask(known, "change")
+
+    market.deliver(answer)
+
+    mine.refresh_from_db()
+    other.refresh_from_db()
+    assert (mine.answered_at, other.answered_at) == (market.NOW, None)
+
+
+# What the merchant reads
+
+
+def test_journal_tells_the_life_of_a_subscription_in_russian(known):
+    gone = market.SECOND_END + market.days(5)
+    market.deliver(
+        market.created(trialPeriodDuration="P14DT"),
+        market.activated(at=market.BOUGHT + market.days(14)),
+        market.event(3, "SubscriptionTermsChanged", market.NOW, planId="kassovye-3m"),
+        market.event(4, "AddonsUpdated", market.NOW, addons=[{"id": "smartcard", "quantity": 1}]),
+        market.event(5, "SubscriptionTerminationRequested", market.NOW),
+        market.renewed(6, market.FIRST_END),
+        market.terminated(7, gone),
+        market.moved("ApplicationUninstalled", gone, 1),
+    )
+
+    texts = AuditEvent.objects.filter(target="subscription").order_by("pk")
+    assert [(row.text.replace("\u00a0", " "), row.actor_name) for row in texts] == [
+        (text, "Эвотор")
+        for text in (
+            "Оформлена подписка: тариф «1 мес.», 2 смарт-карты.",
+            "Пробный период до 15 марта 2025 г.",
+            "Подписка оплачена до 1 апреля 2025 г.",
+            "Тариф изменён: «3 мес.».",
+            "Оплачено: 3 смарт-карты (раньше 2).",
+            "Запрошена остановка подписки: смарт-карты работают до 1 апреля 2025 г.",
+            "Подписка оплачена до 1 мая 2025 г.",
+            "Остановка отменена, подписка продолжается.",
+            "Подписка прекращена: оплачено до 6 мая 2025 г.",
+        )
+    ]

@@ -1,0 +1,647 @@
+"""The played market: its hooks, its money, its days, its cloud, its pages."""
+
+import http.client
+import json
+from collections import defaultdict
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from django.conf import settings as django_settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cabinet import clock
+from cabinet.demo import MERCHANTS
+from cabinet.sandbox.server import serving
+from subscriptions.demo import seed
+from subscriptions.evotor import demo as product_demo
+from subscriptions.evotor.fold import Status, fold, paid_cards
+from subscriptions.evotor.models import Account as ProductAccount
+from subscriptions.evotor.models import Delivery
+from subscriptions.evotor.sandbox.actions import Order
+from subscriptions.evotor.sandbox.book import Billing, NotPossible
+from subscriptions.evotor.sandbox.demo import demo_accounts
+from subscriptions.evotor.sandbox.market import Market
+from subscriptions.evotor.sandbox.messages import user_create
+from subscriptions.evotor.sandbox.part import MarketPart
+from subscriptions.evotor.sandbox.plans import PLANS, Taken, change_kopecks
+from subscriptions.evotor.sandbox.wire import Answer, post
+from subscriptions.evotor.schema import (
+    parse_installation_event,
+    parse_subscription_event,
+    parse_user_create,
+    parse_user_token,
+)
+
+USER = "01-000000000000777"
+PRODUCT = "5f0c2a7e-3d1b-4c8e-9a64-1b7d2f8c9e10"
+NOW = datetime(2026, 3, 31, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOOKS = {
+    "/api/v1/user/create": parse_user_create,
+    "/api/v1/user/token": parse_user_token,
+    "/api/v1/subscription/event": parse_subscription_event,
+    "/api/v2/installation/event": parse_installation_event,
+}
+
+
+class Product:
+    """The product's side of the hooks: it reads each by the real schema and keeps what it answered."""
+
+    def __init__(self):
+        self.got = []
+        self.down = False
+
+    def post(self, message):
+        if self.down:
+            return Answer()
+        parsed = HOOKS[message.path](dict(message.body))
+        self.got.append(parsed)
+        body = {"userId": message.user_id, "token": f"token-of-{message.user_id}"}
+        return Answer(200, body if message.path == "/api/v1/user/create" else {})
+
+    def states(self):
+        """Each market subscription as the product folds it, in the order of their beginning."""
+        told = defaultdict(list)
+        for event in self.got:
+            if hasattr(event, "number"):
+                told[event.subscription_id].append(event)
+        return [fold(events) for events in told.values()]
+
+    @property
+    def state(self):
+        return self.states()[-1]
+
+    def names(self):
+        return [type(event).__name__ for event in self.got]
+
+    def installed(self):
+        return [event.installed for event in self.got if hasattr(event, "installed")]
+
+
+@pytest.fixture
+def product():
+    return Product()
+
+
+@pytest.fixture
+def market(product):
+    return Market(post=product.post)
+
+
+def act(market, action, at=NOW, **order):
+    return market.act(
+        action, user_id=USER, product_id=PRODUCT, order=Order(at, **order), now=at
+    )
+
+
+def test_install_tells_the_documented_hooks_in_their_order(market, product):
+    act(market, "install", plan_id="kassovye-3m", devices=2, addons={"smartcard": 3})
+
+    state = product.state
+    assert product.names() == [
+        "UserCreate",
+        "Created",
+        "AddonsUpdated",
+        "Activated",
+        "InstallationEvent",
+        "UserToken",
+    ]
+    assert [event.number for event in product.got[1:4]] == [1, 2, 3]
+    assert (state.state, state.paid_until) == (
+        Status.ACTIVATED,
+        datetime(2026, 6, 30, 9, tzinfo=UTC),
+    )
+    assert paid_cards(state, "smartcard") == 5
+    assert state.last_charged_kopecks == 5 * 810_00
+    assert market.account(USER).token == f"token-of-{USER}"
+
+
+def test_install_on_trial_takes_no_money(market, product):
+    act(market, "install", trial_days=14)
+
+    assert product.names() == ["UserCreate", "Created", "InstallationEvent", "UserToken"]
+    assert product.state.trial_until == NOW + 14 * DAY
+    assert product.state.paid_until is None
+
+
+def test_end_of_the_trial_is_paid(market, product):
+    act(market, "install", trial_days=14)
+
+    market.live_through(NOW + 15 * DAY)
+
+    assert product.state.periods[-1].starts_at == NOW + 14 * DAY
+    assert product.state.paid_until == datetime(2026, 5, 14, 9, tzinfo=UTC)
+
+
+def test_months_that_pass_at_once_are_told_one_by_one_from_the_anchor(market, product):
+    act(market, "install", plan_id="kassovye-1m")
+
+    market.live_through(NOW + 100 * DAY)
+
+    ends = [period.ends_at.date().isoformat() for period in product.state.periods]
+    assert ends == ["2026-04-30", "2026-05-31", "2026-06-30", "2026-07-31"]
+    assert product.names().count("Renewed") == 3
+    assert [event.at for event in product.got if type(event).__name__ == "Renewed"] == [
+        period.starts_at for period in product.state.periods[1:]
+    ]
+
+
+def test_without_money_the_market_tries_for_five_days_and_removes(market, product):
+    act(market, "install", plan_id="kassovye-1m")
+    market.set_billing(USER, Billing.REFUSES)
+    due = product.state.paid_until
+
+    market.live_through(due + 5 * DAY - timedelta(seconds=1))
+    before = product.state.state
+    market.live_through(due + 5 * DAY)
+
+    assert (before, product.state.state) == (Status.ACTIVATED, Status.TERMINATED)
+    assert product.state.entitled_until == due + 5 * DAY
+    assert product.installed() == [True, False]
+
+
+def test_money_that_comes_during_the_tries_pays_from_the_due_day(market, product):
+    act(market, "install", plan_id="kassovye-1m")
+    market.set_billing(USER, Billing.REFUSES)
+    due = product.state.paid_until
+    market.live_through(due + 2 * DAY)
+
+    market.set_billing(USER, Billing.PAYS)
+    market.live_through(due + 4 * DAY)
+
+    assert product.got[-1].at == due + 3 * DAY
+    assert product.state.periods[-1].starts_at == due
+    assert product.state.paid_until.date().isoformat() == "2026-05-31"
+
+
+def test_stopped_subscription_ends_with_what_is_paid(market, product):
+    act(market, "install", plan_id="kassovye-1m")
+    act(market, "request_termination", at=NOW + DAY)
+    paid_until = product.state.paid_until
+
+    market.live_through(paid_until + 3 * DAY)
+
+    assert product.names()[-3:] == ["TerminationRequested", "Terminated", "InstallationEvent"]
+    assert product.state.entitled_until == paid_until
+
+
+def test_removal_and_return_in_the_paid_time_are_free(market, product):
+    act(market, "install", plan_id="kassovye-1m", devices=2)
+    paid_until = product.state.paid_until
+    act(market, "uninstall", at=NOW + DAY)
+    asked = product.state.stop_requested_at
+
+    act(market, "install", at=NOW + 2 * DAY, plan_id="kassovye-3m", devices=2)
+
+    assert asked == NOW + DAY
+    assert product.names()[6:] == [
+        "InstallationEvent",
+        "UserCreate",
+        "Renewed",
+        "TermsChanged",
+        "InstallationEvent",
+        "UserToken",
+    ]
+    assert product.installed() == [True, False, True]
+    assert (product.state.stop_requested_at, product.state.paid_until) == (None, paid_until)
+    assert product.state.last_charged_kopecks == 600_00
+
+
+def test_after_the_end_a_purchase_is_another_subscription(market, product):
+    act(market, "install")
+    act(market, "terminate", at=NOW + 40 * DAY)
+
+    act(market, "install", at=NOW + 50 * DAY)
+
+    first, second = product.states()
+    assert (first.state, second.state) == (Status.TERMINATED, Status.ACTIVATED)
+    assert second.paid_until == datetime(2026, 6, 20, 9, tzinfo=UTC)
+
+
+def test_early_renewal_adds_a_whole_period(market, product):
+    act(market, "install", plan_id="kassovye-1m")
+
+    act(market, "renew", at=NOW + 5 * DAY)
+
+    assert product.state.paid_until == datetime(2026, 5, 31, 9, tzinfo=UTC)
+
+
+def test_ended_subscription_revives_from_the_payment(market, product):
+    act(market, "install", plan_id="kassovye-1m")
+    market.set_billing(USER, Billing.BY_HAND)
+    act(market, "terminate", at=NOW + 31 * DAY)
+
+    act(market, "renew", at=NOW + 40 * DAY)
+
+    assert product.state.state is Status.ACTIVATED
+    assert product.state.periods[-1].starts_at == NOW + 40 * DAY
+    assert product.installed() == [True, False, True]
+
+
+def test_more_cards_cost_the_difference_for_the_days_left(market, product):
+    act(market, "install", at=datetime(2026, 4, 1, 9, tzinfo=UTC), plan_id="kassovye-1m")
+
+    act(market, "change_terms", at=datetime(2026, 4, 15, 9, tzinfo=UTC), devices=3)
+
+    changed = product.got[-1]
+    assert (changed.plan_id, changed.devices, changed.next_billing_at) == (None, 3, None)
+    assert changed.charged.kopecks == 2 * 300_00 * 16 // 30
+
+
+def test_fewer_cards_return_nothing(market, product):
+    act(market, "install", devices=5)
+
+    act(market, "change_terms", at=NOW + DAY, devices=1)
+
+    assert product.got[-1].charged is None
+    assert [period.devices for period in product.state.periods] == [5]
+
+
+def test_documented_example_of_a_dearer_plan_costs_48_roubles():
+    cheap, dear = (PLANS[0].__class__(name, name, 1, kop) for name, kop in (("a", 9000), ("b", 18000)))
+    month = {"since": datetime(2026, 4, 1, tzinfo=UTC), "until": datetime(2026, 5, 1, tzinfo=UTC)}
+
+    charged = change_kopecks(
+        old=Taken(cheap, 1), new=Taken(dear, 1), at=datetime(2026, 4, 15, tzinfo=UTC), **month
+    )
+
+    assert charged == 48_00
+
+
+@pytest.mark.parametrize(
+    ("before", "action"),
+    [
+        ([], "renew"),
+        ([], "terminate"),
+        ([], "uninstall"),
+        (["install"], "activate"),
+        (["install"], "change_terms"),
+        (["install"], "resume"),
+        (["install", "request_termination"], "request_termination"),
+        (["install", "uninstall"], "uninstall"),
+        (["install", "terminate"], "change_terms"),
+    ],
+)
+def test_impossible_action_is_refused_and_changes_nothing(market, product, before, action):
+    for step in before:
+        act(market, step)
+    told, kept = product.names(), market.dump()["accounts"][0:1]
+
+    with pytest.raises(NotPossible):
+        act(market, action, at=NOW + timedelta(hours=1))
+
+    assert (product.names(), market.dump()["accounts"][0 : len(kept)]) == (told, kept)
+
+
+def test_hooks_wait_until_the_merchant_is_registered_and_keep_their_order(market, product):
+    product.down = True
+    parcels = act(market, "install")
+    unsent = [parcel.answer for parcel in parcels]
+    product.down = False
+
+    for parcel in market.outbox.waiting():
+        parcel.next_try = 0.0
+    market.live_through(NOW + timedelta(seconds=3))
+
+    assert unsent == [Answer()] * 5
+    assert product.names() == ["UserCreate", "Created", "Activated", "InstallationEvent", "UserToken"]
+    assert market.outbox.waiting() == []
+
+
+def test_repeats_end_after_three_days(market, product):
+    product.down = True
+    act(market, "install")
+
+    market.outbox.repeat(NOW + 3 * DAY)
+    still = len(market.outbox.waiting(USER))
+    market.outbox.repeat(NOW + 3 * DAY + timedelta(seconds=1))
+
+    assert (still, market.outbox.waiting(USER)) == (5, [])
+
+
+def test_unknown_merchant_is_registered_before_anything_else(market, product):
+    with pytest.raises(NotPossible):
+        act(market, "renew")
+
+    act(market, "install")
+
+    assert product.names()[0] == "UserCreate"
+
+
+def test_state_survives_a_restart(market, product):
+    product.down = True
+    act(market, "install", trial_days=14, addons={"smartcard": 1})
+    kept = json.loads(json.dumps(market.dump()))
+
+    other = Market(post=product.post)
+    other.load(kept)
+
+    assert other.dump() == market.dump()
+    assert other.accounts() == market.accounts()
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["install", "renew", "resume", "change_terms", "request_termination", "uninstall", "terminate"]
+            ),
+            st.integers(0, 40),
+            st.sampled_from([plan.id for plan in PLANS]),
+            st.integers(1, 9),
+            st.sampled_from(list(Billing)),
+        ),
+        max_size=12,
+    )
+)
+def test_book_and_product_agree_whatever_is_done(steps):
+    product = Product()
+    market = Market(post=product.post)
+    at = NOW
+    for action, days, plan_id, devices, billing in steps:
+        at += days * DAY
+        market.set_billing(USER, billing)
+        market.live_through(at)
+        try:
+            act(market, action, at=at, plan_id=plan_id, devices=devices)
+        except NotPossible:
+            continue
+
+    account = market.account(USER)
+    deal = account and account.holding(PRODUCT).deal
+    if deal is None:
+        assert product.got == []
+        return
+    state = product.state
+    assert state.missing == state.conflicts == state.held == ()
+    assert (state.paid_until, state.device_number, state.plan_id) == (
+        deal.paid_until,
+        deal.devices,
+        deal.plan_id,
+    )
+    assert (state.state is Status.TERMINATED) == (not deal.live)
+    # The end answers the request to stop; the product keeps the fact, the market has no use for it.
+    if deal.live:
+        assert (state.stop_requested_at is not None) == deal.stop_requested
+    assert product.installed()[-1] == account.holding(PRODUCT).installed
+
+
+# The demo merchants
+
+
+def test_demo_subscription_goes_on_where_the_demo_data_began():
+    accounts = demo_accounts(NOW)
+
+    cafe = accounts[0].holding(django_settings.EVOTOR_PRODUCT_ID)
+    assert [account.user_id for account in accounts] == [one.evotor_user_id for one in MERCHANTS]
+    assert cafe.deal.id == product_demo.SUBSCRIPTION_ID
+    assert (cafe.installed, cafe.deal.taken.kopecks) == (True, product_demo.CHARGED_RUBLES * 100)
+    assert cafe.deal.paid_until == datetime(2026, 6, 11, 9, tzinfo=UTC)
+
+
+def test_merchant_of_the_demo_is_introduced_once(product):
+    market = Market(post=product.post)
+    for account in demo_accounts(NOW):
+        market.take(account)
+
+    market.introduce(NOW)
+    market.introduce(NOW)
+
+    assert product.names() == ["UserCreate", "UserToken"]
+    assert market.account(product_demo.USER_ID).token == f"token-of-{product_demo.USER_ID}"
+
+
+# Over the wire
+
+
+@pytest.fixture
+def sandbox(market, tmp_path):
+    with serving([MarketPart(market)], port=0, state=tmp_path / "sandbox.json") as server:
+        yield server.server_port
+
+
+def call(port, method, path, body=None, **headers):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as line:
+        line.request(method, path, body, headers)
+        reply = line.getresponse()
+        return reply.status, reply.read().decode(), dict(reply.getheaders())
+
+
+def call_json(port, path, data):
+    status, text, _ = call(port, "POST", path, json.dumps(data))
+    return status, json.loads(text)
+
+
+def submit(port, path, **fields):
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    return call(port, "POST", path, urlencode(fields), **form)
+
+
+def test_script_gets_what_was_sent_and_the_answers(sandbox, product):
+    status, answer = call_json(
+        sandbox,
+        "/market/install",
+        {"userId": USER, "planId": "kassovye-1m", "deviceNumber": 2, "at": "2026-03-31T12:00:00+03:00"},
+    )
+
+    assert (status, answer["waiting"]) == (200, 0)
+    assert [(row["hook"], row["status"]) for row in answer["sent"]] == [
+        ("/api/v1/user/create", 200),
+        ("/api/v1/subscription/event", 200),
+        ("/api/v1/subscription/event", 200),
+        ("/api/v2/installation/event", 200),
+        ("/api/v1/user/token", 200),
+    ]
+    assert answer["sent"][2]["body"] | {"subscriptionId": ""} == {
+        "subscriptionId": "",
+        "productId": django_settings.EVOTOR_PRODUCT_ID,
+        "userId": USER,
+        "timestamp": "2026-03-31T09:00:00.000+0000",
+        "sequenceNumber": 2,
+        "type": "SubscriptionActivated",
+        "nextBillingDate": "2026-04-30T09:00:00.000+0000",
+        "chargedSum": {"amount": 600, "currency": "RUB"},
+    }
+
+
+def test_merchant_of_a_script_is_left_to_the_script(sandbox, market, product):
+    call_json(sandbox, "/market/install", {"userId": USER, "at": "2026-03-31T12:00:00+03:00"})
+
+    market.live_through(NOW + 400 * DAY)
+
+    assert product.names()[-1] == "UserToken"
+    assert market.account(USER).billing is Billing.BY_HAND
+
+
+def test_script_is_told_what_is_not_possible(sandbox):
+    answer = call_json(sandbox, "/market/terminate", {"userId": USER})
+
+    assert answer == (409, {"error": "Действующей подписки нет: модуль нужно установить."})
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({}, "userId"),
+        ({"userId": "01-1"}, "userId"),
+        ({"userId": USER, "at": "завтра"}, "at"),
+        ({"userId": USER, "deviceNumber": -1}, "deviceNumber"),
+        ({"userId": USER, "deviceNumber": 1.5}, "deviceNumber"),
+        ({"userId": USER, "planId": 7}, "planId"),
+        ({"userId": USER, "addons": {"smartcard": 1}}, "addons"),
+        ([], "object"),
+    ],
+)
+def test_script_is_told_what_is_wrong(sandbox, product, body, word):
+    status, answer = call_json(sandbox, "/market/install", body)
+
+    assert (status, word in answer["error"], product.got) == (400, True, [])
+
+
+def test_person_buys_changes_stops_and_removes_with_plain_forms(sandbox, product):
+    _, _, went = submit(sandbox, "/market/new", name="ИП Примеров <b>")
+    user_id = went["Location"].rsplit("/", 1)[1]
+    fields = {"userId": user_id, "productId": PRODUCT, "page": "store"}
+    store = f"/market/{PRODUCT}?user={user_id}"
+
+    before = call(sandbox, "GET", f"{store}&action=install")[1]
+    _, _, bought = submit(sandbox, "/market/install", **fields, planId="kassovye-3m", deviceNumber="4", trialDays="0")
+    after = call(sandbox, "GET", bought["Location"])[1]
+    submit(sandbox, "/market/change_terms", **fields, planId="kassovye-3m", deviceNumber="6")
+    submit(sandbox, "/market/request_termination", **fields)
+    stopped = call(sandbox, "GET", store)[1]
+    submit(sandbox, "/market/resume", **fields)
+    submit(sandbox, "/market/uninstall", **fields)
+
+    assert "ИП Примеров &lt;b&gt;" in before
+    assert ">Установить</button>" in before
+    assert bought["Location"] == f"/market/{PRODUCT}?user={user_id}&done=install"
+    assert ["Модуль установлен." in after, ">Вернуться в Кассовые сервисы<" in after] == [True, True]
+    assert [word in after for word in ("Оплатить сейчас", "Изменить тариф", "Остановить", "Удалить")] == [True] * 4
+    assert ">Возобновить</button>" in stopped
+    assert product.state.device_number == 6
+    assert product.state.stop_requested_at is not None
+    assert product.installed() == [True, False]
+
+
+def test_person_is_told_of_a_refusal_where_they_stand(sandbox):
+    status, _, went = submit(sandbox, "/market/resume", userId=USER, page="user")
+
+    _, page, _ = call(sandbox, "GET", went["Location"])
+
+    assert (status, urlsplit(went["Location"]).path) == (303, f"/market/user/{USER}")
+    assert "Действующей подписки нет" in page
+
+
+def test_merchant_page_opens_the_module_on_the_host_it_was_opened_by(sandbox, settings):
+    settings.PUBLIC_URL = "http://localhost:8000"
+    call_json(sandbox, "/market/install", {"userId": USER})
+
+    _, page, _ = call(sandbox, "GET", f"/market/user/{USER}")
+
+    address = f"http://127.0.0.1:8000/evotor/enter/?uid={USER}&amp;token=token-of-{USER}"
+    assert f'<iframe src="{address}" width="100%" height="550"' in page
+    assert f'<a href="{address}" target="_blank" rel="noopener">Открыть модуль</a>' in page
+
+
+def test_switch_decides_whether_the_next_payment_is_made(sandbox, market, product):
+    submit(sandbox, "/market/install", userId=USER, page="user", planId="kassovye-1m", at="2026-03-31T09:00:00Z")
+
+    submit(sandbox, "/market/billing", userId=USER, page="user", billing="refuses")
+    market.live_through(NOW + 36 * DAY)
+
+    assert product.state.state is Status.TERMINATED
+
+
+def test_first_page_lists_merchants(sandbox):
+    call_json(sandbox, "/market/install", {"userId": USER, "deviceNumber": 1})
+
+    page = call(sandbox, "GET", "/")[1]
+
+    assert [word in page for word in ("Маркет Эвотор", USER, "Новый предприниматель")] == [True] * 3
+
+
+# The cloud
+
+
+def cloud(port, path, token):
+    status, text, _ = call(port, "GET", path, Authorization=f"Bearer {token}")
+    return status, json.loads(text)
+
+
+def test_cloud_lists_shops_and_terminals_page_by_page(sandbox, market):
+    call_json(sandbox, "/market/install", {"userId": USER})
+    token = market.account(USER).cloud_token
+
+    _, shops = cloud(sandbox, "/evotor/stores", token)
+    _, first = cloud(sandbox, "/evotor/devices", token)
+    _, second = cloud(sandbox, f"/evotor/devices?cursor={first['paging']['next_cursor']}", token)
+
+    devices = first["items"] + second["items"]
+    assert (len(shops["items"]), shops["paging"], len(devices), second["paging"]) == (2, {}, 4, {})
+    assert {row["store_id"] for row in devices} == {row["id"] for row in shops["items"]}
+    assert len({row["id"] for row in devices}) == 4
+    assert {row["user_id"] for row in devices} == {USER}
+
+
+def test_cloud_of_a_demo_merchant_has_the_shops_of_the_demo(sandbox, market):
+    cafe = demo_accounts(NOW)[0]
+    market.take(cafe)
+
+    _, shops = cloud(sandbox, "/evotor/stores", cafe.cloud_token)
+
+    assert [row["id"] for row in shops["items"]] == [one.evotor_id for one in MERCHANTS[0].shops]
+
+
+def test_cloud_refuses_strangers_the_removed_and_the_unpaid(sandbox, market):
+    call_json(sandbox, "/market/install", {"userId": USER})
+    token = market.account(USER).cloud_token
+    call_json(sandbox, "/market/uninstall", {"userId": USER})
+
+    removed, _ = cloud(sandbox, "/evotor/stores", token)
+    stranger, _ = cloud(sandbox, "/evotor/stores", "nobody")
+
+    assert (removed, stranger) == (403, 401)
+
+
+def test_cloud_tells_events_to_the_application_only(sandbox):
+    call_json(sandbox, "/market/install", {"userId": USER, "productId": PRODUCT})
+    path = f"/evotor/api/apps/{PRODUCT}/events"
+
+    _, told = cloud(sandbox, path, django_settings.EVOTOR_APP_TOKENS[0])
+
+    assert [row["action"] for row in told["items"]] == ["SubscriptionCreated", "Activated"]
+    assert cloud(sandbox, path, "nobody")[0] == 401
+
+
+# With the real product behind it
+
+
+@pytest.mark.django_db(transaction=True)
+def test_product_takes_an_install_from_the_played_market(live_server, settings):
+    settings.PUBLIC_URL = live_server.url
+    seed(NOW)
+    market = Market(post=post)
+
+    parcels = market.act(
+        "install",
+        user_id=USER,
+        product_id=django_settings.EVOTOR_PRODUCT_ID,
+        order=Order(clock.now(), plan_id="kassovye-3m", devices=2),
+        now=clock.now(),
+    )
+
+    assert [parcel.answer.status for parcel in parcels] == [200] * 5
+    assert market.account(USER).token == ProductAccount.objects.get().token
+    assert Delivery.objects.filter(user_id=USER).count() == 3
+
+
+def test_unreachable_product_is_no_answer(settings):
+    settings.PUBLIC_URL = "http://127.0.0.1:9"
+
+    assert post(user_create(USER)) == Answer()

@@ -1,0 +1,35 @@
+"""The merchant's subscriptions on the staff's one page about a merchant."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from cabinet import wording
+from cabinet.models import Merchant
+from cabinet.panels import Cell, Panel
+from subscriptions.queries import SubscriptionView, subscription_views
+
+COLUMNS = ("Модуль", "Состояние", "Тариф", "Смарт-карт", "Оплачено до", "Действует до", "Списано")
+
+
+def subscriptions(merchant: Merchant, at: datetime) -> Panel:
+    """One row for each subscription."""
+    zone = ZoneInfo(merchant.timezone)
+    rows = [_row(view, zone) for view in subscription_views(merchant, at)]
+    return Panel("Подписки", COLUMNS, rows)
+
+
+def _row(view: SubscriptionView, zone: ZoneInfo) -> list[Cell]:
+    address = f"/admin/subscriptions/subscription/{view.id}/change/"
+    return [
+        (view.module_title, address),
+        str(view.state.label),
+        view.tariff_title or "—",
+        str(view.paid_cards),
+        _day(view.paid_until or view.trial_until, zone),
+        _day(view.entitled_until, zone),
+        "—" if view.charged_kopecks is None else wording.money(view.charged_kopecks),
+    ]
+
+
+def _day(at: datetime | None, zone: ZoneInfo) -> str:
+    return wording.moment_full(at, zone) if at else "—"

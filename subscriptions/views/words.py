@@ -1,0 +1,152 @@
+"""What the pages say about a subscription. Pure Russian sentences."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from cabinet import wording
+from cabinet.wording import Pill, Tone
+from subscriptions.pricing import Estimate
+from subscriptions.queries import SubscriptionView, TariffView
+from subscriptions.states import SubscriptionState
+from subscriptions.views.offers import Dunning
+
+PILLS = {
+    SubscriptionState.CREATED: Pill(Tone.PROGRESS, "Ждёт первой оплаты"),
+    SubscriptionState.TRIAL: Pill(Tone.WORKS, "Пробный период"),
+    SubscriptionState.ACTIVE: Pill(Tone.WORKS, "Оплачена"),
+    SubscriptionState.STOPPING: Pill(Tone.ATTENTION, "Остановлена, пока работает"),
+    SubscriptionState.OVERDUE: Pill(Tone.ATTENTION, "Ждём оплату, карты работают"),
+    SubscriptionState.ENDED: Pill(Tone.PROBLEM, "Не оплачена"),
+}
+ESTIMATE = "оценка, точную сумму назначит Эвотор"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of a table."""
+
+    term: str
+    value: str
+    hint: str = ""
+
+
+def day(at: datetime, zone: ZoneInfo) -> str:
+    """«31 января 2027 г.»."""
+    return wording.day(at.astimezone(zone).date())
+
+
+def why(view: SubscriptionView, dunning: Dunning | None, zone: ZoneInfo) -> str:
+    """One paragraph: does it work, is it paid, and why so."""
+    end = view.paid_until or view.trial_until
+    shown_end = day(end, zone) if end else ""
+    match view.state:
+        case SubscriptionState.CREATED:
+            return "Подписка оформлена, но ещё не оплачена. Смарт-карты заработают после оплаты."
+        case SubscriptionState.TRIAL:
+            return f"Пробный период до {shown_end} Смарт-карты работают, деньги ещё не списаны."
+        case SubscriptionState.ACTIVE:
+            return "Всё оплачено, смарт-карты работают."
+        case SubscriptionState.OVERDUE:
+            return _overdue(view, dunning, shown_end)
+        case SubscriptionState.STOPPING:
+            return _stopping(view, zone)
+        case SubscriptionState.ENDED:
+            return _ended(view, zone)
+
+
+def _overdue(view: SubscriptionView, dunning: Dunning | None, end: str) -> str:
+    began = f"Оплаченное время закончилось {end}"
+    if view.stop_requested_at is not None:
+        return f"{began} Подписка остановлена: карты отключатся, когда Эвотор это подтвердит."
+    if dunning is None or not dunning.days_left:
+        return f"{began} Ждём сообщения Эвотор об оплате. Карты работают."
+    left = wording.days(dunning.days_left)
+    return (
+        f"{began} Эвотор пробует списать оплату ещё {left}; карты работают. "
+        "Проверьте, что на счёте или карте в Эвотор хватает денег."
+    )
+
+
+def _stopping(view: SubscriptionView, zone: ZoneInfo) -> str:
+    end = view.entitled_until or view.paid_until or view.trial_until
+    till = f"Смарт-карты работают до {day(end, zone)}" if end else "Смарт-карты пока работают."
+    if view.terminated_at is not None:
+        return f"Подписка закончена. {till} Дальше ничего не спишется."
+    return f"Подписка остановлена: дальше ничего не спишется. {till} До этого дня её можно возобновить."
+
+
+def _ended(view: SubscriptionView, zone: ZoneInfo) -> str:
+    end = view.entitled_until or view.paid_until or view.trial_until
+    since = f" {day(end, zone)}" if end else "."
+    return f"Оплаченное время закончилось{since} Смарт-карты отключены как неоплаченные."
+
+
+def comes_back(wished: int) -> str:
+    """What a payment brings back by itself."""
+    if not wished:
+        return "После оплаты выберите карты и включите их: номера и настройки сохранились."
+    said = wording.plural(wished, "включится сама", "включатся сами", "включатся сами")
+    return f"После оплаты {wording.cards(wished)} {said}: заново ничего настраивать не нужно."
+
+
+def sums(estimate: Estimate) -> list[Fact]:
+    """The rows of an estimate."""
+    return [
+        Fact(line.what, wording.money(line.kopecks), wording.cards(line.cards))
+        for line in estimate.lines
+    ]
+
+
+def difference(kopecks: int | None) -> str:
+    """How the market's charge differs from our estimate; "" where it does not."""
+    if not kopecks:
+        return ""
+    more = "больше" if kopecks > 0 else "меньше"
+    return f"Эвотор списал на {wording.money(abs(kopecks))} {more}, чем показывала наша оценка."
+
+
+def monthly(tariff: TariffView) -> str:
+    """The price of one card for one month: «250 ₽»."""
+    return wording.money(round(tariff.price_kopecks / tariff.months))
+
+
+def renewal_brings(view: SubscriptionView, until: str) -> str:
+    """What a renewal does to the cards."""
+    cards = wording.cards(view.next_cards)
+    paid = f"Оплачено будет {cards} до {until}" if until else f"Оплачено будет {cards}."
+    if view.state is SubscriptionState.ENDED:
+        return f"{paid} Карты, которые были включены, заработают сами."
+    return f"{paid} Карты продолжат работать без перерыва, оплаченные дни не теряются."
+
+
+def change_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
+    """What another number of cards does to them, and when."""
+    end = view.paid_until or view.trial_until
+    if cards > view.paid_cards:
+        more = wording.cards(cards - view.paid_cards)
+        return f"Как только Эвотор подтвердит оплату, вы сможете выбрать ещё {more}."
+    if cards == view.paid_cards:
+        return "Число смарт-карт не меняется: все продолжат работать."
+    return _fewer(view.paid_cards, cards, day(end, zone) if end else "")
+
+
+def _fewer(now: int, then: int, end: str) -> str:
+    until = f"До {end} работают все оплаченные карты: {now}." if end else ""
+    return (
+        f"{until} Дальше оплачено будет {wording.cards(then)}. Выберите, какие остаются. "
+        "Если не выбрать, сначала снимем выключенные, потом выбранные последними. "
+        "Деньги за меньшее число карт Эвотор не возвращает."
+    ).strip()
+
+
+def stop_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
+    """What happens after a stop or a removal, to how many cards and when."""
+    end = view.entitled_until or view.paid_until or view.trial_until
+    works = wording.plural(cards, "работает", "работают", "работают")
+    said = f"{wording.cards(cards)} {works}"
+    till = f"{said} до {day(end, zone)}" if end else f"{said}, пока идёт оплаченное время."
+    return (
+        f"{till} Потом карты отключатся сами, и кассы останутся без связи. "
+        "До этого дня всё можно вернуть, не платя заново."
+    )

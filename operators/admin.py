@@ -21,6 +21,7 @@ from cabinet.services.staff import staff_actor
 from operators import forms, registry, services
 from operators.models import OperatorAccount
 
+_NAMED = ("title", "code", "protocol", "enabled")
 _HEARD = ("last_answer_at", "last_error", "last_error_at", "last_call_at", "clock_skew_seconds")
 
 if TYPE_CHECKING:  # generic for the type checker only
@@ -76,7 +77,7 @@ class OperatorAccountAdmin(_AccountAdmin):
         if self._may_write(request, obj):
             keys = forms.credential_names(registry.capabilities(_adapter(request, obj)))
         described = [
-            (None, ("title", "code", "protocol", "enabled")),
+            (None, ("title", "code", "enabled") if obj is None else _NAMED),
             ("Подключение", ("base_url", *keys, "ca_bundle")),
             ("Квоты", ("per_second", "per_minute", "concurrency")),
             ("Время", _TIMES),
@@ -132,7 +133,6 @@ class OperatorAccountAdmin(_AccountAdmin):
     ) -> None:
         if not change:
             obj.adapter = _adapter(request, None)
-        obj.credentials = form.credentials()
         super().save_model(request, obj, form, change)
         names = ", ".join(form.changed_titles())
         changed = f"Изменён договор с оператором «{obj.title}»: {names}"

@@ -5,6 +5,8 @@ what was sent before, so the account rests until one full window has passed sinc
 which PostgreSQL knows.
 """
 
+import logging
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +20,9 @@ from cabinet.clock import real_now
 from operators.models import OperatorAccount
 from operators.ports import CallKind, NotSent
 
+logger = logging.getLogger(__name__)
+
+_LONGEST_NAP = 1.5
 _NOTED_EVERY = timedelta(seconds=1)
 # The operator counts arrivals, we count departures: a window of ours is longer by what a call may be
 # late or early on its way.
@@ -92,6 +97,22 @@ def seconds_to_wait(account: OperatorAccount) -> float:
         return _rest_after_loss(account) if wait == _LOST else wait / 1000
     except redis.RedisError as error:
         raise QuotaAway from error
+
+
+def turn_comes(account: OperatorAccount) -> bool:
+    """Whether a call may leave now; waits up to a second and a half for its turn.
+
+    False where the wait is longer, or where the quota cannot be known: the sweep tries again.
+    """
+    try:
+        wait = seconds_to_wait(account)
+    except QuotaAway:
+        logger.warning("The quota of %s cannot be read, nothing is sent", account.code)
+        return False
+    if wait > _LONGEST_NAP:
+        return False
+    time.sleep(wait)
+    return True
 
 
 def admit(account: OperatorAccount, kind: CallKind) -> None:

@@ -86,7 +86,7 @@ def _send_all(
     """Send a claimed batch, `concurrency` calls at once. What is not sent is given back."""
     waiting = list(claimed)
     handled = 0
-    while waiting and time.monotonic() < ends_at and may_leave(account):
+    while waiting and time.monotonic() < ends_at and quota.turn_comes(account):
         letters: list[Letter] = []
         while waiting and len(letters) < account.concurrency:
             letter = begin(waiting.pop(0), at=clock())
@@ -120,21 +120,6 @@ def _exchange(
             result = Unknown("ошибка в нашем коде")
         record(letter=letter, result=result, at=clock())
     note_exchanges(account, heard)
-
-
-def may_leave(account: OperatorAccount) -> bool:
-    """Whether the quota lets a call out now; short waits are slept through."""
-    try:
-        wait = quota.seconds_to_wait(account)
-    except quota.QuotaAway:
-        logger.warning("The quota of %s cannot be read, nothing is sent", account.code)
-        return False
-    if wait == 0:
-        return True
-    if wait > 1.5:
-        return False
-    time.sleep(wait)
-    return True
 
 
 @transaction.atomic

@@ -15,7 +15,6 @@ from operators.models import OperatorAccount
 from operators.ports import Action, Check, Operator, Reading, Sim, Unavailable
 from operators.services import connect, note_exchanges
 from smartcards import outcomes
-from smartcards.dispatch import may_leave
 from smartcards.models import Command, SmartCard
 from smartcards.services import lock_card
 from smartcards.states import OPEN_COMMANDS, CommandState
@@ -50,7 +49,7 @@ def ask_due(*, account: OperatorAccount, clock: Callable[[], datetime]) -> int:
     ends_at = time.monotonic() + _BUDGET_SECONDS
     asked = 0
     for command in list(due.select_related("card", "account")[:BATCH]):
-        if time.monotonic() > ends_at or not may_leave(account):
+        if time.monotonic() > ends_at or not quota.turn_comes(account):
             break
         quota.note_call(account)
         answer = _ask(operator, command, clock())
@@ -130,7 +129,7 @@ def read_cards(
     operator = connect(account, heard=heard.append)
     done = 0
     for card in list(stale.order_by(F("read_at").asc(nulls_first=True), "pk")[:limit]):
-        if not may_leave(account):
+        if not quota.turn_comes(account):
             break
         quota.note_call(account)
         try:

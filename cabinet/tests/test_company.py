@@ -89,7 +89,7 @@ def test_times_are_shown_in_the_companys_zone(client):
     assert page.wsgi_request.merchant.timezone == "Asia/Kamchatka"
 
 
-def errors(**changed) -> dict[str, list[str]]:
+def errors(**changed):
     return CompanyForm(TYPED | changed).errors
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 OFFER = DocumentKind.OFFER
 
 
-def text_of(client, url: str) -> str:
+def text_of(client, url):
     return client.get(url).content.decode()
 
 

@@ -22,7 +22,7 @@ from cabinet.tests.people import (
 pytestmark = pytest.mark.django_db
 
 
-def sent_code(caplog) -> str:
+def sent_code(caplog):
     """The digits of the last SMS in the log."""
     return re.findall(r": ([0-9]{6}) ", caplog.text)[-1]
 
@@ -33,7 +33,7 @@ def ask(client: Client, phone: str, caplog, url: str = "/login/"):
     return client.post(url, {"phone": phone})
 
 
-def plain(response) -> str:
+def plain(response):
     return response.content.decode().replace("\u00a0", " ").replace("&nbsp;", " ")
 
 

@@ -40,7 +40,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class CardPage:
-    """Everything the page of a card shows."""
+    """Everything the page of a card shows. `offers` is empty while all one can do is wait."""
 
     pk: int
     title: str
@@ -63,8 +63,8 @@ class CardPage:
     @property
     def switchable(self) -> bool:
         """Whether the main button can be pressed and starts a switch that takes time."""
-        main = self.offers[0]
-        return not main.reason and main.deed in {Deed.ACTIVATE, Deed.DEACTIVATE}
+        switches = {Deed.ACTIVATE, Deed.DEACTIVATE}
+        return any(not offer.reason and offer.deed in switches for offer in self.offers[:1])
 
     @property
     def letter(self) -> str:
@@ -77,6 +77,7 @@ def card_page(
 ) -> CardPage:
     """The page of a card that came through `queries.with_facts`: five more queries."""
     facts = queries.facts_of(card, at)
+    failure = _failure(card, facts, at)
     limit = timeline.LONG if whole_history else timeline.SHORT
     return CardPage(
         pk=card.pk,
@@ -88,15 +89,22 @@ def card_page(
         msisdn=card.msisdn,
         pill=phrases.pill(facts),
         works=_works(facts),
-        why=_why(card, facts),
+        why=_FAILED_WHY if failure else _why(card, facts),
         payment=payment.payment_of(card, at),
-        offers=offers.offers(facts, role),
+        offers=_offers(facts, role),
         progress=progress.progress_of(card=card, merchant=merchant, at=at),
-        failure=_failure(card, facts),
+        failure=failure,
         timeline=timeline.timeline_of(card=card, merchant=merchant, limit=limit),
         may_describe=roles.may(role, Right.CHOOSE_CARDS),
         promise=words.promise_of(card.account),
     )
+
+
+def _offers(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
+    """The buttons; the steps of a switch under way say better than a dead button why to wait."""
+    found = offers.offers(facts, role)
+    waiting = facts.open_command is not None and found[0].deed is Deed.ACTIVATE
+    return () if waiting else found
 
 
 def _works(facts: CardFacts) -> str:
@@ -154,9 +162,8 @@ _OFF_BY_WISH = "Так решено"
 _UNPAID_COVERED = "Подписка закончилась. После оплаты смарт-карта включится сама."
 _UNPAID_NOT_CHOSEN = "Смарт-карта не выбрана для оплаты. Выберите её, и она включится сама."
 _OFF_UNKNOWN = "Причина неизвестна: включать смарт-карту никто не просил."
-_OFF_WAITING = (
-    "Оператор отключил её без объяснения. Мы включим её снова сами, или нажмите «Активировать»."
-)
+_OFF_WAITING = "Отключена у оператора. Мы включим её сами, или нажмите «Активировать»."
+_FAILED_WHY = Why("Последний запрос оператор не выполнил.")
 
 
 def _wish_of(card: SmartCard) -> tuple[str, datetime | None]:
@@ -169,7 +176,7 @@ _FAILED = {
 }
 
 
-def _failure(card: SmartCard, facts: CardFacts) -> Failure | None:
+def _failure(card: SmartCard, facts: CardFacts, at: datetime) -> Failure | None:
     """The last command, if it failed and the card is still not as it was asked to be."""
     newest = Command.objects.filter(card=card).order_by("-created_at", "-pk").first()
     if newest is None or newest.state != CommandState.FAILED or _reached(newest, facts):
@@ -178,8 +185,8 @@ def _failure(card: SmartCard, facts: CardFacts) -> Failure | None:
     return Failure(
         title=_FAILED[CommandKind(newest.kind)],
         text=phrases.FAILURES.get(newest.error, phrases.FAILURES["unknown_outcome"]),
-        next_step=_next_step(newest, retry_at),
-        retry_at=retry_at,
+        next_step=_next_step(newest, retry_at, at),
+        retry_at=retry_at if retry_at and retry_at > at else None,
     )
 
 
@@ -188,12 +195,16 @@ def _reached(command: Command, facts: CardFacts) -> bool:
     return works == (command.kind == CommandKind.ACTIVATE)
 
 
-def _next_step(failed: Command, retry_at: datetime | None) -> str:
+def _next_step(failed: Command, retry_at: datetime | None, at: datetime) -> str:
     if retry_at is not None:
-        return "Мы повторим сами. Ждать не обязательно: кнопку можно нажать и сейчас."
+        return _WILL_REPEAT if retry_at > at else _REPEATS_SOON
     if failed.error in rules.PERMANENT_ERRORS:
         return "Повтор не поможет, напишите нам."
     return "Попробуйте ещё раз или напишите нам."
+
+
+_WILL_REPEAT = "Мы повторим сами. Ждать не обязательно: кнопку можно нажать и сейчас."
+_REPEATS_SOON = "Мы вот-вот повторим сами."
 
 
 def _retry_at(card: SmartCard, facts: CardFacts, failed: Command) -> datetime | None:

@@ -115,7 +115,7 @@ def _stay_off(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
     offer = Offer(
         Deed.DEACTIVATE,
         deactivate_offer(facts, role).reason,
-        hint="Чтобы смарт-карта не включилась сама после оплаты.",
+        hint="Чтобы смарт-карта не включалась сама.",
     )
     return () if offer.reason else (offer,)
 

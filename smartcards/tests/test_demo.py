@@ -62,7 +62,8 @@ def test_stock_of_each_operator_is_forty_new_cards_with_right_check_digits():
     stock = SmartCard.objects.filter(merchant=None)
 
     assert {
-        code: stock.filter(account__code=code, confirmed="new").count() for code in ("mts", "tmf640")
+        code: stock.filter(account__code=code, confirmed="new").count()
+        for code in ("mts", "tmf640")
     } == {"mts": 40, "tmf640": 40}
     assert [card.iccid for card in SmartCard.objects.all() if not luhn.is_valid(card.iccid)] == []
     numbers = [card.msisdn for card in SmartCard.objects.all()]
@@ -115,8 +116,6 @@ def test_sandbox_knows_the_same_cards_in_the_same_states():
 def test_terminals_of_the_demo_hold_the_cards_of_their_imei():
     seed_all()
 
-    placed = SmartCard.objects.filter(terminal__isnull=False).values_list(
-        "iccid", "terminal__imei"
-    )
+    placed = SmartCard.objects.filter(terminal__isnull=False).values_list("iccid", "terminal__imei")
 
     assert dict(placed) == {sim.iccid: sim.imei for sim in demo_sims.HANDED if sim.imei}

@@ -276,9 +276,7 @@ def test_lease_that_ran_out_before_sending_sends_nothing(partner):
     letter = dispatch.begin(claimed, at=partner.clock())
     partner.clock.pass_(seconds=31)
 
-    result = dispatch.send(
-        connect(partner.account, heard=lambda _: None), letter, partner.clock
-    )
+    result = dispatch.send(connect(partner.account, heard=lambda _: None), letter, partner.clock)
     dispatch.record(letter=letter, result=result, at=partner.clock())
 
     command.refresh_from_db()
@@ -323,9 +321,7 @@ def test_late_answer_changes_nothing_after_the_command_is_over(partner):
     command = partner.activate(card)
     (claimed,) = dispatch.claim(account=partner.account, at=partner.clock(), limit=1)
     letter = dispatch.begin(claimed, at=partner.clock())
-    result = dispatch.send(
-        connect(partner.account, heard=lambda _: None), letter, partner.clock
-    )
+    result = dispatch.send(connect(partner.account, heard=lambda _: None), letter, partner.clock)
     partner.run(seconds=31)
     partner.run(seconds=61)
     finished = Command.objects.get(pk=command.pk)

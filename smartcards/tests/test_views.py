@@ -36,14 +36,22 @@ def owner(client, merchant):
 
 def test_first_page(owner, merchant):
     subscription = make_live_subscription(merchant, cards=3)
-    card = make_card(merchant, confirmed=Confirmed.ACTIVE, wished_on=True, terminal=make_terminal(merchant))
+    card = make_card(
+        merchant, confirmed=Confirmed.ACTIVE, wished_on=True, terminal=make_terminal(merchant)
+    )
     cover(card, subscription)
     make_card(merchant)
 
     html = owner.get("/").content.decode()
     print(html)
     for name in ("card", "card_deactivate", "card_edit", "card_progress"):
-        r = owner.get(reverse(name, args=[card.pk])); print(r.content.decode()); assert r.status_code == 200
-    r = owner.get(reverse("choose_cards")); print(r.content.decode()); assert r.status_code == 200
-    r = owner.post(reverse("choose_cards"), {"shown": str(card.pk)}); print(r.content.decode()); assert r.status_code == 200
+        r = owner.get(reverse(name, args=[card.pk]))
+        print(r.content.decode())
+        assert r.status_code == 200
+    r = owner.get(reverse("choose_cards"))
+    print(r.content.decode())
+    assert r.status_code == 200
+    r = owner.post(reverse("choose_cards"), {"shown": str(card.pk)})
+    print(r.content.decode())
+    assert r.status_code == 200
     assert 0

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_safe
 
 from cabinet import clock, rules
 from cabinet.access import MerchantRequest, merchant_page
+from cabinet.errors import NotAllowed
 from cabinet.states import Right, Role
 from smartcards.forms import WishForm
 from smartcards.pages.overview import overview
@@ -21,6 +22,14 @@ def cards(request: MerchantRequest) -> HttpResponseBase:
             merchant=request.merchant, role=role, wish=WishForm(request.GET).wish(), at=clock.now()
         ),
         "may_order": rules.may(role, Right.ORDER),
-        "may_choose": rules.may(role, Right.CHOOSE_CARDS),
+        "choose_reason": _choose_reason(role),
     }
     return render(request, "smartcards/cards.html", context)
+
+
+def _choose_reason(role: Role) -> str:
+    try:
+        rules.check_may(role, Right.CHOOSE_CARDS)
+    except NotAllowed as refusal:
+        return refusal.sentence
+    return ""

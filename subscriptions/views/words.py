@@ -1,5 +1,6 @@
 """What the pages say about a subscription. Pure Russian sentences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -70,7 +71,7 @@ def _overdue(view: SubscriptionView, dunning: Dunning | None, end: str) -> str:
 
 def _stopping(view: SubscriptionView, zone: ZoneInfo) -> str:
     end = view.entitled_until or view.paid_until or view.trial_until
-    till = f"Смарт-карты работают до {day(end, zone)}" if end else "Смарт-карты пока работают."
+    till = f"Карты работают до {day(end, zone)}" if end else "Карты пока работают."
     if view.terminated_at is not None:
         return f"Подписка закончена. {till} Дальше ничего не спишется."
     return f"Подписка остановлена: дальше ничего не спишется. {till} До этого дня её можно возобновить."
@@ -106,9 +107,29 @@ def difference(kopecks: int | None) -> str:
     return f"Эвотор списал на {wording.money(abs(kopecks))} {more}, чем показывала наша оценка."
 
 
-def monthly(tariff: TariffView) -> str:
-    """The price of one card for one month: «250 ₽»."""
-    return wording.money(round(tariff.price_kopecks / tariff.months))
+@dataclass(frozen=True)
+class Price:
+    """A line of the price table: kopecks of one card for the period and for a month of it."""
+
+    title: str
+    months: int
+    kopecks: int
+    month_kopecks: int
+    saves: str
+
+
+def prices(tariffs: Sequence[TariffView]) -> list[Price]:
+    """The tariffs side by side; `saves` compares with the dearest month."""
+    by_month = [round(one.price_kopecks / one.months) for one in tariffs]
+    dearest = max(by_month, default=0)
+    return [
+        Price(one.title, one.months, one.price_kopecks, month, _saves(dearest - month, one.months))
+        for one, month in zip(tariffs, by_month, strict=True)
+    ]
+
+
+def _saves(month_kopecks: int, months: int) -> str:
+    return f"выгода {wording.money(month_kopecks * months)}" if month_kopecks else ""
 
 
 def renewal_brings(view: SubscriptionView, until: str) -> str:
@@ -143,6 +164,8 @@ def _fewer(now: int, then: int, end: str) -> str:
 def stop_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
     """What happens after a stop or a removal, to how many cards and when."""
     end = view.entitled_until or view.paid_until or view.trial_until
+    if not cards:
+        return f"Оплаченное время идёт до {day(end, zone)}" if end else "Смарт-карт это не коснётся."
     works = wording.plural(cards, "работает", "работают", "работают")
     said = f"{wording.cards(cards)} {works}"
     till = f"{said} до {day(end, zone)}" if end else f"{said}, пока идёт оплаченное время."

@@ -1,0 +1,5 @@
+"""What staff see and do with cards. Importing this package registers everything."""
+
+from smartcards.admin import brake, cards, commands, coverage
+
+__all__ = ["brake", "cards", "commands", "coverage"]

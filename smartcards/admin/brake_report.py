@@ -1,0 +1,118 @@
+"""What the brake's page shows: the counts of the hour, and what would be switched now."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, QuerySet
+
+from cabinet.models import AuditEvent
+from operators.models import OperatorAccount
+from smartcards import brake, phrases, queries, rules
+from smartcards.models import Brake, Command, SmartCard
+from smartcards.rules import CardFacts
+from smartcards.states import CommandKind, CommandState, Confirmed, Origin
+
+SHOWN = 200
+JOURNAL_LINES = 20
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Automatic switch-offs of one account within the hour, and how many are let through."""
+
+    account: str
+    switched_off: int
+    limit: int
+    active: int
+
+    @property
+    def reached(self) -> bool:
+        return self.switched_off >= self.limit
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A card whose state is not its target, and what the service would do about it."""
+
+    card: SmartCard
+    kind: CommandKind
+    state: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Differences:
+    """All of one kind: how many, and the first of them."""
+
+    kind: CommandKind
+    total: int
+    first: Sequence[Difference]
+
+    @property
+    def more(self) -> int:
+        return self.total - len(self.first)
+
+
+def counts(state: Brake, at: datetime) -> list[Counted]:
+    """One line for each account, by title."""
+    since = at - brake.WINDOW
+    switched_off = Command.objects.filter(
+        kind=CommandKind.DEACTIVATE,
+        origin=Origin.RECONCILE,
+        created_at__gt=max(since, state.counts_from) if state.counts_from else since,
+    ).exclude(state=CommandState.CANCELLED)
+    off = _by_account(switched_off)
+    active = _by_account(SmartCard.objects.filter(confirmed=Confirmed.ACTIVE))
+    return [
+        _counted(account, off.get(account.pk, 0), active.get(account.pk, 0))
+        for account in OperatorAccount.objects.defer("credentials").order_by("title", "pk")
+    ]
+
+
+def _by_account(rows: QuerySet[Any]) -> dict[int, int]:
+    return dict(rows.order_by().values_list("account").annotate(Count("pk")))
+
+
+def _counted(account: OperatorAccount, off: int, active: int) -> Counted:
+    limit = rules.brake_limit(
+        cards=account.brake_cards,
+        percent=account.brake_percent,
+        active=active,
+        floor=brake.SHARE_FLOOR,
+    )
+    return Counted(account.title, off, limit, active)
+
+
+def differences(at: datetime) -> list[Differences]:
+    """What would go off, then what would come on, were nothing in the way. Sends nothing."""
+    found = list(_found(at))
+    return [
+        Differences(kind, len(rows), rows[:SHOWN])
+        for kind in (CommandKind.DEACTIVATE, CommandKind.ACTIVATE)
+        for rows in ([row for row in found if row.kind == kind],)
+    ]
+
+
+def _found(at: datetime) -> Iterator[Difference]:
+    merchants = queries.merchants_out_of_step(at)
+    cards = queries.with_facts(SmartCard.objects.filter(merchant_id__in=merchants))
+    for card in cards.select_related("merchant").order_by("merchant_id", "pk"):
+        facts = queries.facts_of(card, at)
+        kind = rules.next_command(facts)
+        if kind is not None:
+            yield Difference(card, kind, phrases.pill(facts).text, _why(facts, kind))
+
+
+def _why(facts: CardFacts, kind: CommandKind) -> str:
+    if kind == CommandKind.ACTIVATE:
+        return "оплата есть, смарт-карта должна работать"
+    if not facts.wished_on:
+        return "отключение запросил человек"
+    return "подписка не действует" if facts.covered else "не выбрана для оплаты"
+
+
+def journal() -> list[AuditEvent]:
+    """Who stopped and released, the latest first."""
+    return list(AuditEvent.objects.filter(target="brake").order_by("-at", "-pk")[:JOURNAL_LINES])

@@ -1,0 +1,183 @@
+"""Cards for staff: found by anything, read only; what may be done goes through the services."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from cabinet import clock
+from cabinet.actors import Actor
+from smartcards import phrases, queries, rules, services
+from smartcards.admin.decisions import DecidingAdmin, Decision, ReadOnlyInline
+from smartcards.admin.search import cards_matching
+from smartcards.admin_forms import CardReasonForm, NothingToAsk
+from smartcards.admin_stock import StockImportMixin
+from smartcards.models import Command, Coverage, SmartCard
+from smartcards.rules import CardRefused
+from smartcards.states import CommandState, Confirmed
+
+_UNCLEAR = {CommandState.CHECKING, CommandState.NEEDS_STAFF}
+
+
+def _check_activate(card: SmartCard, at: datetime) -> None:
+    _check_handed(card)
+    rules.check_can_activate(queries.facts_of(card, at), None)
+
+
+def _check_deactivate(card: SmartCard, at: datetime) -> None:
+    _check_handed(card)
+    rules.check_can_deactivate(queries.facts_of(card, at), None)
+
+
+def _check_handed(card: SmartCard) -> None:
+    if card.merchant_id is None:
+        raise CardRefused("Смарт-карта на складе: её ещё никому не передали.")
+
+
+def _check_unclear(card: SmartCard, at: datetime) -> None:
+    command = queries.facts_of(card, at).open_command
+    unclear = command.state in _UNCLEAR if command else card.confirmed == Confirmed.UNKNOWN
+    if not unclear:
+        raise CardRefused("По этой смарт-карте уточнять нечего: состояние известно.")
+
+
+def _activate(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
+    _check_handed(card)
+    services.request_activation(card=card, by=by, at=at, reason=asked["reason"])
+
+
+def _deactivate(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
+    _check_handed(card)
+    services.request_deactivation(card=card, by=by, at=at, reason=asked["reason"])
+
+
+def _check_again(card: SmartCard, _asked: dict[str, Any], by: Actor, at: datetime) -> None:
+    services.check_again(card=card, by=by, at=at)
+
+
+class WhereFilter(admin.SimpleListFilter):
+    """In stock, or in somebody's hands."""
+
+    title = "где"
+    parameter_name = "where"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("stock", "на складе"), ("handed", "у клиента")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[SmartCard]
+    ) -> QuerySet[SmartCard]:
+        if self.value() not in {"stock", "handed"}:
+            return queryset
+        return queryset.filter(merchant__isnull=self.value() == "stock")
+
+
+class CoverageInline(ReadOnlyInline):
+    model = Coverage
+    ordering = ("-since",)
+
+
+class CommandInline(ReadOnlyInline):
+    model = Command
+    ordering = ("-created_at", "-pk")
+    fields = ("kind", "state", "asked_by", "reason", "created_at", "finished_at", "text")
+    show_change_link = True
+
+
+@admin.register(SmartCard)
+class SmartCardAdmin(StockImportMixin, DecidingAdmin):
+    list_display = (
+        "iccid",
+        "msisdn",
+        "account",
+        "shown_state",
+        "merchant",
+        "terminal",
+        "wished_on",
+        "confirmed_at",
+    )
+    list_filter = ("account", "confirmed", WhereFilter)
+    # Only makes the field of the search appear: what is searched is in `search`.
+    search_fields = ("iccid",)
+    search_help_text = (
+        "ICCID или его часть, номер, userId, ИНН, ОГРН, название клиента, телефон его сотрудника"
+    )
+    ordering = ("-pk",)
+    show_full_result_count = False
+    inlines = (CommandInline, CoverageInline)
+    fieldsets = (
+        (None, {"fields": ("iccid", "msisdn", "account", "shown_state")}),
+        ("У кого", {"fields": ("merchant_link", "terminal", "label", "imported_at", "handed_at")}),
+        ("Воля клиента", {"fields": ("wished_on", "wished_at", "wished_by", "wished_by_kind")}),
+        (
+            "Что сказал оператор",
+            {"fields": ("confirmed", "block_reason", "confirmed_at", "confirmed_from", "read_at")},
+        ),
+    )
+    readonly_fields = ("shown_state", "merchant_link")
+    decisions = (
+        Decision(
+            "activate",
+            "Активировать…",
+            "Активировать",
+            "Команда принята.",
+            CardReasonForm,
+            _check_activate,
+            _activate,
+        ),
+        Decision(
+            "deactivate",
+            "Деактивировать…",
+            "Деактивировать",
+            "Команда принята.",
+            CardReasonForm,
+            _check_deactivate,
+            _deactivate,
+        ),
+        Decision(
+            "check",
+            "Проверить у оператора",
+            "Проверить",
+            "Спросим оператора, ответ появится здесь.",
+            NothingToAsk,
+            _check_unclear,
+            _check_again,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SmartCard]:
+        found: QuerySet[SmartCard] = super().get_queryset(request)
+        return queries.with_facts(found.select_related("merchant"))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[SmartCard], search_term: str
+    ) -> tuple[QuerySet[SmartCard], bool]:
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(cards_matching(search_term)), False
+
+    @admin.display(description="состояние")
+    def shown_state(self, card: SmartCard) -> str:
+        return phrases.pill(queries.facts_of(card, clock.now())).text
+
+    @admin.display(description="клиент")
+    def merchant_link(self, card: SmartCard) -> str:
+        if card.merchant is None:
+            return "на складе"
+        url = reverse("admin:cabinet_merchant_whole", kwargs={"pk": card.merchant.pk})
+        return format_html('<a href="{}">{}</a>', url, card.merchant)
+
+    def facts_shown(self, row: SmartCard) -> list[tuple[str, str]]:
+        facts = queries.facts_of(row, clock.now())
+        return [
+            ("ICCID", row.iccid),
+            ("Номер", row.msisdn or "—"),
+            ("Оператор", row.account.title),
+            ("Клиент", str(row.merchant or "на складе")),
+            ("Состояние", phrases.pill(facts).text),
+            ("Оплачивается", "да" if facts.paid else "нет"),
+        ]

@@ -1,0 +1,581 @@
+"""«Подписка» and «Модули»: what a person reads, what may be pressed, and the way to the market."""
+
+import html
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cabinet import clock
+from cabinet.actors import MARKET
+from cabinet.states import Role
+from cabinet.tests.people import make_member, make_merchant, signed_in
+from operators.models import OperatorAccount
+from smartcards.models import Coverage, SmartCard
+from subscriptions import demo, queries, services
+from subscriptions.models import Installation, MarketRequest, Module, Tariff
+from subscriptions.periods import add_months
+from subscriptions.pricing import Estimate, Line
+from subscriptions.queries import PeriodView, SubscriptionView, TariffView
+from subscriptions.rules import Entitlement, Installed, MarketFacts, Stretch
+from subscriptions.services import project_installations, project_market
+from subscriptions.states import PeriodKind, Source, SubscriptionState
+from subscriptions.views import offers, words
+
+NOW = datetime(2027, 4, 15, 9, tzinfo=UTC)
+BOUGHT = datetime(2027, 4, 1, 9, tzinfo=UTC)
+PAID_TILL = datetime(2027, 5, 1, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+pytestmark = pytest.mark.filterwarnings("ignore:No directory at")
+
+
+@pytest.fixture
+def at_now(settings, tmp_path):
+    settings.SANDBOX = True
+    settings.CLOCK_FILE = tmp_path / "clock"
+
+    def move(at):
+        clock.set_offset((at - clock.real_now()).total_seconds())
+
+    move(NOW)
+    return move
+
+
+@pytest.fixture
+def module(db):
+    demo.seed(BOUGHT)
+    return Module.objects.get()
+
+
+@pytest.fixture
+def owner(module, at_now):
+    return make_member()
+
+
+@pytest.fixture
+def browser(client, owner):
+    return signed_in(client, owner)
+
+
+def facts(**changed):
+    told = {
+        "external_id": "a99fbf70-6307-4acc-b61c-741ee9eef6c0",
+        "created_at": BOUGHT,
+        "plan_id": "kassovye-1m",
+        "paid_cards": 2,
+        "entitlement": Entitlement(BOUGHT),
+        "stretches": (Stretch(PeriodKind.PAID, BOUGHT, PAID_TILL, "kassovye-1m", 2, 600_00),),
+        "paid_until": PAID_TILL,
+        "charged_kopecks": 600_00,
+    }
+    return MarketFacts(**{**told, **changed})
+
+
+def subscribe(member, module, **changed):
+    return project_market(
+        merchant_id=member.merchant_id, module=module, facts=facts(**changed), by=MARKET, at=NOW
+    )
+
+
+def install(member, module):
+    project_installations(
+        merchant_id=member.merchant_id,
+        module=module,
+        stretches=[Installed(BOUGHT)],
+        by=MARKET,
+        at=NOW,
+    )
+
+
+def cover(row, number, wished=True):
+    account, _ = OperatorAccount.objects.get_or_create(
+        code="mts", defaults={"title": "МТС", "adapter": "mts"}
+    )
+    card = SmartCard.objects.create(
+        iccid=f"8970101000000000{number:03}",
+        account=account,
+        merchant=row.merchant,
+        imported_at=BOUGHT,
+        handed_at=BOUGHT,
+        wished_on=wished,
+        wished_at=BOUGHT,
+        wished_by="Анна",
+        wished_by_kind="person",
+    )
+    Coverage.objects.create(card=card, subscription=row, since=BOUGHT)
+
+
+def text_of(answer):
+    """What is read on the page: the main part without tags."""
+    source = re.sub(r"(?s)<(script|style|head).*?</\1>", " ", answer.content.decode())
+    bare = html.unescape(re.sub(r"<[^>]+>", " ", source)).replace("\u00a0", " ")
+    return re.sub(r"\s+([,.])", r"\1", re.sub(r"\s+", " ", bare))
+
+
+def buttons(answer):
+    """Big links and buttons that are on."""
+    found = re.findall(r'class="button[^"]*"[^>]*>([^<]+)<', answer.content.decode())
+    return [one for one in found if one != "Назад"]
+
+
+# The page
+
+
+def test_paid_subscription_tells_till_when_and_what_comes_next(browser, owner, module):
+    row = subscribe(owner, module)
+    install(owner, module)
+    cover(row, 1)
+
+    answer = browser.get("/subscription/")
+
+    said = text_of(answer)
+    assert [
+        one in said
+        for one in (
+            "Оплачена Всё оплачено, смарт-карты работают.",
+            "Оплачено до 1 мая 2027 г. осталось 16 дней",
+            "Оплачено: 2, выбрано: 1, свободно: 1 Выбрать карты",
+            "Следующее списание 1 мая 2027 г., 600 ₽ оценка, точную сумму назначит Эвотор",
+            "Последнее списание 600 ₽",
+            "1 апреля — 1 мая 2027 г. Месяц 2 600 ₽",
+        )
+    ] == [True] * 6
+    assert buttons(answer) == ["Продлить", "Изменить период или число карт", "Остановить подписку"]
+    assert f'href="{reverse("choose_cards")}"' in answer.content.decode()
+
+
+def test_prices_stand_side_by_side(browser, owner, module):
+    subscribe(owner, module)
+
+    said = text_of(browser.get("/subscription/"))
+
+    assert "1 месяц ваш тариф 300 ₽ 300 ₽ 3 месяца 810 ₽ выгода 90 ₽ 270 ₽" in said
+    assert "12 месяцев 3 000 ₽ выгода 600 ₽ 250 ₽" in said
+
+
+@pytest.mark.parametrize(
+    ("days", "sentence"),
+    [
+        (0.5, "Эвотор пробует списать оплату ещё 5 дней; карты работают."),
+        (4.5, "Эвотор пробует списать оплату ещё 1 день; карты работают."),
+        (5.5, "Ждём сообщения Эвотор об оплате. Карты работают."),
+    ],
+)
+def test_overdue_subscription_counts_the_days_of_trying(browser, owner, module, at_now, days, sentence):
+    subscribe(owner, module)
+    at_now(PAID_TILL + days * DAY)
+
+    said = text_of(browser.get("/subscription/"))
+
+    assert f"Оплаченное время закончилось 1 мая 2027 г. {sentence}" in said
+
+
+def test_stopped_subscription_works_to_the_end_and_may_be_resumed(browser, owner, module):
+    subscribe(owner, module, stop_requested_at=NOW)
+
+    answer = browser.get("/subscription/")
+
+    said = text_of(answer)
+    assert "Карты работают до 1 мая 2027 г. До этого дня её можно возобновить." in said
+    assert "Следующее списание не будет, подписка остановлена" in said
+    assert buttons(answer) == ["Возобновить подписку", "Изменить период или число карт"]
+
+
+def test_unpaid_subscription_says_what_comes_back_by_itself(browser, owner, module):
+    ended = {"terminated_at": PAID_TILL, "entitlement": Entitlement(BOUGHT, NOW - DAY)}
+    row = subscribe(owner, module, **ended)
+    cover(row, 1)
+    cover(row, 2, wished=False)
+
+    answer = browser.get("/subscription/")
+
+    said = text_of(answer)
+    assert (
+        "Оплаченное время закончилось 14 апреля 2027 г. Смарт-карты отключены как неоплаченные. "
+        "После оплаты 1 смарт-карта включится сама: заново ничего настраивать не нужно."
+    ) in said
+    assert buttons(answer) == ["Продлить"]
+
+
+def test_trial_says_that_nothing_was_charged(browser, owner, module):
+    subscribe(
+        owner, module, paid_until=None, charged_kopecks=None, trial_until=PAID_TILL, stretches=()
+    )
+
+    said = text_of(browser.get("/subscription/"))
+
+    assert "Пробный период до 1 мая 2027 г. Смарт-карты работают, деньги ещё не списаны." in said
+    assert "Последнее списание" not in said
+
+
+def test_merchant_without_a_subscription_is_shown_how_to_begin(browser):
+    answer = browser.get("/subscription/")
+
+    assert "Подписки пока нет" in text_of(answer)
+    assert buttons(answer) == ["Перейти к модулям"]
+
+
+def test_charge_that_differs_from_the_estimate_is_shown(browser, owner, module):
+    subscribe(owner, module)
+    MarketRequest.objects.create(
+        merchant=owner.merchant,
+        module=module,
+        kind="renew",
+        asked_by="Анна",
+        asked_at=BOUGHT,
+        estimate_kopecks=590_00,
+        answered_at=BOUGHT,
+        charged_kopecks=600_00,
+    )
+
+    said = text_of(browser.get("/subscription/"))
+
+    assert "Эвотор списал на 10 ₽ больше, чем показывала наша оценка." in said
+
+
+# Who may
+
+
+@pytest.mark.parametrize(
+    ("role", "pages", "stop"),
+    [
+        (Role.OWNER, [200, 200], 200),
+        (Role.MANAGER, [200, 200], 403),
+        (Role.ACCOUNTANT, [200, 200], 403),
+        (Role.CASHIER, [403, 403], 403),
+    ],
+)
+def test_roles(client, module, at_now, role, pages, stop):
+    member = make_member(role)
+    row = subscribe(member, module)
+    signed_in(client, member)
+
+    got = [client.get(path).status_code for path in ("/subscription/", "/modules/")]
+
+    assert got == pages
+    assert client.get(f"/subscription/{row.pk}/stop/").status_code == stop
+
+
+def test_accountant_pays_but_does_not_stop(client, module, at_now):
+    member = make_member(Role.ACCOUNTANT)
+    row = subscribe(member, module)
+    signed_in(client, member)
+
+    said = text_of(client.get("/subscription/"))
+
+    assert "Остановить подписку Это действие доступно владельцу." in said
+    assert client.get(f"/subscription/{row.pk}/renew/").status_code == 200
+
+
+@pytest.mark.parametrize("button", ["renew", "change", "stop", "resume"])
+def test_foreign_subscription_is_not_found(browser, module, button):
+    foreign = subscribe(make_member(merchant=make_merchant("ООО «Чужая»")), module)
+
+    answers = [browser.get(f"/subscription/{foreign.pk}/{button}/").status_code]
+    answers.append(browser.post(f"/subscription/{foreign.pk}/{button}/").status_code)
+
+    assert answers == [404, 404]
+    assert MarketRequest.objects.count() == 0
+
+
+# To the market
+
+
+def confirm(browser, address, **changed):
+    """Press «Подтвердить» on the page as it is shown."""
+    shown = browser.get(address).content.decode()
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', shown))
+    return browser.post(address.split("?")[0], {**fields, **changed})
+
+
+def test_renewal_is_shown_noted_and_awaited(browser, owner, module, settings):
+    row = subscribe(owner, module)
+    address = f"/subscription/{row.pk}/renew/"
+
+    offer = text_of(browser.get(address))
+    went = confirm(browser, address)
+    leave = browser.get(went["Location"])
+    waits = text_of(browser.get("/subscription/"))
+
+    request = MarketRequest.objects.get()
+    assert "Оплачено будет 2 смарт-карты до 1 июня 2027 г." in offer
+    assert "Тариф «Месяц» 600 ₽ 2 смарт-карты К оплате сейчас 600 ₽" in offer
+    assert (request.kind, request.estimate_kopecks, request.asked_by) == (
+        "renew",
+        600_00,
+        owner.user.shown_name,
+    )
+    link = (
+        f'href="http://localhost:8100/market/{module.market_product_id}'
+        f'?user={owner.merchant.evotor_user_id}&amp;action=renew" target="_top"'
+    )
+    assert link in leave.content.decode()
+    assert "Ожидаем подтверждения Эвотор: продление Переход в маркет: сегодня в 12:00." in waits
+
+
+def test_answered_request_leads_back(browser, owner, module):
+    row = subscribe(owner, module)
+    went = confirm(browser, f"/subscription/{row.pk}/renew/")
+    MarketRequest.objects.update(answered_at=NOW)
+
+    assert browser.get(went["Location"])["Location"] == "/subscription/"
+
+
+def test_way_out_of_another_merchant_is_not_found(browser, module):
+    request = services.note_market_request(
+        merchant=make_merchant("ООО «Чужая»"),
+        module=module,
+        kind="renew",
+        estimate_kopecks=None,
+        by=MARKET,
+        at=NOW,
+    )
+
+    assert browser.get(f"/subscription/market/{request.pk}/").status_code == 404
+
+
+def test_other_terms_than_shown_are_shown_again(browser, owner, module):
+    row = subscribe(owner, module)
+
+    answer = confirm(browser, f"/subscription/{row.pk}/renew/", fingerprint="0" * 64)
+
+    assert "Условия успели измениться. Проверьте их ещё раз." in text_of(answer)
+    assert MarketRequest.objects.count() == 0
+
+
+def test_stop_names_the_cards_and_the_day(browser, owner, module):
+    row = subscribe(owner, module)
+    cover(row, 1)
+    cover(row, 2)
+
+    offer = text_of(browser.get(f"/subscription/{row.pk}/stop/"))
+    confirm(browser, f"/subscription/{row.pk}/stop/")
+
+    assert "2 смарт-карты работают до 1 мая 2027 г. Потом карты отключатся сами" in offer
+    assert MarketRequest.objects.get().kind == "stop"
+
+
+def test_resume_costs_nothing_now(browser, owner, module):
+    row = subscribe(owner, module, stop_requested_at=NOW)
+
+    offer = text_of(browser.get(f"/subscription/{row.pk}/resume/"))
+    confirm(browser, f"/subscription/{row.pk}/resume/")
+
+    assert "за уже оплаченные дни платить не нужно. Следующее списание 1 мая 2027 г." in offer
+    assert MarketRequest.objects.values_list("kind", "estimate_kopecks").get() == ("resume", None)
+
+
+def test_more_cards_cost_the_days_left(browser, owner, module):
+    row = subscribe(owner, module)
+    tariff = Tariff.objects.get(plan_id="kassovye-1m")
+    address = f"/subscription/{row.pk}/change/?tariff={tariff.pk}&cards=4"
+
+    offer = text_of(browser.get(address))
+    went = confirm(browser, address)
+    leave = text_of(browser.get(went["Location"]))
+
+    assert "Дополнительно по тарифу «Месяц» до конца периода 320 ₽ 2 смарт-карты" in offer
+    assert "С 1 мая 2027 г. 1 200 ₽ за 1 месяц" in offer
+    assert "вы сможете выбрать ещё 2 смарт-карты" in offer
+    assert "Выберите там: тариф «Месяц», 4 смарт-карты." in leave
+    assert MarketRequest.objects.get().estimate_kopecks == 320_00
+
+
+def test_fewer_cards_return_nothing_and_wait_for_the_next_period(browser, owner, module):
+    row = subscribe(owner, module)
+    tariff = Tariff.objects.get(plan_id="kassovye-1m")
+
+    offer = text_of(browser.get(f"/subscription/{row.pk}/change/?tariff={tariff.pk}&cards=1"))
+
+    assert "До 1 мая 2027 г. работают все оплаченные карты: 2. Дальше оплачено будет 1 смарт-карта." in offer
+    assert "К оплате сейчас 0 ₽" in offer
+
+
+def test_change_asks_for_something_else_than_it_is(browser, owner, module):
+    row = subscribe(owner, module)
+    tariff = Tariff.objects.get(plan_id="kassovye-1m")
+
+    form = text_of(browser.get(f"/subscription/{row.pk}/change/"))
+    same = text_of(browser.get(f"/subscription/{row.pk}/change/?tariff={tariff.pk}&cards=2"))
+
+    assert "Сейчас: тариф «Месяц», 2 смарт-карты." in form
+    assert "Сейчас именно так и есть." in same
+
+
+def test_button_that_is_not_offered_leads_back(browser, owner, module):
+    row = subscribe(owner, module)
+
+    answer = browser.post(f"/subscription/{row.pk}/resume/", {"fingerprint": ""})
+
+    assert (answer["Location"], MarketRequest.objects.count()) == ("/subscription/", 0)
+
+
+def test_own_subscription_is_not_sent_to_the_market(browser, owner, module):
+    row = subscribe(owner, module)
+    row.source = Source.OWN
+    row.save()
+
+    assert buttons(browser.get("/subscription/")) == []
+
+
+def test_market_link_keeps_the_name_of_this_machine(browser, owner, module):
+    row = subscribe(owner, module)
+    went = confirm(browser, f"/subscription/{row.pk}/renew/")
+
+    page = browser.get(went["Location"], headers={"host": "127.0.0.1:8000"}).content.decode()
+
+    assert 'href="http://127.0.0.1:8100/market/' in page
+
+
+# Modules
+
+
+def test_module_that_is_not_installed_is_offered_with_prices(browser, module):
+    answer = browser.get("/modules/")
+
+    said = text_of(answer)
+    assert "Кассовые сервисы Не установлен" in said
+    assert "12 месяцев 3 000 ₽" in said
+    assert buttons(answer) == ["Установить"]
+
+
+def test_installed_module_tells_since_when(browser, owner, module):
+    subscribe(owner, module)
+    install(owner, module)
+
+    answer = browser.get("/modules/")
+
+    assert "В кабинете Эвотор установлен 1 апреля 2027 г. Оплачено 2 смарт-карты" in text_of(answer)
+    assert buttons(answer) == ["Удалить модуль"]
+
+
+def test_removal_names_the_cards_and_the_day_and_is_awaited(browser, owner, module):
+    row = subscribe(owner, module)
+    install(owner, module)
+    cover(row, 1)
+
+    offer = text_of(browser.get(f"/modules/{module.pk}/remove/"))
+    went = confirm(browser, f"/modules/{module.pk}/remove/")
+    waits = text_of(browser.get("/modules/"))
+
+    assert "1 смарт-карта работает до 1 мая 2027 г." in offer
+    assert went["Location"] == f"/subscription/market/{MarketRequest.objects.get().pk}/"
+    assert "Ожидаем подтверждения Эвотор: удаление" in waits
+    assert Installation.objects.get().removed_at is None
+
+
+def test_return_in_the_paid_time_is_free(browser, owner, module):
+    subscribe(owner, module, stop_requested_at=NOW)
+
+    offer = text_of(browser.get(f"/modules/{module.pk}/install/"))
+
+    assert "Оплаченное время идёт до 1 мая 2027 г. Заново платить не нужно" in offer
+
+
+def test_module_that_does_not_exist_is_not_found(browser, module):
+    assert browser.get(f"/modules/{module.pk + 1}/install/").status_code == 404
+
+
+@pytest.mark.parametrize("role", [Role.MANAGER, Role.ACCOUNTANT])
+def test_only_the_owner_moves_modules(client, module, at_now, role):
+    member = make_member(role)
+    signed_in(client, member)
+
+    said = text_of(client.get("/modules/"))
+
+    assert "Установить Это действие доступно владельцу." in said
+    assert client.post(f"/modules/{module.pk}/install/").status_code == 403
+
+
+def test_pages_may_be_framed_by_the_market_only(browser):
+    policy = browser.get("/subscription/")["Content-Security-Policy"]
+
+    assert "frame-ancestors 'self' https://*.evotor.ru" in policy
+
+
+# What a change costs
+
+
+def view_of(start, months, kopecks, cards, anchor=None):
+    begins = datetime(start.year, start.month, start.day, 9, tzinfo=UTC)
+    day = add_months(begins.date(), months)
+    ends = begins.replace(year=day.year, month=day.month, day=day.day)
+    return SubscriptionView(
+        id=1,
+        module_id=1,
+        module_title="",
+        source=Source.MARKET,
+        state=SubscriptionState.ACTIVE,
+        tariff_title="Прежний",
+        months=months,
+        price_kopecks=kopecks,
+        paid_cards=cards,
+        next_cards=cards,
+        created_at=begins,
+        trial_until=None,
+        paid_until=ends,
+        entitled_until=None,
+        stop_requested_at=None,
+        terminated_at=None,
+        next_charge_at=ends,
+        estimate=None,
+        days_left=None,
+        charged_kopecks=None,
+        charge_difference=None,
+        periods=(PeriodView(PeriodKind.PAID, begins, ends, "Прежний", cards, None),),
+    )
+
+
+@given(
+    start=st.dates(date(2026, 1, 1), date(2028, 12, 31)),
+    months=st.sampled_from([1, 3, 12]),
+    cards=st.integers(1, 50),
+    wanted=st.integers(1, 50),
+    share=st.floats(0, 0.999),
+)
+def test_cards_of_the_same_tariff_cost_their_share_and_never_return(start, months, cards, wanted, share):
+    view = view_of(start, months, 300_00, cards)
+    begins, ends = view.periods[0].starts_at, view.paid_until
+    at = begins + (ends - begins) * share
+
+    estimate = offers.change(
+        view, TariffView(1, "Прежний", months, 300_00, 0), wanted, at, offers.ZoneInfo("UTC")
+    )
+
+    days = (ends.date() - begins.date()).days
+    left = (ends.date() - at.date()).days
+    exact = max(0, wanted - cards) * 300_00 * left / days
+    assert abs(estimate.total_kopecks - exact) <= 0.5
+
+
+def test_difference_from_the_estimate_has_its_direction():
+    said = [words.difference(one).replace("\u00a0", " ") for one in (None, 0, 5, -100_00)]
+
+    assert said == [
+        "",
+        "",
+        "Эвотор списал на 0,05 ₽ больше, чем показывала наша оценка.",
+        "Эвотор списал на 100 ₽ меньше, чем показывала наша оценка.",
+    ]
+
+
+def test_sums_are_the_lines_of_the_estimate():
+    estimate = Estimate((Line("Тариф", 2, 100_00), Line("Зачтено", 1, -30_00)))
+
+    assert [(one.term, one.value, one.hint) for one in words.sums(estimate)] == [
+        ("Тариф", "100\u00a0₽", "2\u00a0смарт-карты"),
+        ("Зачтено", "\u221230\u00a0₽", "1\u00a0смарт-карта"),
+    ]
+
+
+def test_page_asks_the_database_a_fixed_number_of_times(browser, owner, module, django_assert_max_num_queries):
+    subscribe(owner, module)
+    for number in range(5):
+        subscribe(owner, module, external_id=f"a99fbf70-6307-4acc-b61c-00000000000{number}")
+
+    with django_assert_max_num_queries(20):
+        browser.get("/subscription/")
+    assert len(queries.subscription_views(owner.merchant, NOW)) == 6

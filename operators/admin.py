@@ -70,9 +70,7 @@ class OperatorAccountAdmin(_AccountAdmin):
         seconds = account.clock_skew_seconds
         return "—" if seconds is None else f"{seconds:+.0f} с"
 
-    def get_fieldsets(
-        self, request: HttpRequest, obj: OperatorAccount | None = None
-    ) -> list[tuple[str | None, dict[str, Any]]]:
+    def get_fieldsets(self, request: HttpRequest, obj: OperatorAccount | None = None) -> Any:
         keys: list[str] = []
         if self._may_write(request, obj):
             keys = forms.credential_names(registry.capabilities(_adapter(request, obj)))
@@ -118,7 +116,7 @@ class OperatorAccountAdmin(_AccountAdmin):
         if chosen not in registry.codes():
             return self._choose_protocol(request)
         title = {"title": f"Новый договор: {_protocol_title(chosen)}"} | (extra_context or {})
-        return cast("HttpResponse", super().add_view(request, form_url, title))
+        return super().add_view(request, form_url, title)
 
     def _choose_protocol(self, request: HttpRequest) -> HttpResponse:
         context = self.admin_site.each_context(request) | {
@@ -151,7 +149,9 @@ class OperatorAccountAdmin(_AccountAdmin):
         """A contract that ended is switched off: its cards and commands stay."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: OperatorAccount | None = None) -> bool:
+    def has_change_permission(
+        self, request: HttpRequest, obj: OperatorAccount | None = None
+    ) -> bool:
         # Without its adapter nobody knows which keys a contract has.
         known = obj is None or obj.adapter in registry.codes()
         return known and super().has_change_permission(request, obj)

@@ -26,7 +26,7 @@ class SecondsListField(forms.CharField):
         return ", ".join(_number(pause) for pause in value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
-        text = super().to_python(value)
+        text = super().to_python(value) or ""
         return [_pause(part) for part in text.replace(";", ",").split(",") if part.strip()]
 
     def validate(self, value: Any) -> None:
@@ -36,7 +36,7 @@ class SecondsListField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
-            return list(initial or []) != self.to_python(data)
+            return bool(list(initial or []) != self.to_python(data))
         except ValidationError:
             return True
 
@@ -73,7 +73,25 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = OperatorAccount
-        exclude = ("credentials", "adapter")
+        fields = (
+            "title",
+            "code",
+            "enabled",
+            "base_url",
+            "ca_bundle",
+            "per_second",
+            "per_minute",
+            "concurrency",
+            "timeout_seconds",
+            "lease_seconds",
+            "quiet_seconds",
+            "deadline_seconds",
+            "poll_plan",
+            "usual_seconds",
+            "worst_seconds",
+            "brake_cards",
+            "brake_percent",
+        )
         widgets = {"ca_bundle": forms.Textarea(attrs={"rows": 6, "spellcheck": "false"})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -98,7 +116,9 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_base_url(self) -> str:
         address: str = self.cleaned_data["base_url"].rstrip("/")
         if not settings.SANDBOX and not address.startswith("https://"):
-            raise ValidationError("Ключи и номера нельзя передавать открыто: адрес начинается с https://.")
+            raise ValidationError(
+                "Ключи и номера нельзя передавать открыто: адрес начинается с https://."
+            )
         return address
 
     def clean_ca_bundle(self) -> str:
@@ -197,7 +217,9 @@ def _credential(field: Field) -> forms.CharField:
         if field.secret
         else forms.TextInput(attrs={"autocomplete": "off", "class": "vTextField"})
     )
-    return forms.CharField(label=field.label, required=field.required, max_length=2000, widget=widget)
+    return forms.CharField(
+        label=field.label, required=field.required, max_length=2000, widget=widget
+    )
 
 
 def _check_pem(text: str) -> None:

@@ -1,11 +1,12 @@
 """What the pages of the cards read from a request."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from cabinet.models import Merchant, Terminal
+from cabinet.models import Terminal
 from cabinet.wording import sort_key
 from smartcards.models import SmartCard
 from smartcards.pages.choice import PAGE_SIZE
@@ -66,13 +67,6 @@ class ChoiceForm(forms.Form):
     back = forms.CharField(required=False, max_length=1)
 
 
-class TerminalField(forms.ModelChoiceField):
-    """Tills under the names of their shops, sorted as Russian lists are."""
-
-    def label_from_instance(self, obj: Any) -> str:
-        return f"{obj.name} — {obj.shop.name}" if obj.shop else str(obj.name)
-
-
 class DescribeForm(forms.Form):
     """The label of a card and the till it works in."""
 
@@ -82,27 +76,25 @@ class DescribeForm(forms.Form):
         required=False,
         help_text="Видна только вашей компании. Например, «запасная» или «летняя веранда».",
     )
-    terminal = TerminalField(
-        label="Касса", queryset=Terminal.objects.none(), required=False, empty_label="Без кассы"
-    )
+    terminal = forms.ChoiceField(label="Касса", required=False)
 
-    def __init__(self, *args: Any, card: SmartCard, **kwargs: Any) -> None:
-        initial = {"label": card.label, "terminal": card.terminal_id}
-        super().__init__(*args, initial=initial, **kwargs)
-        rows = terminals_for(card)
-        field = self.fields["terminal"]
-        assert isinstance(field, TerminalField)  # noqa: S101 - tells the type checker which field it is
-        field.queryset = rows
-        field.choices = _sorted_choices(field, rows)
+    def __init__(self, data: Mapping[str, Any] | None = None, *, card: SmartCard) -> None:
+        super().__init__(data, initial={"label": card.label, "terminal": card.terminal_id})
+        self._tills = {str(till.pk): till for till in tills_for(card)}
+        named = [(pk, _till_name(till)) for pk, till in self._tills.items()]
+        choices = [("", "Без кассы"), *sorted(named, key=lambda choice: sort_key(choice[1]))]
+        cast("forms.ChoiceField", self.fields["terminal"]).choices = choices
+
+    def clean_terminal(self) -> Terminal | None:
+        """The till itself; only the merchant's own are among the choices."""
+        return self._tills.get(self.cleaned_data["terminal"])
 
 
-def terminals_for(card: SmartCard) -> QuerySet[Terminal]:
+def tills_for(card: SmartCard) -> QuerySet[Terminal]:
     """The merchant's tills that Evotor still knows, and the one where the card is now."""
-    merchant: Merchant | None = card.merchant
-    known = Terminal.objects.filter(merchant=merchant)
-    return (known.filter(gone_at=None) | known.filter(pk=card.terminal_id)).select_related("shop")
+    tills = Terminal.objects.filter(Q(gone_at=None) | Q(cards=card), merchant=card.merchant_id)
+    return tills.select_related("shop").distinct()
 
 
-def _sorted_choices(field: TerminalField, rows: QuerySet[Terminal]) -> list[tuple[Any, str]]:
-    named = [(row.pk, field.label_from_instance(row)) for row in rows]
-    return [("", "Без кассы"), *sorted(named, key=lambda choice: sort_key(choice[1]))]
+def _till_name(till: Terminal) -> str:
+    return f"{till.name} — {till.shop.name}" if till.shop else till.name

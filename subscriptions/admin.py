@@ -196,7 +196,6 @@ class SubscriptionAdmin(DecidingAdmin):
     list_filter = ("module", "source")
     list_select_related = ("merchant", "module", "tariff")
     search_fields = ("external_id", "merchant__name", "merchant__inn", "merchant__evotor_user_id")
-    date_hierarchy = "created_at"
     inlines = (PeriodInline, GiftInline, StaffStopInline)
     action_form = ReasonForm
     actions = ("give_days", "stop")

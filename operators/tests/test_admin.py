@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.fernet import Fernet
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group
 from django.test import Client
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 LIST = "/admin/operators/operatoraccount/"
 ADD = f"{LIST}add/?adapter=mts"
-SECRET = "tайна-Договора-1"
+SECRET = "tajna-dogovora-1"
 MTS = {
     "title": "МТС",
     "code": "mts",
@@ -112,7 +112,9 @@ def test_protocol_is_chosen_first(boss):
 def test_new_contract_begins_with_what_the_protocol_knows(boss):
     form = boss.get(ADD).context["adminform"].form
 
-    begun = {name: form[name].value() for name in ("title", "per_second", "per_minute", "poll_plan")}
+    begun = {
+        name: form[name].value() for name in ("title", "per_second", "per_minute", "poll_plan")
+    }
     assert begun == {
         "title": "МТС",
         "per_second": 3,
@@ -178,9 +180,7 @@ def test_open_http_is_for_the_sandbox_only(boss, settings):
     taken = boss.post(ADD, {**MTS, "base_url": "http://localhost:8100/operators/mts/"})
 
     assert errors(refused) == {
-        "base_url": [
-            "Ключи и номера нельзя передавать открыто: адрес начинается с https://."
-        ]
+        "base_url": ["Ключи и номера нельзя передавать открыто: адрес начинается с https://."]
     }
     assert (nothing_yet, taken.status_code) == (0, 302)
     assert OperatorAccount.objects.get().base_url == "http://localhost:8100/operators/mts"
@@ -346,9 +346,7 @@ def test_check_of_the_link_is_a_post_of_a_known_contract(boss, account):
 # --- who may -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("group", "looks"), [("Поддержка", 200), ("Склад", 200), ("Финансы", 403)]
-)
+@pytest.mark.parametrize(("group", "looks"), [("Поддержка", 200), ("Склад", 200), ("Финансы", 403)])
 def test_groups_look_at_contracts_and_change_nothing(group, looks, account):
     ensure_groups()
     user = make_staff("colleague", is_superuser=False)

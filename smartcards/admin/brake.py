@@ -104,9 +104,7 @@ class BrakeAdmin(ReadOnlyAdmin):
             return redirect(PAGE, BRAKE_ID)
         try:
             if form.is_valid():
-                lever.run(
-                    reason=form.cleaned_data["reason"], by=actor_of(request), at=clock.now()
-                )
+                lever.run(reason=form.cleaned_data["reason"], by=actor_of(request), at=clock.now())
                 messages.success(request, lever.done)
                 return redirect(PAGE, BRAKE_ID)
         except Refused as refusal:

@@ -68,9 +68,7 @@ class WhereFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("stock", "на складе"), ("handed", "у клиента")]
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[SmartCard]
-    ) -> QuerySet[SmartCard]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SmartCard]) -> QuerySet[SmartCard]:
         if self.value() not in {"stock", "handed"}:
             return queryset
         return queryset.filter(merchant__isnull=self.value() == "stock")

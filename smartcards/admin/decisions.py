@@ -85,7 +85,7 @@ class DecidingAdmin(ReadOnlyAdmin):
         row = self.get_object(request, object_id)
         links = list(self._possible(row)) if row is not None and may(request) else []
         context = {"decisions": links} | (extra_context or {})
-        return cast("HttpResponse", super().change_view(request, object_id, form_url, context))
+        return super().change_view(request, object_id, form_url, context)
 
     def _possible(self, row: Model) -> Iterable[tuple[str, str]]:
         for decision in self.decisions:

@@ -1,7 +1,6 @@
 """What staff type into the search of cards and commands."""
 
 import re
-from typing import Any
 
 from django.db.models import Q, QuerySet
 
@@ -34,13 +33,13 @@ def _is_whole_iccid(words: str, digits: str) -> bool:
     return bool(looks) and len(digits) >= _WHOLE_ICCID
 
 
-def _merchants(words: str, digits: str) -> QuerySet[Merchant, dict[str, Any]]:
+def _merchants(words: str, digits: str) -> QuerySet[Merchant]:
     found = Q(name__icontains=words) | Q(evotor_user_id=words)
     if len(digits) >= _FEWEST_DIGITS:
         phone = _phone(words, digits)
         people = Member.objects.filter(user__phone=phone).values("merchant_id")
         found |= Q(inn=digits) | Q(ogrn=digits) | Q(phone=phone) | Q(pk__in=people)
-    return Merchant.objects.filter(found).values("pk")
+    return Merchant.objects.filter(found)
 
 
 def _phone(words: str, digits: str) -> str:

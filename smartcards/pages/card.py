@@ -141,7 +141,7 @@ def _why_on(card: SmartCard, facts: CardFacts) -> Why:
     if rules.target_on(facts):
         return Why("Подтвердил оператор", card.account.title, card.confirmed_at)
     if facts.wished_on is False:
-        return Why("Смарт-карту решено отключить, оператор пока этого не сделал", *_wish_of(card))
+        return Why("Решение об отключении, оператор его пока не выполнил", *_wish_of(card))
     if facts.wished_on:
         return Why("Работает, но больше не оплачена и скоро отключится.")
     return Why("Включена у оператора, решения об этом в сервисе не было.")
@@ -158,7 +158,7 @@ def _why_off(card: SmartCard, facts: CardFacts) -> Why:
     return Why(_OFF_UNKNOWN if facts.wished_on is None or not facts.paid else _OFF_WAITING)
 
 
-_OFF_BY_WISH = "Так решено"
+_OFF_BY_WISH = "Решение об отключении"
 _UNPAID_COVERED = "Подписка закончилась. После оплаты смарт-карта включится сама."
 _UNPAID_NOT_CHOSEN = "Смарт-карта не выбрана для оплаты. Выберите её, и она включится сама."
 _OFF_UNKNOWN = "Причина неизвестна: включать смарт-карту никто не просил."

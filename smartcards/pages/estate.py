@@ -42,6 +42,14 @@ _FACTS = (
     "moving__kind",
     "moving__state",
 )
+_BY_PLACE: tuple[str, ...] = (
+    "tillless",
+    "shopless",
+    "shop_key",
+    "terminal_key",
+    "label_key",
+    "pk",
+)
 _SEPARATORS = str.maketrans("", "", " \u00a0-()+.…")
 
 
@@ -95,14 +103,7 @@ def _folded(field: str) -> Replace:
 
 def by_place(cards: QuerySet[SmartCard]) -> QuerySet[SmartCard]:
     """By shop and till as Russian lists are sorted; cards without a till last."""
-    return cards.order_by(
-        "tillless",
-        "shopless",
-        "shop_key",
-        "terminal_key",
-        "label_key",
-        "pk",
-    )
+    return cards.order_by(*_BY_PLACE)
 
 
 def matching(text: str) -> Q:

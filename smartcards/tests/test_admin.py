@@ -65,7 +65,7 @@ def paid_card(**fields) -> SmartCard:
     return card
 
 
-def text(answer) -> str:
+def text(answer):
     return answer.content.decode().replace("\u00a0", " ").replace("&nbsp;", " ")
 
 
@@ -179,7 +179,7 @@ def test_card_is_found_by_its_numbers_and_by_its_company(boss):
 
     found = {asked: listed(boss.get(CARDS, {"q": asked})) for asked in questions}
 
-    assert found == dict.fromkeys(questions, [card.iccid])
+    assert found == {asked: [card.iccid] for asked in questions}
 
 
 def test_search_of_a_whole_iccid_finds_that_card_and_not_its_neighbours(boss):

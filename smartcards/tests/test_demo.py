@@ -31,7 +31,7 @@ def seed_all(at: datetime = AT) -> None:
     demo.seed(at)
 
 
-def everything() -> list[list[dict[str, object]]]:
+def everything():
     tables = (SmartCard, Coverage, Command, AuditEvent, Subscription)
     return [list(table.objects.order_by("pk").values()) for table in tables]
 

@@ -72,8 +72,8 @@ def test_describe_form_offers_own_tills_in_russian_order_and_no_gone_ones():
 
     assert list(form.fields["terminal"].choices) == [
         ("", "Без кассы"),
-        (early.pk, "Ёж — Ёлка"),
-        (late.pk, "Яблоко — Ель"),
+        (str(early.pk), "Ёж — Ёлка"),
+        (str(late.pk), "Яблоко — Ель"),
     ]
 
 

@@ -24,7 +24,7 @@ from smartcards.pages.overview import Shelf, Wish, overview
 from smartcards.pages.payment import payment_of
 from smartcards.pages.progress import Step, progress_of
 from smartcards.pages.timeline import Event, timeline_of
-from smartcards.states import CommandKind, CommandState, Confirmed
+from smartcards.states import CommandKind, CommandState, Confirmed, WhyOff
 from smartcards.tests.cards import (
     NOW,
     OWNER,
@@ -152,7 +152,7 @@ CASES = [
         "off by a person",
         "Отключена: вами",
         "Нет",
-        "Так решено",
+        "Решение об отключении",
         [Deed.ACTIVATE],
         {Shelf.OFF},
         card={"confirmed": Confirmed.INACTIVE, "wished_on": False},
@@ -161,7 +161,7 @@ CASES = [
         "off by staff",
         "Отключена: сотрудником сервиса",
         "Нет",
-        "Так решено",
+        "Решение об отключении",
         [Deed.ACTIVATE],
         {Shelf.OFF},
         card={
@@ -207,20 +207,20 @@ CASES = [
             card={**BLOCKED, "block_reason": reason},
         )
         for reason, why, word in [
-            ("debt", rules.WhyOff.OPERATOR, "оператором"),
-            ("limit", rules.WhyOff.LIMIT, "лимит"),
-            ("imei", rules.WhyOff.IMEI, "другой терминал (IMEI)"),
-            ("law", rules.WhyOff.LAW, "по закону"),
+            ("debt", WhyOff.OPERATOR, "оператором"),
+            ("limit", WhyOff.LIMIT, "лимит"),
+            ("imei", WhyOff.IMEI, "другой терминал (IMEI)"),
+            ("law", WhyOff.LAW, "по закону"),
         ]
     ),
     Case(
         "held",
         "Отключена: оператором",
         "Нет",
-        rules.BLOCK_ADVICE[rules.WhyOff.OPERATOR],
+        rules.BLOCK_ADVICE[WhyOff.OPERATOR],
         [Deed.ACTIVATE, Deed.DEACTIVATE],
         NEEDS_A_HAND,
-        reason=rules.BLOCK_ADVICE[rules.WhyOff.OPERATOR],
+        reason=rules.BLOCK_ADVICE[WhyOff.OPERATOR],
         card={"confirmed": Confirmed.HELD, "wished_on": True},
     ),
     Case(
@@ -622,8 +622,8 @@ def test_whose_decision_a_switch_off_was_is_told_and_staff_stay_nameless(merchan
     ]
 
     assert reasons == [
-        Why("Так решено", "Анна Владимировна", NOW),
-        Why("Так решено", "сотрудник сервиса", NOW),
+        Why("Решение об отключении", "Анна Владимировна", NOW),
+        Why("Решение об отключении", "сотрудник сервиса", NOW),
     ]
 
 

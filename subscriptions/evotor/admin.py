@@ -51,7 +51,6 @@ class DeliveryAdmin(DecidingAdmin):
     list_display = ("received_at", "hook", "event_type", "user_id", "state", "repeats", "note")
     list_filter = ("state", "hook", "event_type")
     search_fields = ("user_id", "event_type", "note")
-    date_hierarchy = "received_at"
     actions = ("replay",)
     exclude = ("body", "body_hash")
     readonly_fields = ("shown_body",)

@@ -21,7 +21,7 @@ from subscriptions.evotor.fold import fold
 from subscriptions.evotor.models import Account, GapDecision
 from subscriptions.evotor.schema import Device, Store, UserCreate, UserToken
 from subscriptions.models import Module, Subscription
-from subscriptions.rules import installations
+from subscriptions.rules import installations, is_silent
 
 TOKEN_BYTES = 32  # 43 url-safe characters: the market's alphabet knows no dot, plus or slash
 
@@ -96,7 +96,8 @@ def refold(
     """Fold everything stored about a market subscription and bring its row to the result.
 
     Locks the merchant first: two events of one subscription are folded one after the other, and
-    the later fold sees them both. An alert about a gap is closed when the gap is.
+    the later fold sees them both. Alerts about a gap or a silence
+    are closed when these are over.
     """
     with transaction.atomic():
         Merchant.objects.select_for_update(no_key=True).get(pk=merchant.pk)
@@ -109,6 +110,8 @@ def refold(
         )
         if not state.missing:
             close_alert(key=gap_key(subscription_id), by=MARKET, at=at)
+        if not is_silent(entitlement=facts.entitlement, billing_end=facts.billing_end, at=at):
+            close_alert(key=core.silence_key(row), by=MARKET, at=at)
     return row
 
 

@@ -23,7 +23,8 @@ def sync_shops(*, merchant_id: int, at: datetime) -> bool:
     is until tomorrow; «too many calls» and troubles are obeyed and tried again later.
     """
     account = queries.account_with_cloud(merchant_id)
-    if account is None or cache.get(_pause_key(account)):
+    # One at a time, and not again for a while after a trouble; a success takes the mark away.
+    if account is None or not cache.add(_pause_key(account), "1", timeout=TROUBLE_SECONDS):
         return False
     cloud = Cloud(settings.EVOTOR_API_URL, account.cloud_token)
     try:
@@ -33,20 +34,16 @@ def sync_shops(*, merchant_id: int, at: datetime) -> bool:
         services.note_synced(merchant=account.merchant, at=at)
         return False
     except CloudBusy as busy:
-        _pause(account, busy.seconds)
+        cache.set(_pause_key(account), "1", timeout=max(1, int(busy.seconds)))
         return False
     except CloudTrouble as trouble:
         logger.warning("The cloud has no answer about merchant %s: %s", merchant_id, trouble)
-        _pause(account, TROUBLE_SECONDS)
         return False
     services.keep_shops(merchant=account.merchant, stores=stores, at=at, whole=True)
     services.keep_terminals(merchant=account.merchant, devices=devices, at=at, whole=True)
     services.note_synced(merchant=account.merchant, at=at)
+    cache.delete(_pause_key(account))
     return True
-
-
-def _pause(account: Account, seconds: float) -> None:
-    cache.set(_pause_key(account), "1", timeout=max(1, int(seconds)))
 
 
 def _pause_key(account: Account) -> str:

@@ -135,7 +135,7 @@ def test_paid_subscription_tells_till_when_and_what_comes_next(browser, owner, m
     assert [
         one in said
         for one in (
-            "Оплачена Всё оплачено, смарт-карты работают.",
+            "Оплачена Всё оплачено до 1 мая 2027 г. Включённые смарт-карты работают.",
             "Оплачено до 1 мая 2027 г. осталось 16 дней",
             "Оплачено: 2, выбрано: 1, свободно: 1 Выбрать карты",
             "Следующее списание 1 мая 2027 г., 600 ₽ оценка, точную сумму назначит Эвотор",
@@ -194,10 +194,21 @@ def test_unpaid_subscription_says_what_comes_back_by_itself(browser, owner, modu
 
     said = text_of(answer)
     assert (
-        "Оплаченное время закончилось 14 апреля 2027 г. Смарт-карты отключены как неоплаченные. "
+        "Подписка закончилась 14 апреля 2027 г. Смарт-карты отключены как неоплаченные. "
         "После оплаты 1 смарт-карта включится сама: заново ничего настраивать не нужно."
     ) in said
+    assert "Прежние подписки" not in said
     assert buttons(answer) == ["Продлить"]
+
+
+def test_former_subscription_stands_below_the_present_one(browser, owner, module):
+    subscribe(owner, module)
+    ended = {"terminated_at": BOUGHT, "entitlement": Entitlement(BOUGHT - 30 * DAY, BOUGHT)}
+    subscribe(owner, module, external_id="former", created_at=BOUGHT - 30 * DAY, **ended)
+
+    said = text_of(browser.get("/subscription/"))
+
+    assert "Прежние подписки Кассовые сервисы Месяц закончилась 1 апреля 2027 г." in said
 
 
 def test_trial_says_that_nothing_was_charged(browser, owner, module):
@@ -354,7 +365,7 @@ def test_stop_names_the_cards_and_the_day(browser, owner, module):
     offer = text_of(browser.get(f"/subscription/{row.pk}/stop/"))
     confirm(browser, f"/subscription/{row.pk}/stop/")
 
-    assert "2 смарт-карты работают до 1 мая 2027 г. Потом карты отключатся сами" in offer
+    assert "2 смарт-карты оплачены до 1 мая 2027 г. До этого дня всё работает как сейчас" in offer
     assert MarketRequest.objects.get().kind == "stop"
 
 
@@ -378,7 +389,7 @@ def test_more_cards_cost_the_days_left(browser, owner, module):
     leave = text_of(browser.get(went["Location"]))
 
     assert "Дополнительно по тарифу «Месяц» до конца периода 320 ₽ 2 смарт-карты" in offer
-    assert "С 1 мая 2027 г. 1 200 ₽ за 1 месяц" in offer
+    assert "С 1 мая 2027 г.: 1 200 ₽ за 1 месяц" in offer
     assert "вы сможете выбрать ещё 2 смарт-карты" in offer
     assert "Выберите там: тариф «Месяц», 4 смарт-карты." in leave
     assert MarketRequest.objects.get().estimate_kopecks == 320_00
@@ -461,7 +472,7 @@ def test_removal_names_the_cards_and_the_day_and_is_awaited(browser, owner, modu
     went = confirm(browser, f"/modules/{module.pk}/remove/")
     waits = text_of(browser.get("/modules/"))
 
-    assert "1 смарт-карта работает до 1 мая 2027 г." in offer
+    assert "1 смарт-карта оплачена до 1 мая 2027 г." in offer
     assert went["Location"] == f"/subscription/market/{MarketRequest.objects.get().pk}/"
     assert "Ожидаем подтверждения Эвотор: удаление" in waits
     assert Installation.objects.get().removed_at is None

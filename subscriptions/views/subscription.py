@@ -77,9 +77,10 @@ def subscription(request: MerchantRequest) -> HttpResponseBase:
         _shown(request, view, modules.get(view.module_id), chosen.get(view.id, Chosen()), waits)
         for view in queries.subscription_views(request.merchant, now)
     ]
+    in_front = [one for one in shown if one.view.state is not State.ENDED] or shown[:1]
     context = {
-        "shown": [one for one in shown if one.view.state is not State.ENDED] or shown[:1],
-        "past": [one for one in shown if one.view.state is State.ENDED],
+        "shown": in_front,
+        "past": [one for one in shown if one not in in_front],
         "begin": [words.prices(one.tariffs) for one in modules.values()],
         "waits": waits,
         "pay_reason": market.reason(request, Right.PAY),

@@ -47,7 +47,7 @@ def why(view: SubscriptionView, dunning: Dunning | None, zone: ZoneInfo) -> str:
         case SubscriptionState.TRIAL:
             return f"Пробный период до {shown_end} Смарт-карты работают, деньги ещё не списаны."
         case SubscriptionState.ACTIVE:
-            return "Всё оплачено, смарт-карты работают."
+            return f"Всё оплачено до {shown_end} Включённые смарт-карты работают."
         case SubscriptionState.OVERDUE:
             return _overdue(view, dunning, shown_end)
         case SubscriptionState.STOPPING:
@@ -80,7 +80,7 @@ def _stopping(view: SubscriptionView, zone: ZoneInfo) -> str:
 def _ended(view: SubscriptionView, zone: ZoneInfo) -> str:
     end = view.entitled_until or view.paid_until or view.trial_until
     since = f" {day(end, zone)}" if end else "."
-    return f"Оплаченное время закончилось{since} Смарт-карты отключены как неоплаченные."
+    return f"Подписка закончилась{since} Смарт-карты отключены как неоплаченные."
 
 
 def comes_back(wished: int) -> str:
@@ -166,10 +166,10 @@ def stop_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
     end = view.entitled_until or view.paid_until or view.trial_until
     if not cards:
         return f"Оплаченное время идёт до {day(end, zone)}" if end else "Смарт-карт это не коснётся."
-    works = wording.plural(cards, "работает", "работают", "работают")
-    said = f"{wording.cards(cards)} {works}"
+    paid = wording.plural(cards, "оплачена", "оплачены", "оплачены")
+    said = f"{wording.cards(cards)} {paid}"
     till = f"{said} до {day(end, zone)}" if end else f"{said}, пока идёт оплаченное время."
     return (
-        f"{till} Потом карты отключатся сами, и кассы останутся без связи. "
-        "До этого дня всё можно вернуть, не платя заново."
+        f"{till} До этого дня всё работает как сейчас и остановку можно отменить, не платя заново. "
+        "Потом карты отключатся сами, и кассы останутся без связи."
     )

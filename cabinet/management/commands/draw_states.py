@@ -63,7 +63,9 @@ class Chart:
 
     def drawn(self) -> str:
         arrows = "\n".join(f"    {arrow}" for arrow in self._arrows())
-        rows = [(f"`{state.value}`", str(state.label), self._after(state)) for state in self._states()]
+        rows = [
+            (f"`{state.value}`", str(state.label), self._after(state)) for state in self._states()
+        ]
         table = _table(("state", "on screen", "may become"), rows)
         return f"## {self.title}\n\n```mermaid\nstateDiagram-v2\n{arrows}\n```\n\n{table}\n"
 

@@ -85,8 +85,10 @@ def listening(context: BrowserContext, complaints: list[str]) -> BrowserContext:
 
 
 def _note(said: Any, complaints: list[str]) -> None:
-    if said.type in {"error", "warning"}:
-        complaints.append(f"{said.location.get('url', '')}: {said.text}")
+    where = said.location.get("url", "")
+    # Pages without an icon of their own (the admin's, the sandbox's): the browser asks for one by itself.
+    if said.type in {"error", "warning"} and not where.endswith("/favicon.ico"):
+        complaints.append(f"{where}: {said.text}")
 
 
 def pytest_exception_interact(node: Any, report: Any) -> None:

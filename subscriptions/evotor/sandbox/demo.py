@@ -12,7 +12,6 @@ from subscriptions.evotor.sandbox.plans import local_day, months_later, plan_of
 
 # The numbers that subscriptions.evotor.demo has used: Created and Activated.
 EVENTS_SO_FAR = 2
-BOUGHT_AT_HOUR = 9  # UTC
 
 
 def demo_accounts(now: datetime) -> list[Account]:
@@ -33,9 +32,9 @@ def _account(user_id: str, name: str) -> Account:
 
 
 def _deal(now: datetime) -> Deal:
-    bought_at = (now - demo.BOUGHT_BEFORE).replace(
-        hour=BOUGHT_AT_HOUR, minute=0, second=0, microsecond=0
-    )
+    # The day's beginning: never later than what the product was told, so that a resumption, which
+    # names the day of the next payment again, does not look like a payment.
+    bought_at = (now - demo.BOUGHT_BEFORE).replace(hour=0, minute=0, second=0, microsecond=0)
     anchor = local_day(bought_at).day
     return Deal(
         id=demo.SUBSCRIPTION_ID,

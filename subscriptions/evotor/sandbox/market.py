@@ -118,16 +118,15 @@ class Market:
         self.outbox.send(told, now)
         self.outbox.repeat(now)
 
-    def introduce(self, now: datetime) -> None:
-        """Ask for the product's token of each merchant that has something of ours."""
-        waits = {one.message.user_id for one in self.outbox.waiting()}
-        for one in self.accounts():
-            if one.holdings and not one.token and one.user_id not in waits:
-                told = [
-                    messages.user_create(one.user_id),
-                    messages.user_token(one.user_id, one.cloud_token),
-                ]
-                self.outbox.send(told, now)
+    def introduce(self, user_id: str, now: datetime) -> None:
+        """Learn the product's token of a merchant that began elsewhere, and give it the cloud's key."""
+        account = self.account(user_id)
+        if account is None or account.token or not account.holdings:
+            return
+        if self.outbox.waiting(user_id):
+            return
+        key = messages.user_token(user_id, account.cloud_token)
+        self.outbox.send([messages.user_create(user_id), key], now)
 
     # --- state ------------------------------------------------------------------------------------
 

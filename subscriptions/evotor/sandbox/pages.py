@@ -14,7 +14,7 @@ from subscriptions.evotor.sandbox.book import Account, Holding
 from subscriptions.evotor.sandbox.html import button, form, near, page
 from subscriptions.evotor.sandbox.market import Market
 from subscriptions.evotor.sandbox.plans import ZONE
-from subscriptions.evotor.sandbox.store import sections
+from subscriptions.evotor.sandbox.store import quick_forms, sections
 
 TITLE = "Кассовые сервисы"
 
@@ -46,7 +46,9 @@ class Pages:
         return f"<table>\n<tr>{heads}</tr>\n{rows}\n</table>"
 
     def _user(self, request: Request) -> Response:
-        account = self._market.account(request.match["user"])
+        user_id = request.match["user"]
+        self._market.introduce(user_id, clock.now())
+        account = self._market.account(user_id)
         if account is None:
             return self._list(request)
         return html_response(
@@ -111,7 +113,7 @@ def _row(account: Account, now: datetime) -> str:
     cells = (
         f"{escape(account.name)}<br><code>{account.user_id}</code>",
         "<br>".join(_stands(account, now)),
-        f'<a href="/market/user/{account.user_id}">Открыть</a>',
+        f'<p><a href="/market/user/{account.user_id}">Открыть</a></p>{quick_forms(account)}',
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -140,7 +142,7 @@ def _about(account: Account, now: datetime) -> str:
 def _lead(account: Account, asked: str, product_id: str) -> str:
     came = phrases.ASKED.get(asked, "")
     stands = phrases.state(account.holding(product_id), clock.now())
-    return f"<p>{came}</p>\n<p>{escape(account.name)}. {escape(stands)}.</p>"
+    return f"<p>{came}</p>\n<p>{escape(account.name)}. {escape(stands)}</p>"
 
 
 def _doors(account: Account, request: Request) -> str:

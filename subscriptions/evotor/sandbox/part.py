@@ -68,7 +68,6 @@ def _live(alive: "weakref.ref[Market]") -> None:
 def _beat(market: Market) -> None:
     try:
         market.live_through(clock.now())
-        market.introduce(clock.now())
     except Exception:
         logger.exception("The played market stumbled")
 

@@ -3,6 +3,8 @@
 from datetime import datetime
 from html import escape
 
+from django.conf import settings
+
 from cabinet import wording
 from subscriptions.evotor.sandbox import phrases
 from subscriptions.evotor.sandbox.book import Account, Billing, Deal
@@ -30,6 +32,25 @@ def sections(
     found = _sections(account, product_id, fields, now)
     first = SECTION_OF.get(asked, "")
     return [found[key] for key in sorted(found, key=lambda key: key != first)]
+
+
+def quick_forms(account: Account) -> str:
+    """Buttons beside the merchant in a list: what is done most often, on the usual terms."""
+    product_id = settings.EVOTOR_PRODUCT_ID
+    fields = {"userId": account.user_id, "productId": product_id, "page": "user"}
+    deal = account.holding(product_id).deal
+    if deal is None or not deal.live:
+        usual = {"planId": PLANS[0].id, "deviceNumber": str(USUAL_CARDS)}
+        return form("install", fields | usual, button("Установить"), inline=True)
+    paying = account.billing is Billing.PAYS
+    wanted = Billing.REFUSES if paying else Billing.PAYS
+    text = "Не платить дальше" if paying else "Платить автоматически"
+    return "".join(
+        (
+            form("renew", fields, button("Оплатить сейчас"), inline=True),
+            form("billing", fields | {"billing": wanted}, button(text), inline=True),
+        )
+    )
 
 
 def _sections(
@@ -67,7 +88,7 @@ def _return(deal: Deal, fields: dict[str, str]) -> str:
 def _pay(deal: Deal, fields: dict[str, str], now: datetime) -> str:
     total = wording.money(deal.taken.kopecks)
     when = "сейчас" if deal.due <= now else phrases.day(deal.due)
-    lead = f"<p>{escape(phrases.terms(deal))}. Следующая оплата: {when}.</p>"
+    lead = f"<p>{escape(phrases.terms(deal))}. Следующая оплата: {when}</p>"
     inside = f"<label>К оплате {total}</label>" + button("Оплатить сейчас", "main")
     return f"<h2>Оплата</h2>\n{lead}\n" + form("renew", fields, inside)
 
@@ -82,7 +103,7 @@ def _change(deal: Deal, fields: dict[str, str]) -> str:
 
 def _stop(deal: Deal, fields: dict[str, str]) -> str:
     if deal.stop_requested:
-        lead = f"<p>Подписка остановлена и закончится {phrases.day(deal.due)}.</p>"
+        lead = f"<p>Подписка остановлена и закончится {phrases.day(deal.due)}</p>"
         return f"<h2>Остановка</h2>\n{lead}\n" + form("resume", fields, button("Возобновить", "main"))
     lead = f"<p>Оплаченное время идёт до {phrases.day(deal.due)}, потом подписка закончится.</p>"
     return f"<h2>Остановка</h2>\n{lead}\n" + form(
@@ -112,6 +133,6 @@ def _terms(plan_id: str, devices: int) -> str:
     )
     return (
         f'<label>Тариф <select name="planId">{plans}</select></label>'
-        f'<label>Смарт-карт <input name="deviceNumber" type="number" min="1" max="{MOST_CARDS}" '
+        f'<label>Число карт <input name="deviceNumber" type="number" min="1" max="{MOST_CARDS}" '
         f'value="{devices}" required></label>'
     )

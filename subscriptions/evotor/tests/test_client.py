@@ -222,8 +222,9 @@ def test_refusal_keeps_the_local_copy(cloud_server, merchant):
     sync_shops(merchant_id=merchant.pk, at=market.NOW)
 
     done = sync_shops(merchant_id=merchant.pk, at=market.NOW + market.days(1))
+    again = sync_shops(merchant_id=merchant.pk, at=market.NOW + market.days(1))
 
-    assert done is False
+    assert (done, again, len(cloud_server.asked)) == (False, False, 3)
     assert [(shop.evotor_id, shop.gone_at) for shop in Shop.objects.all()] == [("s1", None)]
     assert Account.objects.get().synced_at == market.NOW + market.days(1)
 

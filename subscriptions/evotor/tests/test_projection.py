@@ -18,7 +18,7 @@ from subscriptions.evotor.services import accept_gap, register
 from subscriptions.evotor.tests import market
 from subscriptions.models import Installation
 from subscriptions.queries import entitled, live_subscriptions
-from subscriptions.services import give_days
+from subscriptions.services import alert_silent, give_days, stop_by_staff
 from subscriptions.signals import entitlement_changed
 
 pytestmark = pytest.mark.django_db
@@ -216,3 +216,25 @@ def test_entitlement_is_signalled_once_for_each_change(known):
         entitlement_changed.disconnect(listen)
 
     assert heard == [(known.pk, market.NOW), (known.pk, market.FIRST_END)]
+
+
+def test_word_of_the_market_closes_the_alert_about_its_silence(known):
+    market.deliver(market.created(), market.activated())
+    late = market.FIRST_END + market.days(9)
+    alert_silent(at=late)
+
+    market.deliver(market.terminated(3, late), at=late)
+
+    assert [alert.closed_at for alert in Alert.objects.all()] == [late]
+
+
+def test_late_payment_outweighs_the_stop_of_staff(known):
+    market.deliver(market.created(), market.activated())
+    late = market.FIRST_END + market.days(9)
+    stop_by_staff(subscription=market.subscription(), reason="молчание", by=STAFF, at=late)
+
+    market.deliver(market.event(3, "AddonsUpdated", late, addons=[]), at=late)
+    stopped = market.subscription().entitled_until
+    market.deliver(market.renewed(4, late), at=late)
+
+    assert (stopped, market.subscription().entitled_until) == (late, None)

@@ -401,7 +401,7 @@ def test_demo_subscription_goes_on_where_the_demo_data_began():
     assert [account.user_id for account in accounts] == [one.evotor_user_id for one in MERCHANTS]
     assert cafe.deal.id == product_demo.SUBSCRIPTION_ID
     assert (cafe.installed, cafe.deal.taken.kopecks) == (True, product_demo.CHARGED_RUBLES * 100)
-    assert cafe.deal.paid_until == datetime(2026, 6, 11, 9, tzinfo=UTC)
+    assert cafe.deal.paid_until == datetime(2026, 6, 11, tzinfo=UTC)
 
 
 def test_merchant_of_the_demo_is_introduced_once(product):
@@ -409,8 +409,8 @@ def test_merchant_of_the_demo_is_introduced_once(product):
     for account in demo_accounts(NOW):
         market.take(account)
 
-    market.introduce(NOW)
-    market.introduce(NOW)
+    market.introduce(product_demo.USER_ID, NOW)
+    market.introduce(product_demo.USER_ID, NOW)
 
     assert product.names() == ["UserCreate", "UserToken"]
     assert market.account(product_demo.USER_ID).token == f"token-of-{product_demo.USER_ID}"

@@ -1,0 +1,227 @@
+"""What others ask: live subscriptions, ends, what the pages show."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from cabinet.models import Merchant
+from subscriptions import queries
+from subscriptions.models import Installation, MarketRequest, Module, Period, Tariff
+from subscriptions.pricing import Line
+from subscriptions.queries import LiveSubscription, PeriodView, TariffView
+from subscriptions.states import Source, SubscriptionState
+from subscriptions.tests.conftest import START
+
+DAY = timedelta(days=1)
+END = START + 28 * DAY
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def stranger(db):
+    return Merchant.objects.create(evotor_user_id="01-000000000000778", created_at=START)
+
+
+def period(row, since, till, cards, **fields):
+    return Period.objects.create(
+        subscription=row, kind="paid", cards=cards, starts_at=since, ends_at=till, **fields
+    )
+
+
+def test_live_are_those_entitled_now_the_oldest_first(make, merchant, stranger):
+    open_end = make(1, entitled_from=START, paid_cards=2, created_at=START + DAY)
+    ahead = make(2, entitled_from=START, entitled_until=END, paid_cards=3)
+    make(3, entitled_from=START, entitled_until=START + DAY)
+    make(4, entitled_from=END)
+    make(5)
+    make(6, entitled_from=START, merchant=stranger)
+
+    found = queries.live_subscriptions(merchant=merchant, at=START + DAY)
+
+    module_id = open_end.module_id
+    assert found == [
+        LiveSubscription(ahead.pk, module_id, 3, END, START),
+        LiveSubscription(open_end.pk, module_id, 2, None, START + DAY),
+    ]
+    assert [queries.entitled(row, START + DAY) for row in (open_end, ahead)] == [True, True]
+
+
+def test_paid_cards_are_those_of_the_running_period(make, merchant):
+    row = make(entitled_from=START, paid_cards=1)
+    period(row, START, START + DAY, 3)
+    period(row, START + DAY, END, 5)
+
+    def paid(at):
+        return queries.live_subscriptions(merchant=merchant, at=at)[0].paid_cards
+
+    assert [paid(START), paid(START + DAY), paid(END)] == [3, 5, 1]
+
+
+def test_ends_are_found_once_each(make):
+    ended = make(1, entitled_from=START, entitled_until=END)
+    fallen = make(2, entitled_from=START)
+    period(fallen, START, END, 3)
+    make(3, entitled_from=START, entitled_until=END + DAY)
+
+    def found(since, at):
+        return queries.ending_before(since=since, at=at)
+
+    assert found(END - DAY, END) == [ended.pk, fallen.pk]
+    assert found(END, END + timedelta(hours=1)) == []
+    assert found(START, END - timedelta(seconds=1)) == []
+
+
+def test_silent_are_market_subscriptions_eight_days_past_their_end(make):
+    paid = make(1, entitled_from=START, paid_until=END, trial_until=START)
+    tried = make(2, entitled_from=START, trial_until=END)
+    make(3, entitled_from=START, paid_until=END, entitled_until=END)
+    make(4, entitled_from=START, paid_until=END, source=Source.OWN)
+    make(5, paid_until=END)
+    make(6, entitled_from=START, paid_until=END + DAY)
+
+    assert queries.silent_subscriptions(at=END + 8 * DAY) == []
+    found = queries.silent_subscriptions(at=END + 8 * DAY + timedelta(seconds=1))
+    assert found == [paid, tried]
+
+
+def test_view_shows_the_next_charge_and_its_estimate(make, merchant, tariff):
+    row = make(
+        entitled_from=START, paid_until=END, paid_cards=3, charged_kopecks=60_000, anchor_day=31
+    )
+    period(row, START, END, 2, tariff=tariff, charged_kopecks=60_000)
+
+    (view,) = queries.subscription_views(merchant, END - 3 * DAY)
+
+    assert view.estimate.lines == (Line("Тариф «Месяц»", 3, 90_000),)
+    assert (view.estimate_kopecks, view.next_charge_at, view.days_left) == (90_000, END, 3)
+    assert (view.state, view.paid_cards, view.next_cards) == (SubscriptionState.ACTIVE, 2, 3)
+    assert (view.tariff_title, view.months, view.price_kopecks) == ("Месяц", 1, 30_000)
+    assert (view.charged_kopecks, view.charge_difference) == (60_000, None)
+    assert view.periods == (PeriodView("paid", START, END, "Месяц", 2, 60_000),)
+    assert view.module_title == "Кассовые сервисы"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stop_requested_at": START},
+        {"entitled_until": END, "terminated_at": START},
+        {"entitled_from": None},
+    ],
+)
+def test_nothing_is_charged_after_a_stop_or_before_a_start(make, merchant, fields):
+    make(**({"entitled_from": START, "paid_until": END} | fields))
+
+    (view,) = queries.subscription_views(merchant, START + DAY)
+
+    assert (view.next_charge_at, view.estimate) == (None, None)
+
+
+def test_overdue_charge_is_due_now(make, merchant):
+    make(entitled_from=START, paid_until=END)
+
+    (view,) = queries.subscription_views(merchant, END + DAY)
+
+    assert (view.state, view.next_charge_at) == (SubscriptionState.OVERDUE, END + DAY)
+    assert view.days_left == 0
+
+
+def test_subscription_on_an_unknown_tariff_has_no_estimate(make, merchant):
+    make(entitled_from=START, paid_until=END, tariff=None, plan_id="spring")
+
+    (view,) = queries.subscription_views(merchant, START)
+
+    assert (view.tariff_title, view.months, view.estimate) == ("spring", None, None)
+
+
+def test_views_are_the_merchant_own_with_ended_ones_last(make, merchant, stranger):
+    make(1, entitled_from=START, entitled_until=START + DAY, created_at=START + DAY)
+    make(2, entitled_from=START)
+    make(3, merchant=stranger, entitled_from=START)
+
+    found = queries.subscription_views(merchant, END)
+
+    assert [view.state for view in found] == [SubscriptionState.CREATED, SubscriptionState.ENDED]
+
+
+def test_views_take_the_same_number_of_queries_for_many(make, merchant, django_assert_num_queries):
+    for number in range(10):
+        period(make(number, entitled_from=START), START, END, 1)
+
+    with django_assert_num_queries(3):
+        queries.subscription_views(merchant, START)
+
+
+def request(merchant, module, **fields):
+    facts = {"kind": "renew", "asked_by": "Анна", "asked_at": START}
+    return MarketRequest.objects.create(merchant=merchant, module=module, **(facts | fields))
+
+
+def test_charge_that_differs_from_the_estimate_is_shown(make, merchant, module):
+    make(entitled_from=START)
+    request(merchant, module, estimate_kopecks=90_000, charged_kopecks=91_500, answered_at=START)
+    request(merchant, module, kind="change", estimate_kopecks=5, answered_at=START + DAY)
+
+    (view,) = queries.subscription_views(merchant, START)
+
+    assert view.charge_difference == 1_500
+
+
+def test_open_requests_are_shown_for_three_days(merchant, module, stranger):
+    mine = request(merchant, module)
+    request(merchant, module, kind="stop", answered_at=START)
+    request(stranger, module)
+
+    assert queries.open_market_requests(merchant, START + 2 * DAY) == [mine]
+    assert queries.open_market_requests(merchant, START + 3 * DAY) == []
+
+
+def test_modules_show_what_is_installed_paid_and_on_offer(make, merchant, module, tariff, settings):
+    settings.EVOTOR_MARKET_URL = "https://market.example/apps/"
+    Tariff.objects.create(
+        module=module,
+        plan_id="old",
+        title="Старый",
+        months=1,
+        price_kopecks=1,
+        archived_at=START,
+    )
+    Module.objects.create(
+        code="off",
+        title="Снят",
+        enabled=False,
+        market_product_id="00000000-0000-4000-8000-000000000001",
+    )
+    make(1, entitled_from=START, paid_cards=2)
+    make(2, entitled_from=START, paid_cards=3)
+    Installation.objects.create(merchant=merchant, module=module, installed_at=START)
+
+    (found,) = queries.modules_view(merchant, START)
+
+    assert (found.code, found.installed, found.installed_at) == ("kassovye", True, START)
+    assert found.paid_cards == 5
+    assert found.market_url == f"https://market.example/apps/{module.market_product_id}"
+    assert found.tariffs == (TariffView(tariff.pk, "Месяц", 1, 30_000, 0),)
+
+
+def test_module_off_the_shelf_is_shown_while_it_is_installed(merchant, module):
+    module.enabled = False
+    module.save()
+    installed = Installation.objects.create(merchant=merchant, module=module, installed_at=START)
+
+    (found,) = queries.modules_view(merchant, START)
+    installed.removed_at = START
+    installed.save()
+
+    assert replace(found, installed_at=None).installed is False
+    assert queries.modules_view(merchant, START) == []
+
+
+def test_tariff_is_used_once_anybody_took_it(make, tariff):
+    assert queries.is_used(tariff) is False
+
+    row = make(tariff=None)
+    assert queries.is_used(tariff) is False
+    period(row, START, END, 1, tariff=tariff)
+    assert queries.is_used(tariff) is True

@@ -64,10 +64,14 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
     capabilities: ClassVar[Capabilities]
 
     base_url = forms.URLField(
-        label="адрес API", max_length=300, assume_scheme="https", widget=forms.URLInput
+        label="Адрес API",
+        max_length=300,
+        assume_scheme="https",
+        widget=forms.URLInput(attrs={"class": "vTextField"}),
     )
     poll_plan = SecondsListField(
-        label="план опроса, с",
+        label="План опроса, с",
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text="Паузы перед вопросами о принятом запросе, через запятую; последняя повторяется.",
     )
 
@@ -145,7 +149,7 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def changed_titles(self) -> list[str]:
         """What was changed, in words; never the values."""
-        return [str(self.fields[name].label).casefold() for name in self.changed_data]
+        return [f"«{self.fields[name].label}»" for name in self.changed_data]
 
 
 def stored_credentials(account: OperatorAccount) -> dict[str, str]:

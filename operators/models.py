@@ -1,10 +1,10 @@
 """Contracts with operators, and what was said to each of them."""
 
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
-from cabinet.crypto import EncryptedJSONField
+from cabinet.crypto import EncryptedJSONField, EncryptedTextField
 
 
 def default_poll_plan() -> list[float]:
@@ -56,7 +56,41 @@ class OperatorAccount(models.Model):
     brake_percent = models.PositiveIntegerField(
         "тормоз: доля автоотключений в час, %", default=20, validators=[MinValueValidator(1)]
     )
+    reserve_percent = models.PositiveSmallIntegerField(
+        "доля квоты для кликов, %",
+        default=10,
+        validators=[MaxValueValidator(90)],
+        help_text="Массовые действия и сверка её не занимают.",
+    )
+    maintenance_windows = models.JSONField(
+        "окна работ у оператора",
+        default=list,
+        blank=True,
+        help_text="По московскому времени: [{«days»: [0, 6], «from»: «02:00», «to»: «04:30»}], 0 — понедельник.",
+    )
+    cooldown_seconds = models.PositiveIntegerField(
+        "пауза между переключениями одной карты, с", default=0
+    )
+    activation_fee_kopecks = models.PositiveIntegerField("плата за включение, коп.", default=0)
+    deactivation_fee_kopecks = models.PositiveIntegerField("плата за отключение, коп.", default=0)
+    min_active_days = models.PositiveSmallIntegerField("наименьший срок работы, дней", default=0)
+    min_inactive_days = models.PositiveSmallIntegerField(
+        "наименьший срок отключения, дней", default=0
+    )
+    silence_hours = models.PositiveSmallIntegerField(
+        "молчание, после которого сеть придерживает связь, ч", default=72
+    )
+    hold_hours = models.PositiveSmallIntegerField("сколько сеть придерживает связь, ч", default=24)
+    profile = models.JSONField("описание протокола", default=dict, blank=True)
+    callback_secret = EncryptedTextField("ключ подписи уведомлений", blank=True, default="")
     enabled = models.BooleanField("работает", default=True)
+    failures_in_a_row = models.PositiveIntegerField("сбоев подряд", default=0, editable=False)
+    broken_since = models.DateTimeField("сбой с", null=True, blank=True, editable=False)
+    probe_at = models.DateTimeField("следующая проба", null=True, blank=True, editable=False)
+    turn = models.BigIntegerField("очередь дошла до", default=0, editable=False)
+    changes_since = models.DateTimeField(
+        "изменения прочитаны до", null=True, blank=True, editable=False
+    )
     last_answer_at = models.DateTimeField("последний ответ", null=True, blank=True, editable=False)
     last_call_at = models.DateTimeField("последний вызов", null=True, blank=True, editable=False)
     last_error = models.CharField("последняя ошибка", max_length=300, blank=True, editable=False)
@@ -78,6 +112,14 @@ class OperatorAccount(models.Model):
                 condition=Q(concurrency__gte=1), name="operator_concurrency_positive"
             ),
             models.CheckConstraint(
+                condition=Q(broken_since__isnull=True, probe_at__isnull=True)
+                | Q(broken_since__isnull=False, probe_at__isnull=False),
+                name="operator_breaker_paired",
+            ),
+            models.CheckConstraint(
+                condition=Q(reserve_percent__lte=90), name="operator_reserve_in_range"
+            ),
+            models.CheckConstraint(
                 condition=(Q(per_second__isnull=True) | Q(per_second__gte=1))
                 & (Q(per_minute__isnull=True) | Q(per_minute__gte=1)),
                 name="operator_quota_positive",
@@ -86,3 +128,72 @@ class OperatorAccount(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class Exchange(models.Model):
+    """One call to an operator, kept for thirty days: secrets and personal data are masked on the way in."""
+
+    account = models.ForeignKey(
+        OperatorAccount, models.CASCADE, related_name="exchanges", verbose_name="договор"
+    )
+    iccid = models.CharField("ICCID", max_length=20, blank=True)
+    command_id = models.BigIntegerField("команда", null=True, blank=True)
+    at = models.DateTimeField("когда")
+    kind = models.CharField("зачем", max_length=10)
+    method = models.CharField("метод", max_length=8)
+    url = models.CharField("адрес", max_length=500)
+    status = models.PositiveSmallIntegerField("ответ HTTP", null=True, blank=True)
+    seconds = models.FloatField("длительность, с")
+    result = models.CharField("исход", max_length=30, blank=True)
+    request = models.TextField("запрос", blank=True)
+    reply = models.TextField("ответ", blank=True)
+
+    class Meta:
+        verbose_name = "обмен с оператором"
+        verbose_name_plural = "обмены с операторами"
+        indexes = [
+            models.Index(fields=["at"], name="exchange_by_age"),
+            models.Index(fields=["account", "-at"], name="exchange_by_account"),
+            models.Index(fields=["iccid", "-at"], condition=~Q(iccid=""), name="exchange_by_card"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.at:%d.%m.%Y %H:%M:%S}"
+
+
+class Callback(models.Model):
+    """One signed event from an operator, kept before anything is done with it; twice is once."""
+
+    class State(models.TextChoices):
+        NEW = "new", "ждёт обработки"
+        DONE = "done", "обработано"
+        PARKED = "parked", "отложено для сотрудника"
+
+    account = models.ForeignKey(
+        OperatorAccount, models.CASCADE, related_name="callbacks", verbose_name="договор"
+    )
+    event_id = models.CharField("номер события", max_length=100)
+    event_type = models.CharField("тип", max_length=60)
+    occurred_at = models.DateTimeField("время события")
+    received_at = models.DateTimeField("получено")
+    iccid = models.CharField("ICCID", max_length=20, blank=True)
+    request_id = models.CharField("номер запроса", max_length=200, blank=True)
+    payload = models.JSONField("содержание")
+    state = models.CharField("состояние", max_length=10, choices=State, default=State.NEW)
+    note = models.CharField("пояснение", max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = "уведомление оператора"
+        verbose_name_plural = "уведомления операторов"
+        constraints = [
+            models.UniqueConstraint(fields=["account", "event_id"], name="callback_once"),
+            models.CheckConstraint(
+                condition=Q(state__in=["new", "done", "parked"]), name="callback_state_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["received_at"], condition=Q(state="new"), name="callback_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.event_id}"

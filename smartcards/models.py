@@ -9,7 +9,15 @@ from cabinet.models import Merchant, Terminal
 from cabinet.states import ActorKind
 from cabinet.tenancy import MerchantQuerySet
 from operators.models import OperatorAccount
-from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed, Origin, Told
+from smartcards.states import (
+    OPEN_COMMANDS,
+    CommandKind,
+    CommandState,
+    Confirmed,
+    Origin,
+    Told,
+    Withdrawal,
+)
 from subscriptions.models import Subscription
 
 _OPEN = sorted(state.value for state in OPEN_COMMANDS)
@@ -49,6 +57,26 @@ class SmartCard(models.Model):
     confirmed_from = models.CharField("откуда известно", max_length=10, choices=Told, blank=True)
     block_reason = models.CharField("причина блокировки", max_length=12, blank=True)
     read_at = models.DateTimeField("прочитано у оператора", null=True, blank=True)
+    lost_to_operator_at = models.DateTimeField("оператор её не знает с", null=True, blank=True)
+    seen_msisdn = models.CharField("номер у оператора", max_length=15, blank=True)
+    seen_imei = models.CharField("IMEI у оператора", max_length=16, blank=True)
+    identity = models.CharField("Госуслуги", max_length=30, blank=True)
+    identity_at = models.DateTimeField("Госуслуги прочитаны", null=True, blank=True)
+    off_since = models.DateTimeField("молчит с", null=True, blank=True)
+    may_hold_until = models.DateTimeField("сеть может придержать связь до", null=True, blank=True)
+
+    withdrawn_at = models.DateTimeField("выведена", null=True, blank=True)
+    withdrawn_because = models.CharField(
+        "почему выведена", max_length=10, choices=Withdrawal, blank=True
+    )
+    replaced_by = models.OneToOneField(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="replaces",
+        verbose_name="заменена на",
+    )
 
     objects = MerchantQuerySet["SmartCard"].as_manager()
 
@@ -76,6 +104,13 @@ class SmartCard(models.Model):
                 condition=Q(merchant__isnull=False)
                 | Q(terminal__isnull=True, wished_on__isnull=True),
                 name="card_in_stock_is_nobodys",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    withdrawn_at__isnull=True, withdrawn_because="", replaced_by__isnull=True
+                )
+                | Q(withdrawn_at__isnull=False, wished_on=False) & ~Q(withdrawn_because=""),
+                name="card_withdrawn_has_reason_and_is_off",
             ),
             models.CheckConstraint(
                 condition=Q(merchant__isnull=True) | Q(handed_at__isnull=False),
@@ -141,6 +176,7 @@ class Command(models.Model):
     due_at = models.DateTimeField("отправить не раньше")
     lease_until = models.DateTimeField("захвачена до", null=True, blank=True)
     lease_token = models.UUIDField("захват", null=True, blank=True)
+    turn = models.BigIntegerField("очередь", default=0, editable=False)
     attempts = models.PositiveIntegerField("попыток", default=0)
     questions = models.PositiveIntegerField("вопросов", default=0)
     sent_at = models.DateTimeField("отправлена", null=True, blank=True)
@@ -182,7 +218,7 @@ class Command(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["account", "kind", "origin", "due_at", "id"],
+                fields=["account", "origin", "kind", "turn", "id"],
                 condition=Q(state="queued"),
                 name="command_queue",
             ),
@@ -215,6 +251,24 @@ class CommandStep(models.Model):
 
     def __str__(self) -> str:
         return self.get_state_display()
+
+
+class FairShare(models.Model):
+    """How far a merchant's commands reach in an account's queue: the chain does not starve the kiosk."""
+
+    account = models.ForeignKey(OperatorAccount, models.CASCADE, verbose_name="оператор")
+    merchant = models.ForeignKey(Merchant, models.CASCADE, verbose_name="клиент")
+    turn = models.BigIntegerField("очередь")
+
+    class Meta:
+        verbose_name = "место в очереди"
+        verbose_name_plural = "места в очереди"
+        constraints = [
+            models.UniqueConstraint(fields=["account", "merchant"], name="fair_share_once"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.turn)
 
 
 class Brake(models.Model):

@@ -26,6 +26,14 @@ class Told(models.TextChoices):
     STAFF = "staff", "сотрудник сервиса"
 
 
+class Withdrawal(models.TextChoices):
+    """Why a person takes a card out of use for good."""
+
+    LOST = "lost", "потеряна"
+    STOLEN = "stolen", "украдена"
+    BROKEN = "broken", "сломана"
+
+
 class CardState(StrEnum):
     """What a person sees: derived, never stored."""
 

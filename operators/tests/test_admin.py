@@ -218,7 +218,7 @@ def test_empty_secret_keeps_the_stored_one_and_the_journal_names_what_changed(bo
     assert list(AuditEvent.objects.values_list("action", "text", "actor_name")) == [
         (
             "account.changed",
-            "Изменён договор с оператором «МТС»: вызовов в секунду",
+            "Изменён договор с оператором «МТС»: «Вызовов в секунду»",
             "Зоя Старшая",
         )
     ]
@@ -229,7 +229,7 @@ def test_new_secret_replaces_the_old_one_and_stays_out_of_the_journal(boss, acco
 
     assert OperatorAccount.objects.get().credentials == {"key": "our-key", "secret": "другая тайна"}
     [text] = AuditEvent.objects.values_list("text", flat=True)
-    assert text == "Изменён договор с оператором «МТС»: consumer secret"
+    assert text == "Изменён договор с оператором «МТС»: «Consumer Secret»"
 
 
 def test_saving_without_a_change_leaves_no_line_in_the_journal(boss, account):

@@ -110,7 +110,10 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
     fieldsets = (
         (None, {"fields": ("iccid", "msisdn", "account", "shown_state")}),
         ("У кого", {"fields": ("merchant_link", "terminal", "label", "imported_at", "handed_at")}),
-        ("Воля клиента", {"fields": ("wished_on", "wished_at", "wished_by", "wished_by_kind")}),
+        (
+            "Последнее решение человека",
+            {"fields": ("wished_on", "wished_at", "wished_by", "wished_by_kind")},
+        ),
         (
             "Что сказал оператор",
             {"fields": ("confirmed", "block_reason", "confirmed_at", "confirmed_from", "read_at")},

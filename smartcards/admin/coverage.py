@@ -8,6 +8,8 @@ from smartcards.models import Coverage
 
 @admin.register(Coverage)
 class CoverageAdmin(ReadOnlyAdmin):
+    """Found by ICCID, company or ИНН."""
+
     list_display = ("card", "subscription", "since", "till")
     list_filter = (("till", admin.EmptyFieldListFilter), "card__account")
     list_select_related = (

@@ -84,8 +84,16 @@ class DecidingAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
         links = list(self._possible(row)) if row is not None and may(request) else []
-        context = {"decisions": links} | (extra_context or {})
+        title = f"{str(self.opts.verbose_name).capitalize()}: {row}" if row is not None else ""
+        context = {"decisions": links, "title": title, "subtitle": None} | (extra_context or {})
         return super().change_view(request, object_id, form_url, context)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # «Выберите смарт-карта» is what Django would say.
+        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
+        return super().changelist_view(request, title | (extra_context or {}))
 
     def _possible(self, row: Model) -> Iterable[tuple[str, str]]:
         for decision in self.decisions:

@@ -4,19 +4,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.core.paginator import Page, Paginator
-from django.db.models import Q
+from django.core.paginator import Page
+from django.db.models import Count, Q
 
 from cabinet.models import Merchant
 from cabinet.wording import Pill
 from smartcards import phrases, queries
 from smartcards.models import Coverage, SmartCard
-from smartcards.pages import estate, words
+from smartcards.pages import estate, notices, words
 from smartcards.pages.words import Number
 from smartcards.queries import Places
 from smartcards.states import CommandKind, Confirmed
 
-PAGE_SIZE = 100
+PAGE_SIZE = 50
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Choice:
 
     rows: tuple[ChoiceRow, ...]
     places: Places
-    page: Page[SmartCard]
+    page: Page[int]
     text: str
 
     @property
@@ -52,12 +52,17 @@ def choice_page(
 ) -> Choice:
     """The boxes as they are, or, with `chosen`, as the person has just left them."""
     # A retired card can be let go of, but no place is given to it any more.
-    offered = ~Q(confirmed=Confirmed.RETIRED) | Q(covered=True)
-    cards = estate.estate(merchant, at).filter(offered, estate.matching(text))
-    page = Paginator(estate.by_place(queries.with_facts(cards)), PAGE_SIZE).get_page(number)
+    offered = (~Q(confirmed=Confirmed.RETIRED) | Q(covered=True)) & estate.matching(text)
+    cards = estate.with_columns(estate.estate(merchant), at)
+    counts = cards.aggregate(
+        found=Count("pk", filter=offered), taken=Count("pk", filter=Q(covered=True))
+    )
+    page = estate.page_of(
+        cards.filter(offered), size=PAGE_SIZE, number=number, count=counts["found"]
+    )
     return Choice(
-        rows=tuple(_row(card, chosen, at) for card in page.object_list),
-        places=queries.places(merchant, at),
+        rows=tuple(_row(card, chosen, at) for card in estate.cards_of(page)),
+        places=Places(total=notices.paid_places(merchant, at).places, taken=counts["taken"]),
         page=page,
         text=text,
     )
@@ -98,7 +103,9 @@ def change_of(
     chosen = frozenset((covered - set(shown)) | set(ticked))
     # One that is being switched on would work in a minute.
     works = Q(confirmed=Confirmed.ACTIVE) | Q(moving__kind=CommandKind.ACTIVATE)
-    leaving = estate.estate(merchant, at).filter(works, pk__in=covered - chosen)
+    leaving = estate.with_columns(estate.estate(merchant), at).filter(
+        works, pk__in=covered - chosen
+    )
     dropped = leaving.select_related("account", "terminal__shop").order_by("pk")
     return Change(chosen=chosen, dropped=tuple(dropped))
 

@@ -11,6 +11,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from django.core.paginator import Page, Paginator
 from django.db.models import (
     BooleanField,
     Case,
@@ -26,6 +27,7 @@ from django.db.models.functions import Coalesce, Lower, Replace
 
 from cabinet.models import Merchant
 from cabinet.wording import sort_key
+from smartcards import queries
 from smartcards.models import SmartCard
 from smartcards.numbers import NotANumber, parse_msisdn
 from smartcards.rules import CardFacts, OpenCommand
@@ -63,23 +65,23 @@ class Group:
     found: int
 
 
-def estate(merchant: Merchant, at: datetime) -> QuerySet[SmartCard]:
-    """The merchant's cards with their facts as columns and the keys that Russian lists sort by."""
-    return (
-        SmartCard.objects.of(merchant)
-        .annotate(
-            cover=FilteredRelation("coverages", condition=Q(coverages__till=None)),
-            moving=FilteredRelation("commands", condition=Q(commands__state__in=_OPEN)),
-        )
-        .annotate(covered=_yes(Q(cover__isnull=False)), entitled=_yes(_pays_now(at)))
-        .alias(
-            tillless=_yes(Q(terminal=None)),
-            shopless=_yes(Q(terminal__shop=None)),
-            shop_key=_folded("terminal__shop__name"),
-            terminal_key=_folded("terminal__name"),
-            label_key=_folded("label"),
-        )
+def estate(merchant: Merchant) -> QuerySet[SmartCard]:
+    """The merchant's cards with the keys that Russian lists sort by and are searched by."""
+    return SmartCard.objects.of(merchant).alias(
+        tillless=_yes(Q(terminal=None)),
+        shopless=_yes(Q(terminal__shop=None)),
+        shop_key=_folded("terminal__shop__name"),
+        terminal_key=_folded("terminal__name"),
+        label_key=_folded("label"),
     )
+
+
+def with_columns(cards: QuerySet[SmartCard], at: datetime) -> QuerySet[SmartCard]:
+    """The same cards with their facts as columns: `covered`, `entitled` and the command on its way."""
+    return cards.annotate(
+        cover=FilteredRelation("coverages", condition=Q(coverages__till=None)),
+        moving=FilteredRelation("commands", condition=Q(commands__state__in=_OPEN)),
+    ).annotate(covered=_yes(Q(cover__isnull=False)), entitled=_yes(_pays_now(at)))
 
 
 def _yes(condition: Q) -> Case:
@@ -101,9 +103,27 @@ def _folded(field: str) -> Replace:
     return Replace(Lower(Coalesce(F(field), Value(""))), Value("ё"), Value("е"))
 
 
-def by_place(cards: QuerySet[SmartCard]) -> QuerySet[SmartCard]:
-    """By shop and till as Russian lists are sorted; cards without a till last."""
-    return cards.order_by(*_BY_PLACE)
+def page_of(
+    cards: QuerySet[SmartCard], *, size: int, number: str, count: int | None = None
+) -> Page[int]:
+    """Numbers of cards by shop and till as Russian lists are sorted; cards without a till last.
+
+    Only numbers are sorted: whole rows with their contracts are several times slower. A `count` that
+    is known already saves the query that would be the slowest.
+    """
+    paginator: Paginator[int] = Paginator(
+        cards.order_by(*_BY_PLACE).values_list("pk", flat=True), size
+    )
+    if count is not None:
+        paginator.__dict__["count"] = count
+    return paginator.get_page(number)
+
+
+def cards_of(page: Page[int]) -> list[SmartCard]:
+    """The cards of a page, in its order, with what `queries.facts_of` reads: three queries."""
+    order = {pk: place for place, pk in enumerate(page.object_list)}
+    rows = queries.with_facts(SmartCard.objects.filter(pk__in=order))
+    return sorted(rows, key=lambda card: order[card.pk])
 
 
 def matching(text: str) -> Q:
@@ -129,13 +149,12 @@ def _as_stored(digits: str) -> str:
 
 
 def groups(cards: QuerySet[SmartCard], found: Q, at: datetime) -> list[Group]:
-    """The sets of facts among these cards."""
-    counted = cards.values_list(*_FACTS).annotate(
-        count=Count("pk"), found=Count("pk", filter=found) if found else Count("pk")
-    )
+    """The sets of facts among these cards, in one query."""
+    matches = Count("pk", filter=found) if found else Count("pk")
+    counted = with_columns(cards, at).values_list(*_FACTS)
+    rows = counted.annotate(count=Count("pk"), found=matches).order_by()
     return [
-        Group(key=row[:-2], facts=_facts(row, at), count=row[-2], found=row[-1])
-        for row in counted.order_by()
+        Group(key=row[:-2], facts=_facts(row, at), count=row[-2], found=row[-1]) for row in rows
     ]
 
 
@@ -156,10 +175,14 @@ def _facts(row: tuple[Any, ...], at: datetime) -> CardFacts:
     )
 
 
-def of_groups(cards: QuerySet[SmartCard], chosen: Iterable[Group]) -> QuerySet[SmartCard]:
+def of_groups(
+    cards: QuerySet[SmartCard], chosen: Iterable[Group], at: datetime
+) -> QuerySet[SmartCard]:
     """Only the cards whose facts are in these groups."""
     alternatives = [Q(**dict(zip(_FACTS, group.key, strict=True))) for group in chosen]
-    return cards.filter(reduce(or_, alternatives)) if alternatives else cards.none()
+    if not alternatives:
+        return cards.none()
+    return with_columns(cards, at).filter(reduce(or_, alternatives))
 
 
 def total(found: Iterable[Group], wanted: Callable[[CardFacts], bool] = lambda _facts: True) -> int:

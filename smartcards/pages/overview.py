@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
-from typing import cast
 
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Page
 
 from cabinet.models import Merchant
 from cabinet.states import Role
@@ -107,7 +106,7 @@ class Overview:
     notices: tuple[Notice, ...]
     chips: tuple[Chip, ...]
     places: tuple[Place, ...]
-    page: Page[SmartCard]
+    page: Page[int]
     found: int
     wish: Wish
 
@@ -118,32 +117,25 @@ class Overview:
 
 
 def overview(*, merchant: Merchant, role: Role, wish: Wish, at: datetime) -> Overview:
-    """The first page; six queries, however many cards."""
-    cards, text = estate.estate(merchant, at), estate.matching(wish.text)
+    """The first page; seven queries, however many cards."""
+    cards, text = estate.estate(merchant), estate.matching(wish.text)
     groups = estate.groups(cards, text, at)
     tally = notices.tally_of(groups, notices.paid_places(merchant, at))
     on_shelf = [group for group in groups if _SHELVES[wish.shelf][1](group.facts)]
     found = sum(group.found for group in on_shelf)
     rows = cards.filter(text) if text else cards
     if wish.shelf is not Shelf.ALL:
-        rows = estate.of_groups(rows, on_shelf)
-    page = _page(estate.by_place(queries.with_facts(rows)), found, wish.page)
+        rows = estate.of_groups(rows, on_shelf, at)
+    page = estate.page_of(rows, size=PAGE_SIZE, number=wish.page, count=found)
     return Overview(
         tally=tally,
         notices=notices.notices(tally, role),
         chips=_chips(groups, wish),
-        places=_places(page.object_list, role, at),
+        places=_places(estate.cards_of(page), role, at),
         page=page,
         found=found,
         wish=wish,
     )
-
-
-def _page(rows: object, found: int, number: str) -> Page[SmartCard]:
-    paginator: Paginator[SmartCard] = Paginator(cast("Sequence[SmartCard]", rows), PAGE_SIZE)
-    # The groups have counted already; asking again would be the slowest query of the page.
-    paginator.__dict__["count"] = found
-    return paginator.get_page(number)
 
 
 def _chips(groups: Sequence[Group], wish: Wish) -> tuple[Chip, ...]:

@@ -318,7 +318,7 @@ def test_the_grouped_facts_are_the_facts_of_each_card(merchant):
         arrange(merchant, case)
 
     grouped = {}
-    for group in estate.groups(estate.estate(merchant, NOW), estate.matching(""), NOW):
+    for group in estate.groups(estate.estate(merchant), estate.matching(""), NOW):
         key = (phrases.pill(group.facts), group.facts.covered, group.facts.entitled)
         grouped[key] = grouped.get(key, 0) + group.count
 
@@ -355,7 +355,7 @@ def test_grouping_agrees_with_the_facts_whatever_the_rows(
     if command is not None:
         make_command(card, state=command)
 
-    [group] = estate.groups(estate.estate(merchant, NOW), estate.matching(""), NOW)
+    [group] = estate.groups(estate.estate(merchant), estate.matching(""), NOW)
 
     facts = queries.facts_of(queries.cards_of(merchant).get(), NOW)
     assert (rules.card_state(group.facts), group.facts.paid) == (

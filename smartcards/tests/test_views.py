@@ -140,14 +140,14 @@ def test_first_page_survives_any_address(owner, merchant, address):
 
 @pytest.mark.parametrize("cards", [1, 3])
 @pytest.mark.parametrize("wish", [{}, {"q": "касса", "state": "works"}])
-def test_first_page_asks_nine_queries_whatever_the_number(
+def test_first_page_asks_ten_queries_whatever_the_number(
     owner, merchant, django_assert_num_queries, cards, wish
 ):
     for _ in range(cards):
         paid_card(merchant, terminal=make_terminal(merchant), **WAS_ON)
     owner.get("/")
 
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         page = owner.get("/", wish)
 
     assert page.content.decode().count("Деактивировать") == cards

@@ -23,7 +23,7 @@ from cabinet.launcher.preparation import Preparation
 from cabinet.launcher.processes import Supervisor
 from cabinet.launcher.run import Product
 
-PATIENCE = 90.0  # seconds; a shared machine of two cores may be busy with something else
+PATIENCE = 60.0  # seconds; a shared machine of two cores may be busy with something else
 REDIS_DATABASE = 9
 LOG_TAIL = 2500  # characters of each log that a failed journey shows
 T = TypeVar("T")

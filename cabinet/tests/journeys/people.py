@@ -50,8 +50,8 @@ class Merchant:
     def buy_on(self, page: Page, *, plan: str, cards: int) -> None:
         """«Установить» on this page of the market."""
         form = page.locator("form", has=page.get_by_role("button", name="Установить", exact=True))
-        form.get_by_label("Тариф").select_option(plan)
-        form.get_by_label("Смарт-карт", exact=True).fill(str(cards))
+        form.locator("[name=planId]").select_option(plan)
+        form.locator("[name=deviceNumber]").fill(str(cards))
         form.get_by_role("button", name="Установить", exact=True).click()
         expect(page.get_by_text("Модуль установлен.")).to_be_visible()
 

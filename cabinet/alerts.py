@@ -1,5 +1,6 @@
 """Matters for staff: one open row for one matter, however often it is raised."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -30,5 +31,12 @@ def raise_alert(
 def close_alert(*, key: str, by: Actor, at: datetime) -> None:
     """The matter is settled; where none is open nothing is to be closed."""
     Alert.objects.filter(key=key, closed_at=None).update(
+        closed_at=at, closed_by=by.name[:150] or "сервис"
+    )
+
+
+def close_alerts(*, keys: Sequence[str], by: Actor, at: datetime) -> None:
+    """Many matters are settled at once; those that are not open stay as they are."""
+    Alert.objects.filter(key__in=keys, closed_at=None).update(
         closed_at=at, closed_by=by.name[:150] or "сервис"
     )

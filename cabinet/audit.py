@@ -1,6 +1,6 @@
 """The journal: one function, called by services only, inside their transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,4 +34,24 @@ def record(
         actor_name=by.name[:150],
         actor_id=by.user_id,
         details=dict(details or {}),
+    )
+
+
+def record_many(
+    *, targets: Sequence[Model], action: str, text: str, by: Actor, at: datetime
+) -> None:
+    """The same line about many rows of merchants, in one statement."""
+    AuditEvent.objects.bulk_create(
+        AuditEvent(
+            at=at,
+            merchant_id=getattr(target, "merchant_id", None),
+            target=target._meta.model_name or "",
+            target_id=target.pk,
+            action=action,
+            text=text[:300],
+            actor_kind=by.kind,
+            actor_name=by.name[:150],
+            actor_id=by.user_id,
+        )
+        for target in targets
     )

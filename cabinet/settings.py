@@ -138,7 +138,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_QUEUES_NAMES = ("default", "operators")
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"smartcards.dispatch": {"queue": "operators"}}
+CELERY_TASK_ROUTES = {
+    "smartcards.dispatch": {"queue": "operators"},
+    "smartcards.read": {"queue": "operators"},
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "evotor.sweep": {"task": "evotor.sweep", "schedule": 10.0, "options": {"expires": 10}},
@@ -254,6 +257,7 @@ DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "Кассовые серви�
 OPERATORS = {
     "mts": "operators.adapters.mts.Mts",
     "tmf640": "operators.adapters.tmf640.Tmf640",
+    "control_center": "operators.adapters.control_center.ControlCenter",
 }
 
 # What is put together from several apps is named here, so that the floor imports nobody.

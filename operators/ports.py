@@ -176,6 +176,17 @@ class Reading:
     imei: str = ""
 
 
+@dataclass(frozen=True)
+class Changes:
+    """A page of the operator's change list: ICCIDs with their readings, the oldest change first.
+
+    `next_cursor` asks for the page after it; None: this is the last one.
+    """
+
+    items: tuple[tuple[str, Reading], ...]
+    next_cursor: str | None = None
+
+
 class Unavailable(Exception):
     """The question could not be answered; nothing is known that was not known before."""
 
@@ -294,6 +305,7 @@ class Capabilities:
     `quiet_seconds`: how long an unknown outcome rests before it is read. `deadline_seconds`: when
     an accepted request stops being waited for. `per_second`, `per_minute`: the usual contract's
     quota. `check_by_sim`: the operator tells of a card's requests without our knowing their ids.
+    `list_changes`: it tells which cards changed since a moment.
     """
 
     title: str
@@ -308,17 +320,22 @@ class Capabilities:
     quiet_seconds: float
     deadline_seconds: float
     check_by_sim: bool = False
+    list_changes: bool = False
 
 
 @dataclass(frozen=True)
 class Connection:
-    """One contract with one operator, as an adapter needs it. `account` is its code in ours."""
+    """One contract with one operator, as an adapter needs it. `account` is its code in ours.
+
+    `profile` is the description of the protocol that staff wrote, for the adapter that works by one.
+    """
 
     account: str
     base_url: str
     credentials: Mapping[str, str] = field(repr=False)
     http: Http = field(repr=False)
     tokens: TokenStore = field(repr=False)
+    profile: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 class Operator(Protocol):
@@ -353,6 +370,23 @@ class Operator(Protocol):
         """The card's state now. Raises `Unavailable`."""
         ...
 
+    def list_changes(self, *, since: datetime, cursor: str) -> Changes:
+        """Cards whose state changed at `since` or later; `cursor` is "" for the first page.
+
+        A hint and no proof: a list that grows while it is read may pass over a card. Raises
+        `Unavailable`, with `UNSUPPORTED` where `capabilities.list_changes` is false.
+        """
+        ...
+
     def ping(self) -> str:
         """Log in and read something cheap. Returns a Russian sentence; raises `Unavailable`."""
         ...
+
+
+class NoChangeList:
+    """For adapters of operators that have no list of changes: derive from it."""
+
+    def list_changes(self, *, since: datetime, cursor: str) -> Changes:
+        """Raises `Unavailable` of class `UNSUPPORTED`."""
+        text = "оператор не сообщает об изменениях списком"
+        raise Unavailable(ErrorClass.UNSUPPORTED, "", text)

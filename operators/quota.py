@@ -1,5 +1,8 @@
 """The operator's quota, shared by all workers through Redis: several windows, taken at once or not at all.
 
+Clicks may use all of it. Mass work leaves a share for clicks and is spread evenly over the window,
+so that a click never finds a minute's quota spent in its first seconds; readings take half of that.
+
 Fail closed: with Redis away nothing is sent. A counter that was lost (an emptied Redis) cannot tell
 what was sent before, so the account rests until one full window has passed since its last call,
 which PostgreSQL knows.
@@ -10,6 +13,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -28,14 +32,21 @@ _NOTED_EVERY = timedelta(seconds=1)
 # late or early on its way.
 _MARGIN = {1: 0.15, 60: 0.5}
 
-# One sorted set of departure times. Redis' own clock serves all machines. Answers the milliseconds to
-# wait (0: the place is taken where ARGV[1] names it), or -1 where the counter was lost.
+# KEYS: departures, mark of a known counter, pause asked for by the operator, last paced departure.
+# ARGV: place ('' only asks), pace in ms (0: unpaced), then limit and window in ms, again and again.
+# Redis' own clock serves all machines. Answers the milliseconds to wait, 0 where the place is free
+# (and taken), -1 where the counter was lost.
 _TAKE = """
 if redis.call('EXISTS', KEYS[2]) == 0 then return -1 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local wait = 0
-for i = 2, #ARGV, 2 do
+local wait = math.max(0, redis.call('PTTL', KEYS[3]))
+local pace = tonumber(ARGV[2])
+if pace > 0 then
+  local last = tonumber(redis.call('GET', KEYS[4]) or '0')
+  wait = math.max(wait, last + pace - now)
+end
+for i = 3, #ARGV, 2 do
   local limit, window = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
   local taken = redis.call('ZCOUNT', KEYS[1], now - window + 1, '+inf')
   if taken >= limit then
@@ -48,10 +59,19 @@ if ARGV[1] ~= '' then
   redis.call('ZADD', KEYS[1], now, ARGV[1])
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 61000)
   redis.call('PEXPIRE', KEYS[1], 120000)
+  if pace > 0 then redis.call('SET', KEYS[4], now, 'PX', 120000) end
 end
 return 0
 """
 _LOST = -1
+
+
+class Urgency(StrEnum):
+    """Whose call it is: what it may take of the quota."""
+
+    CLICK = "click"
+    MASS = "mass"
+    SPARE = "spare"
 
 
 class QuotaAway(Exception):
@@ -85,27 +105,53 @@ def windows(account: OperatorAccount) -> list[Window]:
     return [Window(calls, seconds) for calls, seconds in named if calls]
 
 
-def seconds_to_wait(account: OperatorAccount) -> float:
-    """0 where a call may leave now, else how long until the next one may. Takes no place.
+def share(account: OperatorAccount, urgency: Urgency) -> list[Window]:
+    """What a call of this urgency may take of each window; never less than one call."""
+    if urgency is Urgency.CLICK:
+        return windows(account)
+    part = (100 - account.reserve_percent) / 100
+    if urgency is Urgency.SPARE:
+        part /= 2
+    return [Window(max(1, int(one.calls * part)), one.seconds) for one in windows(account)]
+
+
+def pace_of(account: OperatorAccount, urgency: Urgency) -> int:
+    """Milliseconds between two departures of mass work, so that its share is spread over the window."""
+    if urgency is Urgency.CLICK:
+        return 0
+    return max((_length(one) // one.calls for one in share(account, urgency)), default=0)
+
+
+def seconds_to_wait(account: OperatorAccount, urgency: Urgency = Urgency.CLICK) -> float:
+    """0 where such a call may leave now, else how long until the next one may. Takes no place.
 
     Reads the database where the counter was lost. Raises QuotaAway.
     """
-    if not windows(account):
+    if not windows(account) and not _may_be_paused(account):
         return 0
     try:
-        wait = _ask(account, place="")
+        wait = _ask(account, urgency, place="")
         return _rest_after_loss(account) if wait == _LOST else wait / 1000
     except redis.RedisError as error:
         raise QuotaAway from error
 
 
-def turn_comes(account: OperatorAccount) -> bool:
+def _may_be_paused(account: OperatorAccount) -> bool:
+    """An account without limits meets Redis only after the operator has asked for a pause."""
+    return account.pk in _paused_here
+
+
+# Accounts without limits that were paused by this process; others learn it from their own refusals.
+_paused_here: set[int] = set()
+
+
+def turn_comes(account: OperatorAccount, urgency: Urgency = Urgency.CLICK) -> bool:
     """Whether a call may leave now; waits up to a second and a half for its turn.
 
     False where the wait is longer, or where the quota cannot be known: the sweep tries again.
     """
     try:
-        wait = seconds_to_wait(account)
+        wait = seconds_to_wait(account, urgency)
     except QuotaAway:
         logger.warning("The quota of %s cannot be read, nothing is sent", account.code)
         return False
@@ -115,20 +161,48 @@ def turn_comes(account: OperatorAccount) -> bool:
     return True
 
 
-def admit(account: OperatorAccount, kind: CallKind) -> None:
-    """Take one place in every window, or raise NotSent with code `quota`. Every call counts.
+@dataclass
+class Turnstile:
+    """Asked before every HTTP call of one question to an operator.
 
-    Asks Redis only: it runs in the threads that call operators, which hold no database connection.
+    The first call waits for its urgency's turn; those that follow (find, then change; log in anew) are
+    the same work half done, so they may use the whole quota and are not paced. Asks Redis only: it runs
+    in the threads that call operators, which hold no database connection.
     """
-    if not windows(account):
-        return
+
+    account: OperatorAccount
+    urgency: Urgency = Urgency.CLICK
+    _begun: bool = False
+
+    def __call__(self, kind: CallKind) -> None:
+        """Take one place in every window, or raise NotSent with code `quota`. Every call counts."""
+        if not windows(self.account):
+            return
+        urgency = Urgency.CLICK if self._begun else self.urgency
+        ends_at = time.monotonic() + _LONGEST_NAP
+        while (wait := self._take(urgency)) > 0:
+            if time.monotonic() + wait > ends_at:
+                raise NotSent(f"Квота исчерпана ({kind})", code="quota", retry_after=wait)
+            time.sleep(wait)
+        self._begun = True
+
+    def _take(self, urgency: Urgency) -> float:
+        try:
+            wait = _ask(self.account, urgency, place=uuid.uuid4().hex)
+        except redis.RedisError as error:
+            raise NotSent("Счётчик вызовов недоступен", code="quota", retry_after=5) from error
+        return 1.0 if wait == _LOST else wait / 1000
+
+
+def pause(account: OperatorAccount, seconds: float) -> None:
+    """The operator asked to wait: nobody calls it until then. With Redis away nobody does anyway."""
+    _paused_here.add(account.pk)
     try:
-        wait = _ask(account, place=uuid.uuid4().hex)
+        redis_client = client(settings.REDIS_URL)
+        redis_client.set(_keys(account)[1], "1", nx=True)
+        redis_client.set(_keys(account)[2], "1", px=max(1, int(seconds * 1000)))
     except redis.RedisError as error:
-        raise NotSent("Счётчик вызовов недоступен", code="quota", retry_after=5) from error
-    if wait != 0:
-        pause = 1 if wait == _LOST else wait / 1000
-        raise NotSent(f"Квота исчерпана ({kind})", code="quota", retry_after=pause)
+        logger.warning("The pause of %s was not kept: %s", account.code, type(error).__name__)
 
 
 def note_call(account: OperatorAccount) -> None:
@@ -138,19 +212,24 @@ def note_call(account: OperatorAccount) -> None:
     row.exclude(last_call_at__gt=now - _NOTED_EVERY).update(last_call_at=now)
 
 
-def _ask(account: OperatorAccount, *, place: str) -> int:
-    arguments: list[str | int] = [place]
-    for window in windows(account):
-        arguments += [window.calls, round((window.seconds + _MARGIN[window.seconds]) * 1000)]
+def _ask(account: OperatorAccount, urgency: Urgency, *, place: str) -> int:
+    arguments: list[str | int] = [place, pace_of(account, urgency)]
+    for window in share(account, urgency):
+        arguments += [window.calls, _length(window)]
     return int(_script(settings.REDIS_URL)(keys=_keys(account), args=arguments))
 
 
+def _length(window: Window) -> int:
+    return round((window.seconds + _MARGIN[window.seconds]) * 1000)
+
+
 def _keys(account: OperatorAccount) -> list[str]:
-    return [f"quota:{account.code}", f"quota-known:{account.code}"]
+    words = ("departures", "known", "pause", "paced")
+    return [f"quota:{account.code}:{word}" for word in words]
 
 
 def _rest_after_loss(account: OperatorAccount) -> float:
-    longest = max(window.seconds for window in windows(account))
+    longest = max((window.seconds for window in windows(account)), default=0)
     rows = OperatorAccount.objects.filter(pk=account.pk)
     last: datetime | None = rows.values_list("last_call_at", flat=True).first()
     if last is not None:

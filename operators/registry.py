@@ -16,7 +16,9 @@ from django.utils.module_loading import import_string
 from operators.http import Door, Exchange, always_open, spending, unmeasured
 from operators.ports import CallKind, Capabilities, Connection, Operator, TokenStore
 
-_METHODS = ("submit", "check", "check_by_sim", "read_state", "ping")
+# The description of a protocol as it is stored: a JSON object.
+Profile = Mapping[str, Any]
+_METHODS = ("submit", "check", "check_by_sim", "read_state", "list_changes", "ping")
 
 
 class NoSuchAdapter(LookupError):
@@ -38,9 +40,25 @@ def adapter_class(code: str) -> type[Operator]:
     return found
 
 
-def capabilities(code: str) -> Capabilities:
-    """What the protocol can do and which credentials it wants. Raises as `adapter_class`."""
-    return adapter_class(code).capabilities
+def capabilities(code: str, profile: Profile | None = None) -> Capabilities:
+    """What the protocol can do and which credentials it wants. Raises as `adapter_class`.
+
+    Of a class with `capabilities_of` the account's `profile` says it, where one is given; raises
+    what that raises (`operators.declared.profile.InvalidProfile`).
+    """
+    return _capabilities(adapter_class(code), profile)
+
+
+def is_declarative(code: str) -> bool:
+    """Whether an account of this protocol needs a profile. Raises as `adapter_class`."""
+    return hasattr(adapter_class(code), "capabilities_of")
+
+
+def _capabilities(found: type[Operator], profile: Profile | None) -> Capabilities:
+    if not profile or not hasattr(found, "capabilities_of"):
+        return found.capabilities
+    described: Capabilities = found.capabilities_of(profile)
+    return described
 
 
 def make(
@@ -55,12 +73,14 @@ def make(
     ca_bundle: str = "",
     timeout_seconds: float = 20,
     concurrency: int = 4,
+    profile: Profile | None = None,
 ) -> Operator:
     """An adapter bound to one account. Nothing is sent.
 
     `account` is the account's code, `adapter` the protocol's. Each method of the result ends within
     `timeout_seconds`, however many HTTP calls it takes, plus what `tokens` lets it wait for a lock.
-    `admit` is asked before each HTTP call (see `http.Door`), `on_exchange` told after it.
+    `admit` is asked before each HTTP call (see `http.Door`), `on_exchange` told after it. `profile`
+    is for a declarative protocol, and `capabilities` of the result are then the profile's.
     """
     door = Door(
         account=account,
@@ -71,13 +91,19 @@ def make(
         admit=admit,
     )
     connection = Connection(
-        account=account, base_url=base_url, credentials=credentials, http=door, tokens=tokens
+        account=account,
+        base_url=base_url,
+        credentials=credentials,
+        http=door,
+        tokens=tokens,
+        profile=profile,
     )
-    return _bounded(adapter_class(adapter), timeout_seconds)(connection)
+    found = adapter_class(adapter)
+    return _bounded(found, timeout_seconds, _capabilities(found, profile))(connection)
 
 
-def _bounded(found: type[Operator], seconds: float) -> type[Operator]:
-    """The same class, each of whose answers is given within `seconds` in all."""
+def _bounded(found: type[Operator], seconds: float, described: Capabilities) -> type[Operator]:
+    """The same class with these capabilities, each of whose answers is given within `seconds`."""
 
     def within(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
@@ -87,8 +113,8 @@ def _bounded(found: type[Operator], seconds: float) -> type[Operator]:
 
         return bounded
 
-    methods = {name: within(getattr(found, name)) for name in _METHODS}
-    return type(found.__name__, (found,), methods)
+    members: dict[str, Any] = {name: within(getattr(found, name)) for name in _METHODS}
+    return type(found.__name__, (found,), members | {"capabilities": described})
 
 
 def problem(code: str) -> str:

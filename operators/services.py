@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import redis
 from django.conf import settings
@@ -73,8 +72,14 @@ def _let_go(lock: "redis.lock.Lock") -> None:
         return  # it ran out by itself, or Redis is away: either way it is no longer ours
 
 
-def connect(account: OperatorAccount, *, heard: Callable[[Exchange], None]) -> Operator:
-    """An adapter for the account; the quota is asked before every call. Nothing is sent yet.
+def connect(
+    account: OperatorAccount,
+    *,
+    heard: Callable[[Exchange], None],
+    urgency: quota.Urgency = quota.Urgency.CLICK,
+) -> Operator:
+    """An adapter for one question to the operator; the quota is asked before every call. Nothing is
+    sent yet.
 
     `heard` is told of every exchange, in the thread that made it: collect there, and hand the list to
     `note_exchanges` where a database connection is at hand.
@@ -89,7 +94,7 @@ def connect(account: OperatorAccount, *, heard: Callable[[Exchange], None]) -> O
         concurrency=account.concurrency,
         tokens=RedisTokens(settings.REDIS_URL, lock_seconds=account.timeout_seconds),
         on_exchange=heard,
-        admit=partial(quota.admit, account),
+        admit=quota.Turnstile(account, urgency),
     )
 
 

@@ -3,7 +3,11 @@
 Every function expects the caller's transaction and the caller's lock on the card.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import F, Max
 
 from cabinet import alerts, audit
 from cabinet.actors import SYSTEM, Actor, operator
@@ -20,6 +24,7 @@ from smartcards.states import (
     Origin,
     Told,
 )
+from smartcards.turns import take_turn
 
 
 class WrongMove(Refused):
@@ -27,11 +32,19 @@ class WrongMove(Refused):
 
 
 def create(
-    *, card: SmartCard, kind: CommandKind, origin: Origin, by: Actor, at: datetime, reason: str = ""
+    *,
+    card: SmartCard,
+    kind: CommandKind,
+    origin: Origin,
+    by: Actor,
+    at: datetime,
+    reason: str = "",
+    ring: bool = True,
 ) -> Command:
     """A queued command with its first step; the dispatcher is woken after commit.
 
-    A second open command for the card is refused by the database (`command_open_once_per_card`).
+    A second open command for the card is refused by the database (`command_open_once_per_card`). Mass
+    work gives `ring=False` and wakes the dispatcher once at its end.
     """
     command = Command.objects.create(
         card=card,
@@ -42,11 +55,24 @@ def create(
         asked_by_kind=by.kind,
         reason=reason[:300],
         created_at=at,
-        due_at=at,
+        due_at=_not_before(card, at),
+        turn=take_turn(account_id=card.account_id, merchant_id=card.merchant_id),
     )
     _step(command, at, reason)
-    wake("smartcards.dispatch", account_id=card.account_id)
+    if ring:
+        wake("smartcards.dispatch", account_id=card.account_id)
     return command
+
+
+def _not_before(card: SmartCard, at: datetime) -> datetime:
+    """The contract's pause between two switches of one card."""
+    pause = card.account.cooldown_seconds
+    if not pause:
+        return at
+    last = Command.objects.filter(card=card, state=CommandState.DONE).aggregate(
+        at=Max("finished_at")
+    )["at"]
+    return max(at, last + timedelta(seconds=pause)) if last else at
 
 
 def move(
@@ -89,11 +115,13 @@ def confirm(
     """Write down what the operator says; a change is audited, the same word again is not."""
     changed = (card.confirmed, card.block_reason) != (confirmed, block_reason)
     before = card.confirmed
+    _note_silence(card, confirmed, at)
     card.confirmed = confirmed
     card.block_reason = block_reason
     card.confirmed_at = at
     card.confirmed_from = told
-    card.save(update_fields=["confirmed", "block_reason", "confirmed_at", "confirmed_from"])
+    card.lost_to_operator_at = None
+    card.save(update_fields=_CONFIRMED_FIELDS)
     if changed:
         audit.record(
             target=card,
@@ -104,6 +132,37 @@ def confirm(
             merchant_id=card.merchant_id,
             details={"before": before, "after": confirmed, "block_reason": block_reason},
         )
+
+
+_CONFIRMED_FIELDS = [
+    "confirmed",
+    "block_reason",
+    "confirmed_at",
+    "confirmed_from",
+    "lost_to_operator_at",
+    "off_since",
+    "may_hold_until",
+]
+
+
+def _note_silence(card: SmartCard, confirmed: Confirmed, at: datetime) -> None:
+    """A card that was silent for long may be without data for a day though it is switched on.
+
+    Networks hold such cards back since November 2025: it is told, and is no failure of the switch.
+    """
+    if confirmed != Confirmed.ACTIVE:
+        card.may_hold_until = None
+        card.off_since = at if card.confirmed == Confirmed.ACTIVE else card.off_since
+        return
+    if may_be_held(card, at):
+        card.may_hold_until = at + timedelta(hours=card.account.hold_hours)
+    card.off_since = None
+
+
+def may_be_held(card: SmartCard, at: datetime) -> bool:
+    """Whether the network may hold back a card that is switched on now."""
+    silence = timedelta(hours=card.account.silence_hours)
+    return card.off_since is not None and at - card.off_since >= silence
 
 
 def _confirmed_sentence(confirmed: Confirmed) -> str:
@@ -129,7 +188,71 @@ def finish_done(command: Command, card: SmartCard, *, told: Told, at: datetime) 
         by=operator(card.account.title),
     )
     move(command, CommandState.DONE, at=at, error="", code="")
-    _compare_again(card)
+    _compare_again(command, card)
+
+
+def begin_many(rows: Sequence[Command], *, at: datetime, until: datetime, token: UUID) -> None:
+    """Queued commands leave together: one attempt more, a lease, a step; in four statements."""
+    found = Command.objects.filter(pk__in=[row.pk for row in rows])
+    found.update(
+        state=CommandState.SENDING,
+        attempts=F("attempts") + 1,
+        sent_at=at,
+        lease_until=until,
+        lease_token=token,
+        text="",
+    )
+    _steps(rows, CommandState.SENDING, at)
+
+
+def finish_done_many(rows: Sequence[Command], *, at: datetime) -> None:
+    """The plain ends together: sent commands of one account that the operator has done at once.
+
+    The same rows as `finish_done` would write, in a handful of statements. The caller has seen to it
+    that none of the cards was silent for long, and holds the locks of cards and commands.
+    """
+    for kind in CommandKind:
+        _confirm_many([row for row in rows if row.kind == kind], kind, at)
+    Command.objects.filter(pk__in=[row.pk for row in rows]).update(
+        state=CommandState.DONE,
+        finished_at=at,
+        check_at=None,
+        lease_until=None,
+        lease_token=None,
+        text="",
+        error="",
+        code="",
+    )
+    _steps(rows, CommandState.DONE, at)
+    keys = [f"late:{row.pk}" for row in rows] + [f"command:{row.pk}" for row in rows]
+    alerts.close_alerts(keys=keys, by=SYSTEM, at=at)
+    for row in rows:
+        _compare_again(row, row.card)
+
+
+def _confirm_many(rows: Sequence[Command], kind: CommandKind, at: datetime) -> None:
+    confirmed = Confirmed.ACTIVE if kind == CommandKind.ACTIVATE else Confirmed.INACTIVE
+    reason = "" if kind == CommandKind.ACTIVATE else "voluntary"
+    SmartCard.objects.filter(pk__in=[row.card_id for row in rows]).update(
+        confirmed=confirmed,
+        block_reason=reason,
+        confirmed_at=at,
+        confirmed_from=Told.REQUEST,
+        lost_to_operator_at=None,
+        may_hold_until=None,
+        off_since=None if kind == CommandKind.ACTIVATE else at,
+    )
+    audit.record_many(
+        targets=[row.card for row in rows if row.card.confirmed != confirmed],
+        action="confirmed",
+        text=_confirmed_sentence(confirmed),
+        by=operator(rows[0].account.title) if rows else SYSTEM,
+        at=at,
+    )
+
+
+def _steps(rows: Sequence[Command], state: CommandState, at: datetime) -> None:
+    CommandStep.objects.bulk_create([CommandStep(command=row, state=state, at=at) for row in rows])
 
 
 def finish_failed(
@@ -147,7 +270,7 @@ def finish_failed(
         merchant_id=card.merchant_id,
         details={"error": error, "code": code, "text": text[:300]},
     )
-    _compare_again(card)
+    _compare_again(command, card)
 
 
 def cancel(command: Command, card: SmartCard, *, by: Actor, at: datetime, text: str) -> None:
@@ -162,7 +285,7 @@ def cancel(command: Command, card: SmartCard, *, by: Actor, at: datetime, text: 
         at=at,
         merchant_id=card.merchant_id,
     )
-    _compare_again(card)
+    _compare_again(command, card)
 
 
 def ask_later(command: Command, *, at: datetime, text: str) -> None:
@@ -183,6 +306,8 @@ def hand_to_staff(command: Command, *, at: datetime, text: str) -> None:
     )
 
 
-def _compare_again(card: SmartCard) -> None:
-    if card.merchant_id is not None:
+def _compare_again(command: Command, card: SmartCard) -> None:
+    """Only where the wish has changed under way: otherwise there is nothing to compare."""
+    on = command.kind == CommandKind.ACTIVATE
+    if card.merchant_id is not None and card.wished_on is not None and card.wished_on != on:
         wake("smartcards.reconcile_merchant", merchant_id=card.merchant_id)

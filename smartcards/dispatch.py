@@ -1,39 +1,29 @@
-"""The outbox: claim, ask the rules again, send with no transaction open, record.
+"""The outbox: claim and ask the rules again, send with no transaction open, record.
 
-One drain of an account runs at a time on all machines (an advisory lock of PostgreSQL that dies
-with its connection), so one account never holds more than one worker, and the operator's
-«one call at a time» holds by itself where `concurrency` is 1.
+`claim` and `record` work on batches, one transaction each; `send` is what runs in threads.
+The loop that turns them is `smartcards.line`.
 """
 
 import logging
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from cabinet.actors import SYSTEM
-from operators import quota
-from operators.http import Exchange
 from operators.models import OperatorAccount
-from operators.ports import Action, ErrorClass, Operator, Rejected, Sim, SubmitResult, Unknown
-from operators.services import connect, note_exchanges
-from smartcards import commands, outcomes, queries, rules
-from smartcards.models import Command
+from operators.ports import Action, Applied, ErrorClass, Operator, Rejected, Sim, SubmitResult
+from operators.quota import Urgency
+from smartcards import commands, outcomes, queries, rules, turns
+from smartcards.models import Brake, Command, SmartCard
+from smartcards.rules import CardFacts
 from smartcards.services import lock_card
-from smartcards.states import CommandKind, CommandState, Origin
+from smartcards.states import CommandKind, CommandState, Confirmed, Origin
 
 logger = logging.getLogger(__name__)
-
-BATCH = 50
-# A drain gives the worker back after this long; the sweep or the next wake-up goes on.
-BUDGET_SECONDS = 60
-_LOCK_SPACE = 7_401
 
 
 @dataclass(frozen=True)
@@ -46,168 +36,99 @@ class Letter:
     action: Action
     sim: Sim
     key: str
+    urgency: Urgency
 
 
-def drain(*, account_id: int, clock: Callable[[], datetime]) -> int:
-    """Send what is due for one account, until nothing is due or the time is up.
-
-    Returns how many commands left. Does nothing where another drain of the account runs, the account
-    is switched off, or the quota cannot be known.
-    """
-    with _only_one(account_id) as ours:
-        account = OperatorAccount.objects.filter(pk=account_id, enabled=True).first()
-        if not ours or account is None:
-            return 0
-        return _drain(account, clock)
-
-
-def _drain(account: OperatorAccount, clock: Callable[[], datetime]) -> int:
-    ends_at = time.monotonic() + BUDGET_SECONDS
-    sent = 0
-    with ThreadPoolExecutor(max_workers=account.concurrency) as pool:
-        while time.monotonic() < ends_at:
-            claimed = claim(account=account, at=clock(), limit=BATCH)
-            if not claimed:
-                break
-            done = _send_all(account, claimed, pool, clock, ends_at)
-            sent += done
-            if done < len(claimed):
-                break
-    return sent
-
-
-def _send_all(
-    account: OperatorAccount,
-    claimed: Sequence[Command],
-    pool: ThreadPoolExecutor,
-    clock: Callable[[], datetime],
-    ends_at: float,
-) -> int:
-    """Send a claimed batch, `concurrency` calls at once. What is not sent is given back."""
-    waiting = list(claimed)
-    handled = 0
-    while waiting and time.monotonic() < ends_at and quota.turn_comes(account):
-        letters: list[Letter] = []
-        while waiting and len(letters) < account.concurrency:
-            letter = begin(waiting.pop(0), at=clock())
-            handled += 1
-            if letter is not None:
-                letters.append(letter)
-        _exchange(account, letters, pool, clock)
-    give_back(waiting)
-    return handled
-
-
-def _exchange(
-    account: OperatorAccount,
-    letters: Sequence[Letter],
-    pool: ThreadPoolExecutor,
-    clock: Callable[[], datetime],
-) -> None:
-    heard: list[Exchange] = []
-    quota.note_call(account)
-    flights: dict[Future[SubmitResult], Letter] = {
-        pool.submit(send, connect(account, heard=heard.append), letter, clock): letter
-        for letter in letters
-    }
-    for flight in as_completed(flights):
-        letter = flights[flight]
-        try:
-            result = flight.result()
-        except Exception:
-            # A broken adapter must not lose a command that may have been done.
-            logger.exception("The adapter of %s broke", account.code)
-            result = Unknown("ошибка в нашем коде")
-        record(letter=letter, result=result, at=clock())
-    note_exchanges(account, heard)
+def urgency_of(origin: int) -> Urgency:
+    """A person's click may use the whole quota, everything else leaves the clicks their share."""
+    return Urgency.CLICK if origin == Origin.PERSON else Urgency.MASS
 
 
 @transaction.atomic
-def claim(*, account: OperatorAccount, at: datetime, limit: int) -> list[Command]:
-    """Take due commands of the account, for the length of its lease.
+def claim(
+    *,
+    account: OperatorAccount,
+    at: datetime,
+    limit: int,
+    origins: Collection[Origin] = tuple(Origin),
+) -> list[Letter]:
+    """Take due commands of the account, with a lease, and count the attempt.
 
-    «On» before «off», a person's click before mass work, mass work before reconcile. While the brake
-    is on, automatic switch-offs stay in the queue.
+    A person's click before mass work, mass work before reconcile; within these «on» before «off», and
+    the merchants in turn. The rules are asked again: a command that nobody wants any more is cancelled
+    here. Cards and commands that somebody else holds at this moment are passed over. While the brake is
+    on, automatic switch-offs stay in the queue; in report-only mode everything from before it does.
     """
-    due = (
-        Command.objects.select_for_update(of=("self",), skip_locked=True)
-        .filter(account=account, state=CommandState.QUEUED, due_at__lte=at)
-        .filter(Q(lease_until=None) | Q(lease_until__lte=at))
-        .order_by("kind", "origin", "due_at", "id")
-    )
-    if queries.is_braked(queries.brake_now()):
-        due = due.exclude(kind=CommandKind.DEACTIVATE, origin=Origin.RECONCILE)
-    rows = list(due[:limit])
-    token = uuid.uuid4()
-    until = at + timedelta(seconds=account.lease_seconds * 2)
-    Command.objects.filter(pk__in=[row.pk for row in rows]).update(
-        lease_until=until, lease_token=token
-    )
+    due = _due(account, at, origins)
+    cards = _locked_cards(due.values_list("card_id", flat=True)[:limit], at)
+    rows = _locked_commands(due.filter(card__in=cards), cards)
+    wanted = [row for row in rows if _still_wanted(row, row.card)]
     for row in rows:
-        row.lease_until, row.lease_token = until, token
+        if row not in wanted:
+            text = "К моменту отправки команда уже не нужна"
+            commands.cancel(row, row.card, by=SYSTEM, at=at, text=text)
+    if not wanted:
+        return []
+    until = at + timedelta(seconds=account.lease_seconds)
+    commands.begin_many(wanted, at=at, until=until, token=uuid.uuid4())
+    turns.served(account_id=account.pk, turn=max(row.turn for row in wanted))
+    return [_letter(row, until) for row in wanted]
+
+
+def _due(account: OperatorAccount, at: datetime, origins: Collection[Origin]) -> "queries.Commands":
+    due = Command.objects.filter(
+        account=account, state=CommandState.QUEUED, due_at__lte=at, origin__in=list(origins)
+    )
+    return _let_out(due, queries.brake_now()).order_by("origin", "kind", "turn", "id")
+
+
+def _let_out(due: "queries.Commands", brake: Brake) -> "queries.Commands":
+    if brake.report_only_at is not None:
+        # What the restored copy still queues may have been sent long ago.
+        return due.filter(created_at__gte=brake.report_only_at).exclude(origin=Origin.RECONCILE)
+    if queries.is_braked(brake):
+        return due.exclude(kind=CommandKind.DEACTIVATE, origin=Origin.RECONCILE)
+    return due
+
+
+def _locked_cards(ids: Iterable[int], at: datetime) -> dict[int, SmartCard]:
+    paid = Exists(queries.live_coverage(at).filter(card=OuterRef("pk")))
+    locked = SmartCard.objects.select_for_update(of=("self",), skip_locked=True)
+    rows = locked.filter(pk__in=list(ids)).annotate(paid_now=paid)
+    return {card.pk: card for card in rows.select_related("account").order_by("pk")}
+
+
+def _locked_commands(due: "queries.Commands", cards: dict[int, SmartCard]) -> list[Command]:
+    rows = list(due.select_for_update(of=("self",), skip_locked=True))
+    for row in rows:
+        row.card = cards[row.card_id]
+        row.account = row.card.account
     return rows
 
 
-def give_back(claimed: Sequence[Command]) -> None:
-    """Claimed but not begun: free for the next drain at once."""
-    for row in claimed:
-        Command.objects.filter(
-            pk=row.pk, state=CommandState.QUEUED, lease_token=row.lease_token
-        ).update(lease_until=None, lease_token=None)
-
-
-@transaction.atomic
-def begin(claimed: Command, *, at: datetime) -> Letter | None:
-    """Right before sending: is the lease still ours, is the command still wanted? Count the attempt.
-
-    Returns None where the command is no longer ours, or was cancelled because nobody wants it now.
-    """
-    card = lock_card(claimed.card)
-    command = (
-        Command.objects.select_for_update(of=("self",))
-        .select_related("account")
-        .filter(
-            pk=claimed.pk,
-            state=CommandState.QUEUED,
-            lease_token=claimed.lease_token,
-            lease_until__gt=at,
-        )
-        .first()
+def _still_wanted(row: Command, card: SmartCard) -> bool:
+    paid = bool(getattr(card, "paid_now"))  # noqa: B009 - set by annotate
+    facts = CardFacts(
+        confirmed=Confirmed(card.confirmed),
+        block_reason=card.block_reason,
+        wished_on=card.wished_on,
+        wished_by_kind=card.wished_by_kind,
+        covered=paid,
+        entitled=paid,
     )
-    if command is None:
-        return None
-    facts = queries.facts_now(card, at)
-    if not rules.wanted_now(facts, CommandKind(command.kind)):
-        commands.cancel(
-            command, card, by=SYSTEM, at=at, text="К моменту отправки команда уже не нужна"
-        )
-        return None
-    if _stopped_by_brake(command):
-        give_back([command])
-        return None
-    until = at + timedelta(seconds=command.account.lease_seconds)
-    commands.move(
-        command,
-        CommandState.SENDING,
-        at=at,
-        attempts=command.attempts + 1,
-        sent_at=at,
-        lease_until=until,
-        lease_token=uuid.uuid4(),
-    )
+    return rules.wanted_now(facts, CommandKind(row.kind))
+
+
+def _letter(row: Command, until: datetime) -> Letter:
     return Letter(
-        command_id=command.pk,
-        attempt=command.attempts,
+        command_id=row.pk,
+        attempt=row.attempts + 1,
         lease_until=until,
-        action=Action(command.kind),
-        sim=Sim(iccid=card.iccid, msisdn=card.msisdn),
-        key=str(command.key),
+        action=Action(row.kind),
+        sim=Sim(iccid=row.card.iccid, msisdn=row.card.msisdn),
+        key=str(row.key),
+        urgency=urgency_of(row.origin),
     )
-
-
-def _stopped_by_brake(command: Command) -> bool:
-    automatic_off = command.kind == CommandKind.DEACTIVATE and command.origin == Origin.RECONCILE
-    return automatic_off and queries.is_braked(queries.brake_now())
 
 
 def send(operator: Operator, letter: Letter, clock: Callable[[], datetime]) -> SubmitResult:
@@ -218,13 +139,44 @@ def send(operator: Operator, letter: Letter, clock: Callable[[], datetime]) -> S
     return operator.submit(action=letter.action, sim=letter.sim, key=letter.key, at=at)
 
 
-@transaction.atomic
-def record(*, letter: Letter, result: SubmitResult, at: datetime) -> None:
-    """Write the answer down. An answer that comes after the lease is still believed.
+def record(answers: Sequence[tuple[Letter, SubmitResult]], *, at: datetime) -> None:
+    """Write the answers down, the plain ones together. An answer after the lease is still believed.
 
     The attempt number is the fence: where somebody else has sent the command anew, or decided it, the
-    late answer changes nothing.
+    late answer changes nothing. One bad row never loses the others' answers.
     """
+    plain = [letter for letter, result in answers if isinstance(result, Applied)]
+    settled = _record_plain(plain, at) if len(plain) > 1 else set()
+    for letter, result in answers:
+        if letter.command_id in settled:
+            continue
+        try:
+            _record_one(letter, result, at)
+        except Exception:
+            # The row stays in `sending`; when its lease runs out it is read, not lost.
+            logger.exception("Could not record the answer to command %s", letter.command_id)
+
+
+@transaction.atomic
+def _record_plain(letters: Sequence[Letter], at: datetime) -> set[int]:
+    """Which of the plain answers were written together; the rest goes one by one."""
+    attempts = {letter.command_id: letter.attempt for letter in letters}
+    found = Command.objects.filter(pk__in=attempts)
+    locked = SmartCard.objects.select_for_update(of=("self",)).select_related("account")
+    cards = {card.pk: card for card in locked.filter(pk__in=found.values("card_id")).order_by("pk")}
+    rows = found.filter(state=CommandState.SENDING).select_for_update(of=("self",)).order_by("pk")
+    together = []
+    for row in rows:
+        card = cards[row.card_id]
+        if row.attempts == attempts[row.pk] and not commands.may_be_held(card, at):
+            row.card, row.account = card, card.account
+            together.append(row)
+    commands.finish_done_many(together, at=at)
+    return {row.pk for row in together}
+
+
+@transaction.atomic
+def _record_one(letter: Letter, result: SubmitResult, at: datetime) -> None:
     found = Command.objects.select_related("card").get(pk=letter.command_id)
     card = lock_card(found.card)
     command = (
@@ -245,10 +197,8 @@ def record(*, letter: Letter, result: SubmitResult, at: datetime) -> None:
 
 def release_stuck(*, at: datetime) -> int:
     """A dead worker's `sending` goes to `checking`, never back to `queued`. Returns how many."""
-    stuck = Command.objects.filter(state=CommandState.SENDING, lease_until__lte=at).values_list(
-        "pk", flat=True
-    )
-    return sum(_release(pk, at) for pk in list(stuck[:500]))
+    stuck = Command.objects.filter(state=CommandState.SENDING, lease_until__lte=at)
+    return sum(_release(pk, at) for pk in list(stuck.values_list("pk", flat=True)[:500]))
 
 
 @transaction.atomic
@@ -264,16 +214,3 @@ def _release(command_id: int, at: datetime) -> bool:
         return False
     commands.ask_later(command, at=at, text="Ответ оператора не получен, уточняем")
     return True
-
-
-@contextmanager
-def _only_one(account_id: int) -> Iterator[bool]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK_SPACE, account_id])
-        (ours,) = cursor.fetchone()
-    try:
-        yield bool(ours)
-    finally:
-        if ours:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_LOCK_SPACE, account_id])

@@ -20,6 +20,7 @@ from operators.ports import (
     SimState,
     StateQuality,
     SubmitResult,
+    Unavailable,
     Unknown,
 )
 from smartcards import commands
@@ -235,6 +236,15 @@ def apply_deadline(command: Command, *, at: datetime) -> None:
     )
 
 
+def apply_silence(command: Command, trouble: Unavailable, *, at: datetime) -> None:
+    """The question had no answer. Waiting for our own turn counts as no question."""
+    command.questions += 0 if trouble.code == "quota" else 1
+    if command.state == CommandState.ACCEPTED and command.deadline_at and at >= command.deadline_at:
+        apply_deadline(command, at=at)
+    else:
+        ask_again(command, at=at, retry_after=trouble.retry_after)
+
+
 def _lost(command: Command, card: SmartCard, at: datetime) -> None:
     """The operator knows no such request.
 
@@ -274,7 +284,9 @@ def apply_reading(command: Command, card: SmartCard, reading: Reading, *, at: da
 def note_reading(card: SmartCard, reading: Reading, *, at: datetime) -> None:
     """Write down a reading; an operator that cannot tell changes nothing."""
     card.read_at = at
-    card.save(update_fields=["read_at"])
+    card.seen_msisdn = reading.msisdn[:15]
+    card.seen_imei = reading.imei[:16]
+    card.save(update_fields=["read_at", "seen_msisdn", "seen_imei"])
     if reading.state != SimState.UNKNOWN:
         commands.confirm(
             card,

@@ -26,6 +26,7 @@ from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirme
 from subscriptions.models import Subscription
 from subscriptions.queries import LiveSubscription, live_subscriptions
 
+Commands = QuerySet[Command, Command]
 _OPEN = [state.value for state in OPEN_COMMANDS]
 
 

@@ -1,31 +1,45 @@
 """Asking operators what became of our requests, and how the cards are. Never sends a switch."""
 
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
-from operators import quota
-from operators.http import Exchange
 from operators.models import OperatorAccount
-from operators.ports import Action, Check, Operator, Reading, Sim, Unavailable
-from operators.services import connect, note_exchanges
+from operators.ports import Action, Check, ErrorClass, Operator, Reading, Sim, Unavailable
+from operators.quota import Urgency
 from smartcards import outcomes
+from smartcards.dispatch import urgency_of
 from smartcards.models import Command, SmartCard
 from smartcards.services import lock_card
 from smartcards.states import OPEN_COMMANDS, CommandState
 
 logger = logging.getLogger(__name__)
 
-BATCH = 50
 # Every card is read at least this often, paced over the day.
 READ_EVERY = timedelta(hours=24)
-READ_BATCH = 10
-_BUDGET_SECONDS = 30
+# A card whose reading failed is read again after this, not at once: it must not hold the others up.
+READ_AGAIN = timedelta(hours=1)
+_ASKED = (CommandState.ACCEPTED, CommandState.CHECKING)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question: about a command, or (without one) about a card."""
+
+    card_id: int
+    sim: Sim
+    urgency: Urgency
+    command_id: int | None = None
+    attempt: int = 0
+    state: str = ""
+    request_id: str = ""
+    action: Action | None = None
+    sent_at: datetime | None = None
+    by_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,60 +51,88 @@ class Answer:
     unavailable: Unavailable | None = None
 
 
-def ask_due(*, account: OperatorAccount, clock: Callable[[], datetime]) -> int:
-    """Ask about every command of the account whose time for a question has come. Returns how many."""
-    due = Command.objects.filter(
-        account=account,
-        state__in=[CommandState.ACCEPTED, CommandState.CHECKING],
-        check_at__lte=clock(),
-    ).order_by("check_at", "pk")
-    heard: list[Exchange] = []
-    operator = connect(account, heard=heard.append)
-    ends_at = time.monotonic() + _BUDGET_SECONDS
-    asked = 0
-    for command in list(due.select_related("card", "account")[:BATCH]):
-        if time.monotonic() > ends_at or not quota.turn_comes(account):
-            break
-        quota.note_call(account)
-        answer = _ask(operator, command, clock())
-        _record(command, answer, at=clock())
-        asked += 1
-    note_exchanges(account, heard)
-    return asked
+def due(
+    *, account: OperatorAccount, at: datetime, limit: int, asked: Collection[int] = ()
+) -> list[Question]:
+    """Questions about commands whose time has come, without those being asked just now."""
+    rows = Command.objects.filter(account=account, state__in=_ASKED, check_at__lte=at)
+    rows = rows.exclude(pk__in=list(asked)).select_related("card", "account")
+    return [_about_command(row) for row in rows.order_by("check_at", "pk")[:limit]]
 
 
-def _ask(operator: Operator, command: Command, at: datetime) -> Answer:
+def _about_command(row: Command) -> Question:
+    return Question(
+        card_id=row.card_id,
+        sim=Sim(iccid=row.card.iccid, msisdn=row.card.msisdn),
+        urgency=urgency_of(row.origin),
+        command_id=row.pk,
+        attempt=row.attempts,
+        state=row.state,
+        request_id=row.request_id,
+        action=Action(row.kind),
+        sent_at=row.sent_at or row.created_at,
+        by_state=row.state == CommandState.CHECKING and outcomes.exact(row),
+    )
+
+
+def stale_cards(
+    *, account: OperatorAccount, at: datetime, limit: int, asked: Collection[int] = ()
+) -> list[Question]:
+    """Cards of merchants whose last reading is oldest, none with a command on its way."""
+    busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=OPEN_COMMANDS))
+    rows = SmartCard.objects.filter(~busy, account=account, merchant__isnull=False).filter(
+        Q(read_at=None) | Q(read_at__lte=at - READ_EVERY)
+    )
+    rows = rows.exclude(pk__in=list(asked)).order_by(F("read_at").asc(nulls_first=True), "pk")
+    return [
+        Question(card_id=row.pk, sim=Sim(iccid=row.iccid, msisdn=row.msisdn), urgency=Urgency.SPARE)
+        for row in rows[:limit]
+    ]
+
+
+def ask(operator: Operator, question: Question, at: datetime) -> Answer:
     """One question, with no transaction open: by number, else by card, else the card's state."""
-    sim = Sim(iccid=command.card.iccid, msisdn=command.card.msisdn)
-    sent_at = command.sent_at or command.created_at
-    by_state = command.state == CommandState.CHECKING and outcomes.exact(command)
     try:
-        if by_state:
-            return Answer(reading=operator.read_state(sim=sim))
-        if command.request_id:
-            return Answer(
-                check=operator.check(
-                    request_id=command.request_id, sim=sim, submitted_at=sent_at, at=at
-                )
-            )
-        if operator.capabilities.check_by_sim:
-            return Answer(
-                check=operator.check_by_sim(
-                    sim=sim, action=Action(command.kind), submitted_at=sent_at, at=at
-                )
-            )
-        return Answer(reading=operator.read_state(sim=sim))
+        if question.action is None or question.by_state:
+            return Answer(reading=operator.read_state(sim=question.sim))
+        return _ask_about_request(operator, question, question.action, at)
     except Unavailable as trouble:
         return Answer(unavailable=trouble)
 
 
+def _ask_about_request(
+    operator: Operator, question: Question, action: Action, at: datetime
+) -> Answer:
+    sent_at = question.sent_at or at
+    if question.request_id:
+        found = operator.check(
+            request_id=question.request_id, sim=question.sim, submitted_at=sent_at, at=at
+        )
+        return Answer(check=found)
+    if operator.capabilities.check_by_sim:
+        found = operator.check_by_sim(sim=question.sim, action=action, submitted_at=sent_at, at=at)
+        return Answer(check=found)
+    return Answer(reading=operator.read_state(sim=question.sim))
+
+
+def record(answers: Sequence[tuple[Question, Answer]], *, at: datetime) -> None:
+    """Write down what was answered, each in its own transaction: one bad row never holds the others."""
+    for question, answer in answers:
+        try:
+            _record_command(question, answer, at) if question.command_id else _record_card(
+                question, answer, at
+            )
+        except Exception:
+            logger.exception("Could not record an answer about card %s", question.card_id)
+
+
 @transaction.atomic
-def _record(asked: Command, answer: Answer, *, at: datetime) -> None:
-    card = lock_card(asked.card)
+def _record_command(question: Question, answer: Answer, at: datetime) -> None:
+    card = lock_card(SmartCard(pk=question.card_id))
     command = (
         Command.objects.select_for_update(of=("self",))
         .select_related("account")
-        .filter(pk=asked.pk, state=asked.state, attempts=asked.attempts)
+        .filter(pk=question.command_id, state=question.state, attempts=question.attempt)
         .first()
     )
     if command is None:
@@ -99,59 +141,23 @@ def _record(asked: Command, answer: Answer, *, at: datetime) -> None:
         outcomes.apply_check(command, card, answer.check, at=at)
     elif answer.reading is not None:
         outcomes.apply_reading(command, card, answer.reading, at=at)
-    else:
-        waited = answer.unavailable is not None and answer.unavailable.code == "quota"
-        command.questions += 0 if waited else 1
-        _unanswered(command, answer.unavailable, at)
-
-
-def _unanswered(command: Command, trouble: Unavailable | None, at: datetime) -> None:
-    past_deadline = command.deadline_at is not None and at >= command.deadline_at
-    if command.state == CommandState.ACCEPTED and past_deadline:
-        outcomes.apply_deadline(command, at=at)
-        return
-    outcomes.ask_again(command, at=at, retry_after=trouble.retry_after if trouble else None)
-
-
-def read_cards(
-    *, account: OperatorAccount, clock: Callable[[], datetime], limit: int = READ_BATCH
-) -> int:
-    """Read the cards whose last reading is oldest, where the operator's reading can be relied on.
-
-    Cards of merchants only, at most `limit`, none with a command on its way. Returns how many.
-    """
-    at = clock()
-    busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=OPEN_COMMANDS))
-    stale = SmartCard.objects.filter(~busy, account=account, merchant__isnull=False).filter(
-        Q(read_at=None) | Q(read_at__lte=at - READ_EVERY)
-    )
-    heard: list[Exchange] = []
-    operator = connect(account, heard=heard.append)
-    done = 0
-    for card in list(stale.order_by(F("read_at").asc(nulls_first=True), "pk")[:limit]):
-        if not quota.turn_comes(account):
-            break
-        quota.note_call(account)
-        try:
-            reading = operator.read_state(sim=Sim(iccid=card.iccid, msisdn=card.msisdn))
-        except Unavailable as trouble:
-            logger.warning("Could not read a card of %s: %s", account.code, trouble.error)
-            _note_tried(card, clock())
-            continue
-        _note_read(card, reading, at=clock())
-        done += 1
-    note_exchanges(account, heard)
-    return done
+    elif answer.unavailable is not None:
+        outcomes.apply_silence(command, answer.unavailable, at=at)
 
 
 @transaction.atomic
-def _note_read(seen: SmartCard, reading: Reading, *, at: datetime) -> None:
-    card = lock_card(seen)
+def _record_card(question: Question, answer: Answer, at: datetime) -> None:
+    card = lock_card(SmartCard(pk=question.card_id))
     if Command.objects.filter(card=card, state__in=OPEN_COMMANDS).exists():
         return  # somebody began to switch it while we were reading: the reading may be of before
-    outcomes.note_reading(card, reading, at=at)
+    if answer.reading is not None:
+        outcomes.note_reading(card, answer.reading, at=at)
+    elif answer.unavailable is not None and answer.unavailable.code != "quota":
+        _note_unread(card, answer.unavailable, at)
 
 
-def _note_tried(card: SmartCard, at: datetime) -> None:
-    """Read again in an hour, not at once: one card that cannot be read must not hold the others up."""
-    SmartCard.objects.filter(pk=card.pk).update(read_at=at - READ_EVERY + timedelta(hours=1))
+def _note_unread(card: SmartCard, trouble: Unavailable, at: datetime) -> None:
+    card.read_at = at - READ_EVERY + READ_AGAIN
+    if trouble.error == ErrorClass.NOT_FOUND and card.lost_to_operator_at is None:
+        card.lost_to_operator_at = at
+    card.save(update_fields=["read_at", "lost_to_operator_at"])

@@ -8,6 +8,7 @@ from django.db import transaction
 from cabinet import alerts
 from cabinet.actors import SYSTEM
 from cabinet.models import Merchant
+from cabinet.wake import wake
 from smartcards import brake, commands, coverage, queries, rules
 from smartcards.models import Brake, SmartCard
 from smartcards.phrases import WHY_OFF
@@ -37,6 +38,9 @@ def reconcile_merchant(*, merchant_id: int, at: datetime) -> int:
     for card in queries.cards_of(merchant):
         if rules.next_command(queries.facts_of(card, at)) is not None:
             queued += _reconcile_card_safely(card, at)
+    if queued:
+        for account_id in queries.accounts_with_work(at).values_list("pk", flat=True):
+            wake("smartcards.dispatch", account_id=account_id)
     return queued
 
 
@@ -73,6 +77,7 @@ def _reconcile_card(seen: SmartCard, at: datetime) -> bool:
         by=SYSTEM,
         at=at,
         reason=_reason(facts, kind),
+        ring=False,
     )
     return True
 

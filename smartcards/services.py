@@ -73,15 +73,13 @@ def request_deactivation(
 def cancel_command(*, card: SmartCard, by: Actor, at: datetime) -> None:
     """Take back the command that still waits in our queue; the wish goes back with it.
 
-    Raises CardRefused where it has left, or a worker holds it, already.
+    Raises CardRefused where it has left already.
     """
     card = lock_card(card)
     rules.check_can_cancel(queries.facts_now(card, at), by.role)
     command = Command.objects.select_for_update(of=("self",)).get(
         card=card, state=CommandState.QUEUED
     )
-    if command.lease_until is not None and command.lease_until > at:
-        raise CardRefused("Команда уже уходит оператору, отменить её нельзя. Дождитесь ответа.")
     _wish(card, on=command.kind == CommandKind.DEACTIVATE, by=by, at=at)
     commands.cancel(
         command, card, by=by, at=at, text=f"Отменил(а) {queries.shown_name(by.kind, by.name)}"

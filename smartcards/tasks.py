@@ -4,17 +4,19 @@ from celery import shared_task
 
 from cabinet import clock, health
 from cabinet.wake import ring
-from operators.models import OperatorAccount
-from smartcards import brake, dispatch, queries, questions, reconcile
+from smartcards import brake, dispatch, line, queries, reconcile
 
 
 @shared_task(name="smartcards.dispatch")
 def dispatch_account(*, account_id: int, **_older: object) -> None:
-    """Send what is due for one account, then ask what is due."""
-    dispatch.drain(account_id=account_id, clock=clock.now)
-    account = OperatorAccount.objects.filter(pk=account_id, enabled=True).first()
-    if account is not None:
-        questions.ask_due(account=account, clock=clock.now)
+    """Send and ask what is due for one account."""
+    line.work(account_id=account_id, clock=clock.now)
+
+
+@shared_task(name="smartcards.read")
+def read_account(*, account_id: int, **_older: object) -> None:
+    """The same, and then read the cards whose last reading is oldest, in the quota's spare part."""
+    line.work(account_id=account_id, clock=clock.now, reading=True, budget=20)
 
 
 @shared_task(name="smartcards.reconcile_merchant")
@@ -42,5 +44,5 @@ def reconcile_all(**_older: object) -> None:
     reconcile.reconcile_all(at=at)
     reconcile.tell_late(at=at)
     for account in queries.readable_accounts():
-        questions.read_cards(account=account, clock=clock.now)
+        ring("smartcards.read", account_id=account.pk)
     health.beat("smartcards.reconcile_all")

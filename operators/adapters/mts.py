@@ -49,6 +49,7 @@ from operators.ports import (
     ErrorClass,
     Field,
     LostReply,
+    NoChangeList,
     NotSent,
     Reading,
     Rejected,
@@ -61,7 +62,7 @@ from operators.ports import (
 )
 
 
-class Mts:
+class Mts(NoChangeList):
     """The adapter; see the module for what it knows and what it guesses.
 
     An unknown status word is `PENDING` with the word in the text: the deadline settles it.

@@ -47,6 +47,7 @@ from operators.ports import (
     ErrorClass,
     Field,
     LostReply,
+    NoChangeList,
     NotSent,
     Reading,
     Reply,
@@ -93,7 +94,7 @@ _MONITOR_STATES = {
 _WANTED = {Action.ACTIVATE: "active", Action.DEACTIVATE: "inactive"}
 
 
-class Tmf640:
+class Tmf640(NoChangeList):
     """The adapter of the partner contract. An unknown monitor word is `PENDING`."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(

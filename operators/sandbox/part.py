@@ -5,6 +5,7 @@ from typing import Any
 from cabinet.sandbox.http import Route
 from operators.demo_sims import demo_sims
 from operators.sandbox.control import Control
+from operators.sandbox.control_center import PlayedControlCenter
 from operators.sandbox.mts import PlayedMts
 from operators.sandbox.panel import panel
 from operators.sandbox.protocol import PlayedOperator
@@ -12,7 +13,7 @@ from operators.sandbox.tmf640 import PlayedTmf640
 from operators.sandbox.trouble import Faults
 
 # One line for each played operator.
-PLAYED: tuple[type[PlayedOperator], ...] = (PlayedMts, PlayedTmf640)
+PLAYED: tuple[type[PlayedOperator], ...] = (PlayedMts, PlayedTmf640, PlayedControlCenter)
 
 
 class OperatorsPart:

@@ -8,7 +8,16 @@ from django.conf import settings
 
 from operators import registry
 from operators.adapters.mts import Mts
-from operators.ports import Action, Capabilities, Check, Connection, Reading, Sim, SubmitResult
+from operators.ports import (
+    Action,
+    Capabilities,
+    Check,
+    Connection,
+    NoChangeList,
+    Reading,
+    Sim,
+    SubmitResult,
+)
 from operators.tests.bench import MemoryTokens
 
 HERE = "operators.tests.test_registry"
@@ -18,7 +27,7 @@ class Silent:
     """No adapter: it names no capabilities."""
 
 
-class Halfway:
+class Halfway(NoChangeList):
     """No adapter: it cannot be pinged, and is asked in other words."""
 
     capabilities: ClassVar[Capabilities] = Mts.capabilities

@@ -15,7 +15,7 @@ from operators import quota
 from operators.models import OperatorAccount
 from operators.ports import Sim
 from operators.tests.bench import Bench, running
-from smartcards import dispatch, questions, services
+from smartcards import dispatch, line, services
 from smartcards.models import Command, SmartCard
 from smartcards.states import Confirmed
 from smartcards.tests.cards import (
@@ -84,18 +84,15 @@ class Stand:
         assert command is not None
         return command
 
-    def drain(self) -> int:
-        return dispatch.drain(account_id=self.account.pk, clock=self.clock)
-
-    def ask(self) -> int:
-        return questions.ask_due(account=self.account, clock=self.clock)
+    def work(self) -> tuple[int, int]:
+        """What a worker does at one wake-up: how many letters and questions."""
+        return line.work(account_id=self.account.pk, clock=self.clock)
 
     def run(self, **length: float) -> None:
         """Let so much time pass, then do what the sweep and the workers would do."""
         self.clock.pass_(**length)
         dispatch.release_stuck(at=self.clock())
-        self.drain()
-        self.ask()
+        self.work()
 
     def effects(self, card: SmartCard) -> list[str]:
         return self.bench.actions(Sim(card.iccid, card.msisdn))

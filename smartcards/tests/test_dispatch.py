@@ -1,17 +1,19 @@
 """How a switch reaches the operator and comes back, against the played operators over real HTTP."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from cabinet.models import Alert
+from cabinet.models import Alert, AuditEvent
 from operators.ports import Sim
 from operators.services import connect
 from smartcards import commands, dispatch, services
-from smartcards.models import Command
-from smartcards.states import CommandState, Confirmed, Origin
-from smartcards.tests.cards import OWNER
+from smartcards.dispatch import Letter
+from smartcards.models import Brake, Command
+from smartcards.states import CommandKind, CommandState, Confirmed, Origin
+from smartcards.tests.cards import OWNER, cover, make_card, make_live_subscription, make_merchant
 from smartcards.tests.stand import Stand, standing, told
 
 pytestmark = pytest.mark.django_db
@@ -35,11 +37,15 @@ def partner(tmp_path: Path) -> Iterator[Stand]:
         yield stand
 
 
+def claimed(stand: Stand, limit: int = 1) -> list[Letter]:
+    return dispatch.claim(account=stand.account, at=stand.clock(), limit=limit)
+
+
 def test_activation_is_sent_once_and_confirmed(stand):
     card = stand.card()
     command = stand.activate(card)
 
-    stand.drain()
+    stand.work()
     stand.run(seconds=6)
 
     card.refresh_from_db()
@@ -56,7 +62,7 @@ def test_deactivation_is_sent_once_and_confirmed(stand):
     card = stand.card(state="active", wished_on=True)
     stand.deactivate(card)
 
-    stand.drain()
+    stand.work()
     stand.run(seconds=6)
 
     card.refresh_from_db()
@@ -69,10 +75,10 @@ def test_accepted_command_is_polled_by_the_plan_until_done(mts):
     card = mts.card()
     command = mts.activate(card)
 
-    mts.drain()
+    mts.work()
     command.refresh_from_db()
     waiting = (command.state, round((command.check_at - command.sent_at).total_seconds()))
-    mts.ask()
+    mts.work()
     asked_too_early = mts.calls(card)["check"]
     mts.run(seconds=6)
 
@@ -86,7 +92,7 @@ def test_lost_answer_is_read_and_never_sent_again(stand):
     stand.bench.fault("submit", "drop_after")
     command = stand.activate(card)
 
-    stand.drain()
+    stand.work()
     command.refresh_from_db()
     state_after_loss, calls_of_sending = command.state, stand.calls(card)
     stand.run(seconds=30)
@@ -105,7 +111,7 @@ def test_request_that_never_arrived_fails_after_the_reading(partner):
     partner.bench.fault("submit", "drop_before")
     command = partner.activate(card)
 
-    partner.drain()
+    partner.work()
     partner.run(seconds=61)
 
     command.refresh_from_db()
@@ -118,7 +124,7 @@ def test_request_that_mts_does_not_know_fails_after_the_second_no(mts):
     mts.bench.fault("submit", "drop_before")
     command = mts.activate(card)
 
-    mts.drain()
+    mts.work()
     mts.run(seconds=61)
     command.refresh_from_db()
     after_first_no = command.state
@@ -134,7 +140,7 @@ def test_forgotten_acceptance_of_mts_goes_to_staff(mts):
     mts.bench.fault("submit", "accept_and_forget")
     command = mts.activate(card)
 
-    mts.drain()
+    mts.work()
     for _ in range(3):
         mts.run(seconds=61)
 
@@ -147,7 +153,7 @@ def test_already_switched_card_becomes_done_without_an_effect(stand):
     stand.bench.put(Sim(card.iccid, card.msisdn), state="active")
     stand.activate(card)
 
-    stand.drain()
+    stand.work()
     stand.run(seconds=6)
     stand.run(seconds=6)
 
@@ -160,7 +166,7 @@ def test_card_held_by_the_operator_is_not_retried(stand):
     stand.bench.put(Sim(card.iccid, card.msisdn), state="held", reason="fraud")
     command = stand.activate(card)
 
-    stand.drain()
+    stand.work()
     stand.run(seconds=6)
 
     card.refresh_from_db()
@@ -177,7 +183,7 @@ def test_too_many_requests_go_back_to_the_queue_and_leave_later(stand):
     stand.bench.fault("submit", "http_429", retry_after=40)
     command = stand.activate(card)
 
-    stand.drain()
+    stand.work()
     command.refresh_from_db()
     pause = round((command.due_at - stand.clock()).total_seconds())
     stand.run(seconds=30)
@@ -193,7 +199,7 @@ def test_maintenance_keeps_the_command_in_the_queue_or_reads_it(stand):
     stand.bench.fault("submit", "maintenance")
     stand.activate(card)
 
-    stand.drain()
+    stand.work()
     for _ in range(5):
         stand.run(seconds=301)
 
@@ -207,7 +213,7 @@ def test_unknown_card_fails_and_staff_are_told(stand):
     card.refresh_from_db()
     command = stand.activate(card)
 
-    stand.drain()
+    stand.work()
 
     command.refresh_from_db()
     assert (command.state, command.error) == ("failed", "not_found")
@@ -222,7 +228,7 @@ def test_wrong_keys_keep_the_queue_and_tell_staff(stand):
     card = stand.card()
     command = stand.activate(card)
 
-    stand.drain()
+    stand.work()
 
     command.refresh_from_db()
     assert command.state == CommandState.QUEUED
@@ -237,47 +243,56 @@ def test_command_no_longer_wanted_does_not_leave(stand):
     command = stand.activate(card)
     card.coverages.update(till=stand.clock())
 
-    stand.drain()
+    stand.work()
 
     command.refresh_from_db()
     assert (command.state, stand.calls(card)["submit"]) == (CommandState.CANCELLED, 0)
 
 
-def test_on_goes_before_off_and_a_click_before_reconcile(partner):
+def test_clicks_go_before_mass_work_and_on_before_off(partner):
     clicked_off = partner.card(state="active", wished_on=True)
     swept_off = partner.card(state="active", wished_on=True, covered=False)
     clicked_on = partner.card()
     swept_on = partner.card(wished_on=True)
-    for card, kind in ((swept_off, "deactivate"), (swept_on, "activate")):
+    for card, kind in ((swept_off, CommandKind.DEACTIVATE), (swept_on, CommandKind.ACTIVATE)):
         commands.create(card=card, kind=kind, origin=Origin.RECONCILE, by=OWNER, at=partner.clock())
     partner.deactivate(clicked_off)
     partner.activate(clicked_on)
 
-    claimed = dispatch.claim(account=partner.account, at=partner.clock(), limit=10)
+    order = [claimed(partner)[0].sim.iccid for _ in range(4)]
 
-    assert [command.card for command in claimed] == [clicked_on, swept_on, clicked_off, swept_off]
+    assert order == [card.iccid for card in (clicked_on, clicked_off, swept_on, swept_off)]
 
 
-def test_claimed_command_is_not_claimed_twice_within_its_lease(partner):
+def test_kiosk_is_served_among_the_first_of_a_chain(partner):
+    chain = [partner.card(wished_on=True) for _ in range(5)]
+    kiosk = make_merchant("ИП Киоск")
+    lone = make_card(kiosk, account=partner.account, confirmed=Confirmed.INACTIVE, wished_on=True)
+    cover(lone, make_live_subscription(kiosk))
+    for card in (*chain, lone):
+        commands.create(
+            card=card, kind=CommandKind.ACTIVATE, origin=Origin.MASS, by=OWNER, at=partner.clock()
+        )
+
+    order = [letter.sim.iccid for letter in claimed(partner, limit=6)]
+
+    assert order.index(lone.iccid) == 1
+
+
+def test_claimed_command_is_not_claimed_twice(partner):
     partner.activate(partner.card())
 
-    first = dispatch.claim(account=partner.account, at=partner.clock(), limit=10)
-    second = dispatch.claim(account=partner.account, at=partner.clock(), limit=10)
-    partner.clock.pass_(seconds=61)
-    third = dispatch.claim(account=partner.account, at=partner.clock(), limit=10)
-
-    assert (len(first), len(second), len(third)) == (1, 0, 1)
+    assert (len(claimed(partner)), len(claimed(partner))) == (1, 0)
 
 
 def test_lease_that_ran_out_before_sending_sends_nothing(partner):
     card = partner.card()
     command = partner.activate(card)
-    (claimed,) = dispatch.claim(account=partner.account, at=partner.clock(), limit=1)
-    letter = dispatch.begin(claimed, at=partner.clock())
+    (letter,) = claimed(partner)
     partner.clock.pass_(seconds=31)
 
     result = dispatch.send(connect(partner.account, heard=lambda _: None), letter, partner.clock)
-    dispatch.record(letter=letter, result=result, at=partner.clock())
+    dispatch.record([(letter, result)], at=partner.clock())
 
     command.refresh_from_db()
     assert (command.state, partner.calls(card)["submit"]) == (CommandState.QUEUED, 0)
@@ -286,8 +301,7 @@ def test_lease_that_ran_out_before_sending_sends_nothing(partner):
 def test_dead_workers_sending_is_read_and_not_queued_again(stand):
     card = stand.card()
     command = stand.activate(card)
-    (claimed,) = dispatch.claim(account=stand.account, at=stand.clock(), limit=1)
-    letter = dispatch.begin(claimed, at=stand.clock())
+    (letter,) = claimed(stand)
     dispatch.send(connect(stand.account, heard=lambda _: None), letter, stand.clock)
 
     stand.run(seconds=31)
@@ -303,13 +317,12 @@ def test_dead_workers_sending_is_read_and_not_queued_again(stand):
 def test_late_answer_is_believed_while_nobody_decided(mts):
     card = mts.card()
     command = mts.activate(card)
-    (claimed,) = dispatch.claim(account=mts.account, at=mts.clock(), limit=1)
-    letter = dispatch.begin(claimed, at=mts.clock())
+    (letter,) = claimed(mts)
     result = dispatch.send(connect(mts.account, heard=lambda _: None), letter, mts.clock)
     mts.clock.pass_(seconds=31)
     dispatch.release_stuck(at=mts.clock())
 
-    dispatch.record(letter=letter, result=result, at=mts.clock())
+    dispatch.record([(letter, result)], at=mts.clock())
     mts.run(seconds=61)
 
     command.refresh_from_db()
@@ -319,14 +332,13 @@ def test_late_answer_is_believed_while_nobody_decided(mts):
 def test_late_answer_changes_nothing_after_the_command_is_over(partner):
     card = partner.card()
     command = partner.activate(card)
-    (claimed,) = dispatch.claim(account=partner.account, at=partner.clock(), limit=1)
-    letter = dispatch.begin(claimed, at=partner.clock())
+    (letter,) = claimed(partner)
     result = dispatch.send(connect(partner.account, heard=lambda _: None), letter, partner.clock)
     partner.run(seconds=31)
     partner.run(seconds=61)
     finished = Command.objects.get(pk=command.pk)
 
-    dispatch.record(letter=letter, result=result, at=partner.clock())
+    dispatch.record([(letter, result)], at=partner.clock())
 
     again = Command.objects.get(pk=command.pk)
     assert (again.state, again.finished_at) == (finished.state, finished.finished_at)
@@ -338,7 +350,7 @@ def test_switched_off_account_sends_nothing_and_keeps_the_queue(partner):
     card = partner.card()
     command = partner.activate(card)
 
-    partner.drain()
+    partner.work()
 
     command.refresh_from_db()
     assert (command.state, partner.calls(card)["submit"]) == (CommandState.QUEUED, 0)
@@ -350,7 +362,7 @@ def test_quota_of_the_account_is_never_exceeded(tmp_path):
         for _ in range(5):
             stand.activate(stand.card())
 
-        stand.drain()
+        stand.work()
 
         shown = stand.bench.call("GET", "/state/tmf640")
         assert shown["rejected_by_quota"] == 0
@@ -362,7 +374,7 @@ def test_without_redis_nothing_leaves_and_nothing_is_lost(tmp_path, settings):
         command = stand.activate(card)
         settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
-        stand.drain()
+        stand.work()
 
         command.refresh_from_db()
         assert (command.state, command.attempts, stand.calls(card)["submit"]) == (
@@ -377,7 +389,99 @@ def test_cancelled_command_does_not_leave(stand):
     stand.activate(card)
 
     services.cancel_command(card=card, by=OWNER, at=stand.clock())
-    stand.drain()
+    stand.work()
 
     card.refresh_from_db()
     assert (stand.calls(card)["submit"], card.wished_on) == (0, False)
+
+
+def test_many_plain_answers_are_written_together_like_single_ones(partner):
+    cards = [partner.card() for _ in range(6)]
+    many = [partner.activate(card) for card in cards]
+
+    partner.work()
+
+    rows = Command.objects.filter(pk__in=[command.pk for command in many])
+    assert set(rows.values_list("state", "lease_until", "attempts")) == {("done", None, 1)}
+    assert [told(command) for command in many] == [["queued", "sending", "done"]] * 6
+    assert {
+        (card.confirmed, card.block_reason)
+        for card in type(cards[0]).objects.filter(merchant=partner.merchant)
+    } == {("active", "")}
+    assert AuditEvent.objects.filter(action="confirmed").count() == 6
+
+
+def test_card_that_was_silent_for_long_is_told_to_be_held_by_the_network(partner):
+    card = partner.card()
+    type(card).objects.filter(pk=card.pk).update(off_since=partner.clock() - timedelta(hours=73))
+    command = partner.activate(card)
+
+    partner.work()
+
+    card.refresh_from_db()
+    command.refresh_from_db()
+    assert command.state == CommandState.DONE
+    assert round((card.may_hold_until - partner.clock()) / timedelta(hours=1)) == 24
+
+
+def test_cooldown_of_the_contract_is_kept_between_two_switches(partner):
+    partner.account.cooldown_seconds = 600
+    partner.account.save()
+    card = partner.card()
+    partner.activate(card)
+    partner.work()
+
+    command = partner.deactivate(card)
+    partner.run(seconds=590)
+    too_early = partner.effects(card)
+    partner.run(seconds=15)
+
+    assert command.due_at > command.created_at
+    assert (too_early, partner.effects(card)) == (["activate"], ["activate", "deactivate"])
+
+
+def test_dead_operator_opens_the_breaker_and_closes_it_by_itself(partner):
+    cards = [partner.card() for _ in range(8)]
+    for card in cards:
+        partner.activate(card)
+    partner.bench.fault("", "http_500", times=None)
+
+    partner.work()
+    partner.account.refresh_from_db()
+    broken = partner.account.broken_since
+    calls_while_open = partner.work()
+    partner.bench.call("DELETE", "/faults")
+    for _ in range(6):
+        partner.run(seconds=301)
+
+    partner.account.refresh_from_db()
+    assert broken is not None
+    assert calls_while_open == (0, 0)
+    assert partner.account.broken_since is None
+    assert not Alert.objects.filter(key__endswith=":broken", closed_at=None).exists()
+    assert all(partner.effects(card) in (["activate"], []) for card in cards)
+
+
+def test_maintenance_window_pauses_switches_and_keeps_the_queue(partner):
+    partner.account.maintenance_windows = [{"days": [], "from": "00:00", "to": "23:59"}]
+    partner.account.save()
+    card = partner.card()
+    command = partner.activate(card)
+
+    partner.work()
+
+    command.refresh_from_db()
+    assert (command.state, partner.calls(card)["submit"]) == (CommandState.QUEUED, 0)
+
+
+def test_report_only_mode_lets_nothing_from_before_the_restore_leave(partner):
+    before, after = partner.card(), partner.card()
+    old = partner.activate(before)
+    Brake.objects.create(pk=1, report_only_at=partner.clock())
+    new = partner.activate(after)
+
+    partner.work()
+
+    old.refresh_from_db()
+    new.refresh_from_db()
+    assert (old.state, new.state) == (CommandState.QUEUED, CommandState.DONE)

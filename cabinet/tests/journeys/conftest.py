@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
 from cabinet.tests.journeys.house import PATIENCE, House, living
 
@@ -14,6 +14,8 @@ CHROMIUMS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome
 # Containers give no user namespaces; the journeys visit this machine only.
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 Visit = Callable[..., BrowserContext]
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 def chromium() -> str:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
-from cabinet.tests.journeys.house import PATIENCE, House, eventually
+from cabinet.tests.journeys.house import House, eventually
 
 OPERATOR_CODES = {"МТС": "mts", "Партнёр-Телеком": "tmf640"}
 
@@ -242,4 +242,4 @@ class Staff:
 
     def _does(self, title: str, said: str) -> None:
         self.page.get_by_role("button", name=title, exact=True).click()
-        expect(self.page.get_by_text(said)).to_be_visible(timeout=PATIENCE * 1000)
+        expect(self.page.get_by_text(said)).to_be_visible()

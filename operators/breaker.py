@@ -1,0 +1,83 @@
+"""Opens when an operator is down, closes by itself: a probe (login and a cheap read) decides.
+
+The state stands in PostgreSQL, beside the account: pages and staff read it, and an emptied Redis
+forgets nothing.
+"""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from cabinet import alerts
+from cabinet.actors import SYSTEM
+from operators.models import OperatorAccount
+from operators.ports import ErrorClass
+
+# So many troubles in a row are no accident any more.
+THRESHOLD = 5
+_PAUSES = (10, 20, 40, 80, 160, 300)
+_TROUBLES = frozenset({ErrorClass.TRANSIENT, ErrorClass.MAINTENANCE, ErrorClass.UNKNOWN_OUTCOME})
+
+
+def is_trouble(error: ErrorClass | None) -> bool:
+    """Whether this class speaks of the operator's health (a refusal about one card does not)."""
+    return error in _TROUBLES
+
+
+@transaction.atomic
+def note(account: OperatorAccount, *, good: int, bad: int, at: datetime) -> None:
+    """Count what came of some calls: any good one closes, `THRESHOLD` bad ones in a row open.
+
+    Writes nothing while all is well. `account` is brought up to date.
+    """
+    if not bad and not account.failures_in_a_row and account.broken_since is None:
+        return
+    row = OperatorAccount.objects.select_for_update().get(pk=account.pk)
+    if good:
+        _close(row, at)
+    elif bad:
+        _count(row, bad, at)
+    for name in ("failures_in_a_row", "broken_since", "probe_at"):
+        setattr(account, name, getattr(row, name))
+
+
+def _close(row: OperatorAccount, at: datetime) -> None:
+    if row.broken_since is not None:
+        alerts.close_alert(key=_key(row), by=SYSTEM, at=at)
+    row.failures_in_a_row = 0
+    row.broken_since = row.probe_at = None
+    _save(row)
+
+
+def _count(row: OperatorAccount, bad: int, at: datetime) -> None:
+    row.failures_in_a_row += bad
+    if row.failures_in_a_row >= THRESHOLD:
+        if row.broken_since is None:
+            row.broken_since = at
+            alerts.raise_alert(
+                key=_key(row),
+                text=f"{row.title}: сбой, команды ждут в очереди. {row.last_error}".strip(),
+                at=at,
+                link=f"/admin/operators/operatoraccount/{row.pk}/change/",
+            )
+        tries = (row.failures_in_a_row - THRESHOLD) // max(1, bad)
+        row.probe_at = at + timedelta(seconds=_PAUSES[min(tries, len(_PAUSES) - 1)])
+    _save(row)
+
+
+def _save(row: OperatorAccount) -> None:
+    row.save(update_fields=["failures_in_a_row", "broken_since", "probe_at"])
+
+
+def _key(row: OperatorAccount) -> str:
+    return f"operator:account:{row.pk}:broken"
+
+
+def is_open(account: OperatorAccount) -> bool:
+    """The operator is taken to be down: nothing is sent but probes."""
+    return account.broken_since is not None
+
+
+def probe_is_due(account: OperatorAccount, at: datetime) -> bool:
+    """Time to ask whether the operator is back."""
+    return account.probe_at is not None and account.probe_at <= at

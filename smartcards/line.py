@@ -1,0 +1,250 @@
+"""The line to one operator: letters and questions through one pool of threads, the database in one.
+
+One line of an account works at a time on all machines (an advisory lock of PostgreSQL that dies with
+its connection), so one account never holds more than one worker, and an operator's «one call at a
+time» holds by itself. One wake-up drains many commands; between two calls the line looks again for
+clicks, so a click passes ten thousand waiting mass commands.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import connection
+
+from operators import breaker, quota
+from operators.http import Exchange
+from operators.models import OperatorAccount
+from operators.ports import ErrorClass, Rejected, Unavailable, Unknown
+from operators.quota import Urgency
+from operators.services import connect, note_exchanges, ping
+from operators.windows import window_end
+from smartcards import dispatch, queries, questions
+from smartcards.dispatch import Letter
+from smartcards.questions import Answer, Question
+from smartcards.states import Origin
+
+logger = logging.getLogger(__name__)
+
+# A line gives its worker back after this long; the sweep or the next wake-up goes on.
+BUDGET_SECONDS = 60.0
+# How long a click may wait for the line to look up from a nap.
+NAP_SECONDS = 0.1
+# Letters begun beyond those in the air, so that the threads never wait for the database.
+AHEAD = 3
+_LOCK_SPACE = 7_401
+_CLICKS = (Origin.PERSON,)
+
+Job = Letter | Question
+Result = object
+
+
+@dataclass
+class Line:
+    """One stretch of work for one account."""
+
+    account: OperatorAccount
+    clock: Callable[[], datetime]
+    pool: ThreadPoolExecutor
+    ends_at: float
+    reading: bool = False
+    sent: int = 0
+    asked: int = 0
+    flights: dict[Future[Result], Job] = field(default_factory=dict)
+    heard: list[Exchange] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Until nothing is due or the time is up; what is in the air is always waited for."""
+        while True:
+            nap = self._fill() if time.monotonic() < self.ends_at else None
+            if self.flights:
+                self._land(timeout=nap)
+            elif nap is None:
+                return
+            else:
+                time.sleep(nap)
+
+    def _fill(self) -> float | None:
+        """Start what may start. Returns how long to wait for a turn, or None where nothing waits."""
+        at = self.clock()
+        if not self._is_up(at):
+            return None
+        try:
+            return self._fill_from_queue(at)
+        except quota.QuotaAway:
+            logger.warning("The quota of %s cannot be read, nothing is sent", self.account.code)
+            return None
+
+    def _fill_from_queue(self, at: datetime) -> float | None:
+        waits = []
+        for urgency, jobs in self._sources(at):
+            room = self._room()
+            if room <= 0:
+                return NAP_SECONDS
+            pause = quota.seconds_to_wait(self.account, urgency)
+            if pause > 0:
+                waits.append(pause)
+                continue
+            for job in jobs(room if not quota.windows(self.account) else 1):
+                self._start(job)
+        return self._nap(waits, at)
+
+    def _nap(self, waits: list[float], at: datetime) -> float | None:
+        if self.flights:
+            return NAP_SECONDS
+        if not waits or not self._something_is_due(at):
+            return None
+        return min(NAP_SECONDS, *waits)
+
+    def _sources(self, at: datetime) -> list[tuple[Urgency, Callable[[int], Sequence[Job]]]]:
+        """What to take in which order: clicks, their questions and others', mass work, readings."""
+        found: list[tuple[Urgency, Callable[[int], Sequence[Job]]]] = [
+            (Urgency.CLICK, lambda room: self._letters(room, _CLICKS)),
+            (Urgency.MASS, self._questions),
+            (Urgency.MASS, lambda room: self._letters(room, tuple(Origin))),
+        ]
+        if window_end(self.account.maintenance_windows, at) is not None:
+            return found[1:2]  # reading does no harm while the operator works on its systems
+        return found + ([(Urgency.SPARE, self._readings)] if self.reading else [])
+
+    def _letters(self, room: int, origins: Sequence[Origin]) -> list[Letter]:
+        return dispatch.claim(account=self.account, at=self.clock(), limit=room, origins=origins)
+
+    def _questions(self, room: int) -> list[Question]:
+        # Half of the room: polling must not keep the letters at home.
+        asked = [job.command_id for job in self.flights.values() if isinstance(job, Question)]
+        return questions.due(
+            account=self.account,
+            at=self.clock(),
+            limit=max(1, room // 2),
+            asked=[pk for pk in asked if pk is not None],
+        )
+
+    def _readings(self, room: int) -> list[Question]:
+        if self.flights:
+            return []
+        return questions.stale_cards(account=self.account, at=self.clock(), limit=min(room, 10))
+
+    def _something_is_due(self, at: datetime) -> bool:
+        return queue_is_waiting(self.account, at)
+
+    def _room(self) -> int:
+        ahead = 0 if quota.windows(self.account) else self.account.concurrency * AHEAD
+        return self.account.concurrency + ahead - len(self.flights)
+
+    def _start(self, job: Job) -> None:
+        urgency = job.urgency
+        operator = connect(self.account, heard=self.heard.append, urgency=urgency)
+        flight: Future[Result]
+        if isinstance(job, Letter):
+            flight = self.pool.submit(dispatch.send, operator, job, self.clock)
+        else:
+            flight = self.pool.submit(questions.ask, operator, job, self.clock())
+        self.flights[flight] = job
+
+    def _land(self, *, timeout: float | None) -> None:
+        """Write down everything that has come back; look up for clicks at least every nap."""
+        done, _ = wait(self.flights, timeout=timeout, return_when=FIRST_COMPLETED)
+        if not done:
+            return
+        landed = [(self.flights.pop(flight), _result(flight, self.account)) for flight in done]
+        letters = [(job, result) for job, result in landed if isinstance(job, Letter)]
+        asked = [(job, result) for job, result in landed if isinstance(job, Question)]
+        dispatch.record(letters, at=self.clock())
+        questions.record(asked, at=self.clock())
+        self.sent += len(letters)
+        self.asked += len(asked)
+        self._note(landed)
+
+    def _note(self, landed: Sequence[tuple[Job, Result]]) -> None:
+        heard, self.heard[:] = list(self.heard), []
+        quota.note_call(self.account)
+        note_exchanges(self.account, heard)
+        errors = [error_of(result) for _, result in landed]
+        bad = sum(breaker.is_trouble(error) for error in errors)
+        breaker.note(self.account, good=len(errors) - bad, bad=bad, at=self.clock())
+        for _, result in landed:
+            if asked_pause(result) > 0:
+                quota.pause(self.account, asked_pause(result))
+
+    def _is_up(self, at: datetime) -> bool:
+        """The breaker: closed, or closed again by a probe that is due now."""
+        if not breaker.is_open(self.account):
+            return True
+        if self.flights or not breaker.probe_is_due(self.account, at):
+            return False
+        good, _ = ping(self.account)
+        breaker.note(self.account, good=int(good), bad=int(not good), at=self.clock())
+        return good
+
+
+def _result(flight: "Future[Result]", account: OperatorAccount) -> Result:
+    try:
+        return flight.result()
+    except Exception:
+        # A broken adapter must not lose a command that may have been done.
+        logger.exception("The adapter of %s broke", account.code)
+        return Unknown("ошибка в нашем коде")
+
+
+def error_of(result: Result) -> ErrorClass | None:
+    """What an answer says of the operator's health; our own waiting for a turn says nothing."""
+    if isinstance(result, Answer):
+        result = result.unavailable
+    if isinstance(result, Rejected | Unavailable) and result.code in {"quota", "lease"}:
+        return None
+    if isinstance(result, Rejected | Unknown | Unavailable):
+        return ErrorClass(result.error)
+    return None
+
+
+def asked_pause(result: Result) -> float:
+    """Seconds that the operator asked everybody to wait; 0 where it did not."""
+    if isinstance(result, Answer):
+        result = result.unavailable
+    if not isinstance(result, Rejected | Unavailable) or result.code == "quota":
+        return 0
+    return (result.retry_after or 0) if result.error == ErrorClass.RATE_LIMITED else 0
+
+
+def queue_is_waiting(account: OperatorAccount, at: datetime) -> bool:
+    """Whether the account has something to send or to ask now."""
+    return queries.accounts_with_work(at).filter(pk=account.pk).exists()
+
+
+def work(
+    *,
+    account_id: int,
+    clock: Callable[[], datetime],
+    reading: bool = False,
+    budget: float = BUDGET_SECONDS,
+) -> tuple[int, int]:
+    """Send and ask what is due for one account. Returns how many commands left and questions were asked.
+
+    Does nothing where another line of the account works, or the account is switched off.
+    """
+    with _only_one(account_id) as ours:
+        account = OperatorAccount.objects.filter(pk=account_id, enabled=True).first()
+        if not ours or account is None:
+            return 0, 0
+        with ThreadPoolExecutor(max_workers=account.concurrency) as pool:
+            line = Line(account, clock, pool, time.monotonic() + budget, reading=reading)
+            line.run()
+        return line.sent, line.asked
+
+
+@contextmanager
+def _only_one(account_id: int) -> Iterator[bool]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK_SPACE, account_id])
+        (ours,) = cursor.fetchone()
+    try:
+        yield bool(ours)
+    finally:
+        if ours:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_LOCK_SPACE, account_id])

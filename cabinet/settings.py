@@ -157,6 +157,11 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 30},
     },
     "cabinet.sweep": {"task": "cabinet.sweep", "schedule": 30.0, "options": {"expires": 30}},
+    "operators.purge": {
+        "task": "operators.purge",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
 }
 
 AUTH_USER_MODEL = "cabinet.User"
@@ -199,6 +204,8 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_USE_SESSIONS = True
+# A cookie of their own would be lost inside the market's frame.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 CSRF_COOKIE_SECURE = HTTPS
 CSRF_FAILURE_VIEW = "cabinet.views.errors.csrf_failure"
 
@@ -256,6 +263,7 @@ DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "Кассовые серви�
 
 OPERATORS = {
     "mts": "operators.adapters.mts.Mts",
+    "beeline": "operators.adapters.beeline.Beeline",
     "tmf640": "operators.adapters.tmf640.Tmf640",
     "control_center": "operators.adapters.control_center.ControlCenter",
 }

@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("subscriptions.urls")),
     path("", include("subscriptions.evotor.urls")),
     path("orders/", include("smartcards.orders.urls")),
+    path("operators/", include("operators.urls")),
     path("login/", people.login, name="login"),
     path("login/code/", people.login_code, name="login_code"),
     path("logout/", people.logout, name="logout"),

@@ -18,8 +18,10 @@ from cabinet import audit, clock
 from cabinet.crypto import Undecryptable
 from cabinet.models import User
 from cabinet.services.staff import staff_actor
-from operators import forms, registry, services
+from operators import admin_exchanges, forms, registry, services
 from operators.models import OperatorAccount
+
+__all__ = ["OperatorAccountAdmin", "admin_exchanges"]
 
 _NAMED = ("title", "code", "protocol", "enabled")
 _HEARD = ("last_answer_at", "last_error", "last_error_at", "last_call_at", "clock_skew_seconds")

@@ -37,9 +37,22 @@ import requests
 import requests.adapters
 import urllib3
 
-from cabinet.clock import real_now
+from cabinet.clock import now, real_now
+from operators.heard import NOTHING_OF_OURS, About, Exchange
+from operators.masking import Masker
 from operators.ports import CallKind, LostReply, NotSent, Reply
 from operators.sockets import Call, PlainPool, TimedTls, TlsPool, current
+
+__all__ = [
+    "NOTHING_OF_OURS",
+    "About",
+    "Door",
+    "Exchange",
+    "always_open",
+    "masked",
+    "spending",
+    "unmeasured",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +62,7 @@ MAX_BODY_BYTES = 1024 * 1024
 _CHUNK_BYTES = 16 * 1024
 # ValueError: a body over the limit, an address or a header that cannot be sent.
 _TROUBLES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+PRIVATE = "Персональные данные: ответ не сохраняется."
 # Shorter digits are statuses, ports and versions; longer ones may be a number or a card.
 _LONG_DIGITS = re.compile(r"\d{7,}")
 
@@ -97,23 +111,6 @@ def _session(context: ssl.SSLContext, size: int) -> requests.Session:
     session.mount("https://", transport)
     session.mount("http://", transport)
     return session
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """One call, for logs and measures: no secret, no body, long digits cut to their last four.
-
-    `status` is None and `error` says why where no whole answer came; `date_skew` as in `Reply`.
-    """
-
-    account: str
-    kind: CallKind
-    method: str
-    url: str
-    status: int | None
-    seconds: float
-    error: str = ""
-    date_skew: float | None = None
 
 
 def unmeasured(exchange: Exchange) -> None:
@@ -167,6 +164,8 @@ class Door:
     connections: int = 4
     on_exchange: Callable[[Exchange], None] = unmeasured
     admit: Callable[[CallKind], None] = always_open
+    about: About = NOTHING_OF_OURS
+    masker: Masker = field(default=Masker(), repr=False)
 
     def request(
         self,
@@ -179,25 +178,38 @@ class Door:
         data: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
+        private: bool = False,
     ) -> Reply:
         """One exchange within `total_seconds` and what is left of `spending`.
 
-        Raises `NotSent` or `LostReply`; see the module.
+        Raises `NotSent` or `LostReply`; see the module. Of a `private` answer only the status is told.
 
         Any status is an answer, redirects included. Bodies over 1 MB are a `LostReply`.
         """
         self.admit(kind)
         started = time.monotonic()
         address = _address(url, params)
-        note = partial(self._note, kind=kind, method=method, url=masked(address), started=started)
+        said = partial(
+            self.masker.request, method, address, headers=headers, auth=auth, body=json, form=data
+        )
+        note = partial(
+            self._note,
+            said,
+            kind=kind,
+            method=method,
+            url=address,
+            started=started,
+            at=now(),
+            private=private,
+        )
         try:
             reply = self._exchange(
                 method, address, json=json, data=data, headers=headers, auth=auth
             )
         except (NotSent, LostReply) as trouble:
-            note(error=trouble.text)
+            note(error=trouble.text, code=getattr(trouble, "code", ""))
             raise
-        note(status=reply.status, date_skew=reply.date_skew)
+        note(reply=reply)
         return reply
 
     def _exchange(self, method: str, url: str, **parts: Any) -> Reply:
@@ -235,24 +247,55 @@ class Door:
             date_skew=_skew(response.headers.get("Date"), heard_at),
         )
 
-    def _note(self, *, started: float, status: int | None = None, **facts: Any) -> None:
+    def _note(
+        self,
+        said: Callable[[], str],
+        *,
+        started: float,
+        url: str,
+        reply: Reply | None = None,
+        private: bool = False,
+        **facts: Any,
+    ) -> None:
+        """Log the call and tell the hook. Never raises: the operator has answered by now."""
         seconds = time.monotonic() - started
-        exchange = Exchange(account=self.account, status=status, seconds=seconds, **facts)
-        logger.log(
-            logging.WARNING if status is None else logging.INFO,
-            "%s %s %s %s -> %s in %.2f s",
-            exchange.account,
-            exchange.kind,
-            exchange.method,
-            exchange.url,
-            exchange.status or exchange.error,
-            exchange.seconds,
-        )
         try:
+            exchange = Exchange(
+                account=self.account,
+                url=self.masker.words(masked(url)),
+                status=reply.status if reply else None,
+                seconds=seconds,
+                date_skew=reply.date_skew if reply else None,
+                about=self.about,
+                request=said(),
+                reply=self._heard(reply, private=private),
+                **facts,
+            )
+            _log(exchange)
             self.on_exchange(exchange)
         except Exception:
-            # The operator has answered by now: a broken measure must not hide the answer.
+            # A broken measure must not hide the answer.
             logger.exception("Could not note the exchange with %s", self.account)
+
+    def _heard(self, reply: Reply | None, *, private: bool) -> str:
+        if reply is None:
+            return ""
+        if private:
+            return f"HTTP {reply.status}\n\n{PRIVATE}"
+        return self.masker.reply(reply)
+
+
+def _log(exchange: Exchange) -> None:
+    logger.log(
+        logging.WARNING if exchange.status is None else logging.INFO,
+        "%s %s %s %s -> %s in %.2f s",
+        exchange.account,
+        exchange.kind,
+        exchange.method,
+        exchange.url,
+        exchange.status or exchange.error,
+        exchange.seconds,
+    )
 
 
 def _address(url: str, params: Mapping[str, str] | None) -> str:

@@ -10,88 +10,16 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
-
-class Action(StrEnum):
-    """What is asked of the operator. «Deactivate» is a voluntary block, never a termination."""
-
-    ACTIVATE = "activate"
-    DEACTIVATE = "deactivate"
-
-
-class ErrorClass(StrEnum):
-    """What went wrong, in words that say what may be done next."""
-
-    AUTH = "auth"
-    FORBIDDEN = "forbidden"
-    NOT_FOUND = "not_found"
-    INVALID = "invalid"
-    ALREADY = "already"
-    CONFLICT_PENDING = "conflict_pending"
-    HELD_BY_OPERATOR = "held_by_operator"
-    RATE_LIMITED = "rate_limited"
-    TRANSIENT = "transient"
-    MAINTENANCE = "maintenance"
-    UNKNOWN_OUTCOME = "unknown_outcome"
-    CONFIGURATION = "configuration"
-    UNSUPPORTED = "unsupported"
-
-
-class SimState(StrEnum):
-    """The canonical state of a SIM at its operator."""
-
-    NEW = "new"
-    ACTIVE = "active"
-    INACTIVE = "inactive"
-    HELD = "held"
-    RETIRED = "retired"
-    UNKNOWN = "unknown"
-
-
-class BlockReason(StrEnum):
-    """Why a SIM does not work. Only `VOLUNTARY` is ours to lift."""
-
-    VOLUNTARY = "voluntary"
-    DEBT = "debt"
-    FRAUD = "fraud"
-    STOLEN = "stolen"
-    LAW = "law"
-    LIMIT = "limit"
-    IMEI = "imei"
-    OPERATOR = "operator"
-    UNKNOWN = "unknown"
-
-
-class CheckState(StrEnum):
-    """How an accepted request is doing."""
-
-    PENDING = "pending"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    LOST = "lost"
-
-
-class StateQuality(StrEnum):
-    """How far `read_state` may be believed.
-
-    `EXACT`: any answer settles an unknown outcome. `WEAK`: an answer other than `SimState.UNKNOWN`
-    is a hint. `NONE`: the operator has no such call.
-    """
-
-    EXACT = "exact"
-    WEAK = "weak"
-    NONE = "none"
-
-
-class CallKind(StrEnum):
-    """What one HTTP exchange was for; quotas, logs and the sandbox count by it."""
-
-    AUTH = "auth"
-    SUBMIT = "submit"
-    CHECK = "check"
-    READ = "read"
+from operators.words import Action as Action
+from operators.words import BlockReason as BlockReason
+from operators.words import CallKind as CallKind
+from operators.words import CheckState as CheckState
+from operators.words import ErrorClass as ErrorClass
+from operators.words import IdentityState as IdentityState
+from operators.words import SimState as SimState
+from operators.words import StateQuality as StateQuality
 
 
 @dataclass(frozen=True)
@@ -174,6 +102,14 @@ class Reading:
     raw: str = ""
     msisdn: str = ""
     imei: str = ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The operator's word about the confirmation of a number; `raw` is that one word, nothing personal."""
+
+    state: IdentityState
+    raw: str = ""
 
 
 @dataclass(frozen=True)
@@ -270,8 +206,12 @@ class Http(Protocol):
         data: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
+        private: bool = False,
     ) -> Reply:
-        """One exchange, never repeated. Raises `NotSent` or `LostReply`."""
+        """One exchange, never repeated. Raises `NotSent` or `LostReply`.
+
+        `private`: the answer is about a person, and nothing of its body is logged or kept.
+        """
         ...
 
 
@@ -305,7 +245,8 @@ class Capabilities:
     `quiet_seconds`: how long an unknown outcome rests before it is read. `deadline_seconds`: when
     an accepted request stops being waited for. `per_second`, `per_minute`: the usual contract's
     quota. `check_by_sim`: the operator tells of a card's requests without our knowing their ids.
-    `list_changes`: it tells which cards changed since a moment.
+    `list_changes`: it tells which cards changed since a moment. `identity`: it tells whether a number
+    is confirmed on Госуслуги (`read_identity`).
     """
 
     title: str
@@ -321,6 +262,7 @@ class Capabilities:
     deadline_seconds: float
     check_by_sim: bool = False
     list_changes: bool = False
+    identity: bool = False
 
 
 @dataclass(frozen=True)
@@ -378,6 +320,14 @@ class Operator(Protocol):
         """
         ...
 
+    def read_identity(self, *, sim: Sim) -> Identity:
+        """Whether the number is confirmed on Госуслуги: one word of the answer, the rest is dropped.
+
+        An adapter may leave this method out; it then raises `Unavailable` of class `UNSUPPORTED`, as
+        it does where `capabilities.identity` is false. Raises `Unavailable`.
+        """
+        ...
+
     def ping(self) -> str:
         """Log in and read something cheap. Returns a Russian sentence; raises `Unavailable`."""
         ...
@@ -389,4 +339,13 @@ class NoChangeList:
     def list_changes(self, *, since: datetime, cursor: str) -> Changes:
         """Raises `Unavailable` of class `UNSUPPORTED`."""
         text = "оператор не сообщает об изменениях списком"
+        raise Unavailable(ErrorClass.UNSUPPORTED, "", text)
+
+
+class NoIdentity:
+    """What the registry gives to adapters of operators that tell nothing of Госуслуги."""
+
+    def read_identity(self, *, sim: Sim) -> Identity:
+        """Raises `Unavailable` of class `UNSUPPORTED`."""
+        text = "оператор не сообщает о подтверждении номера"
         raise Unavailable(ErrorClass.UNSUPPORTED, "", text)

@@ -13,12 +13,15 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from operators.http import Door, Exchange, always_open, spending, unmeasured
-from operators.ports import CallKind, Capabilities, Connection, Operator, TokenStore
+from operators.http import NOTHING_OF_OURS, About, Door, Exchange, always_open, spending, unmeasured
+from operators.masking import masker
+from operators.ports import CallKind, Capabilities, Connection, NoIdentity, Operator, TokenStore
 
 # The description of a protocol as it is stored: a JSON object.
 Profile = Mapping[str, Any]
 _METHODS = ("submit", "check", "check_by_sim", "read_state", "list_changes", "ping")
+# An adapter may leave these out where its capabilities do not promise them.
+_OPTIONAL = {"read_identity": NoIdentity.read_identity}
 
 
 class NoSuchAdapter(LookupError):
@@ -74,13 +77,15 @@ def make(
     timeout_seconds: float = 20,
     concurrency: int = 4,
     profile: Profile | None = None,
+    about: About = NOTHING_OF_OURS,
 ) -> Operator:
     """An adapter bound to one account. Nothing is sent.
 
     `account` is the account's code, `adapter` the protocol's. Each method of the result ends within
     `timeout_seconds`, however many HTTP calls it takes, plus what `tokens` lets it wait for a lock.
-    `admit` is asked before each HTTP call (see `http.Door`), `on_exchange` told after it. `profile`
-    is for a declarative protocol, and `capabilities` of the result are then the profile's.
+    `admit` is asked before each HTTP call (see `http.Door`), `on_exchange` told after it with
+    everything masked, and `about` stands on what it is told. `profile` is for a declarative protocol,
+    and `capabilities` of the result are then the profile's.
     """
     door = Door(
         account=account,
@@ -89,6 +94,8 @@ def make(
         connections=concurrency,
         on_exchange=on_exchange,
         admit=admit,
+        about=about,
+        masker=masker(credentials.values()),
     )
     connection = Connection(
         account=account,
@@ -114,6 +121,7 @@ def _bounded(found: type[Operator], seconds: float, described: Capabilities) -> 
         return bounded
 
     members: dict[str, Any] = {name: within(getattr(found, name)) for name in _METHODS}
+    members |= {name: within(getattr(found, name, usual)) for name, usual in _OPTIONAL.items()}
     return type(found.__name__, (found,), members | {"capabilities": described})
 
 
@@ -125,8 +133,13 @@ def problem(code: str) -> str:
         return str(trouble)
     if not isinstance(getattr(found, "capabilities", None), Capabilities):
         return f"{found.__name__} names no capabilities"
-    wrong = [name for name in _METHODS if not _fits(found, name)]
+    promised = [name for name in _OPTIONAL if _promises(found, name)]
+    wrong = [name for name in (*_METHODS, *promised) if not _fits(found, name)]
     return f"{found.__name__} lacks or changes: {', '.join(wrong)}" if wrong else ""
+
+
+def _promises(found: type[Operator], name: str) -> bool:
+    return found.capabilities.identity or hasattr(found, name)
 
 
 def _fits(found: type[Operator], name: str) -> bool:

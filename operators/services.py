@@ -10,8 +10,8 @@ from redis.exceptions import LockError
 
 from cabinet.clock import real_now
 from cabinet.crypto import Undecryptable, decrypt, encrypt
-from operators import quota, registry
-from operators.http import Exchange
+from operators import exchanges, quota, registry
+from operators.http import NOTHING_OF_OURS, About, Exchange
 from operators.models import OperatorAccount
 from operators.ports import Operator, TokensAway, Unavailable
 
@@ -77,12 +77,14 @@ def connect(
     *,
     heard: Callable[[Exchange], None],
     urgency: quota.Urgency = quota.Urgency.CLICK,
+    about: About = NOTHING_OF_OURS,
 ) -> Operator:
     """An adapter for one question to the operator; the quota is asked before every call. Nothing is
     sent yet.
 
     `heard` is told of every exchange, in the thread that made it: collect there, and hand the list to
-    `note_exchanges` where a database connection is at hand.
+    `note_exchanges` where a database connection is at hand. `about` says in the log which card and
+    command it was for.
     """
     return registry.make(
         account=account.code,
@@ -95,14 +97,16 @@ def connect(
         tokens=RedisTokens(settings.REDIS_URL, lock_seconds=account.timeout_seconds),
         on_exchange=heard,
         admit=quota.Turnstile(account, urgency),
+        about=about,
     )
 
 
 def note_exchanges(account: OperatorAccount, heard: Sequence[Exchange]) -> None:
-    """Keep what staff ask first: when the operator last answered, the last error, its clock."""
+    """Keep the log of exchanges, and what staff ask first: the last answer, the last error, the clock."""
     if not heard:
         return
     now = real_now()
+    exchanges.keep(account, heard, at=now)
     changes: dict[str, object] = {}
     if any(exchange.status is not None for exchange in heard):
         changes["last_answer_at"] = now

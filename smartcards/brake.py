@@ -41,7 +41,8 @@ def lets_through(brake: Brake, account: OperatorAccount, at: datetime) -> bool:
         active=SmartCard.objects.filter(account=account, confirmed=Confirmed.ACTIVE).count(),
         floor=SHARE_FLOOR,
     )
-    if _switched_off(brake, account, at) < limit:
+    gone = switched_off_in_window(brake, at).filter(account=account).count()
+    if gone < limit:
         return True
     engage(
         brake,
@@ -51,18 +52,13 @@ def lets_through(brake: Brake, account: OperatorAccount, at: datetime) -> bool:
     return False
 
 
-def _switched_off(brake: Brake, account: OperatorAccount, at: datetime) -> int:
+def switched_off_in_window(brake: Brake, at: datetime) -> "queries.Commands":
+    """Automatic switch-offs of the last hour, or since the count was begun anew; of all accounts."""
     since = max(at - WINDOW, brake.counts_from) if brake.counts_from else at - WINDOW
-    return (
-        Command.objects.filter(
-            account=account,
-            kind=CommandKind.DEACTIVATE,
-            origin=Origin.RECONCILE,
-            created_at__gt=since,
-        )
-        .exclude(state=CommandState.CANCELLED)
-        .count()
+    commands = Command.objects.filter(
+        kind=CommandKind.DEACTIVATE, origin=Origin.RECONCILE, created_at__gt=since
     )
+    return commands.exclude(state=CommandState.CANCELLED)
 
 
 def engage(brake: Brake, *, because: str, at: datetime) -> None:
@@ -205,8 +201,9 @@ def _clocks_apart() -> str:
         (database_now,) = cursor.fetchone()
     if abs(database_now - real_now()) > CLOCK_LIMIT:
         return "Часы сервера и базы данных расходятся"
-    far = OperatorAccount.objects.filter(enabled=True, clock_skew_seconds__isnull=False)
-    for account in far:
+    # Only what is asked here: keys that cannot be read must not stop the watch.
+    known = OperatorAccount.objects.filter(enabled=True, clock_skew_seconds__isnull=False)
+    for account in known.only("title", "clock_skew_seconds"):
         if abs(account.clock_skew_seconds or 0) > CLOCK_LIMIT.total_seconds():
             return f"Часы сервера и оператора «{account.title}» расходятся"
     return ""

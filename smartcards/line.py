@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 BUDGET_SECONDS = 60.0
 # How long a click may wait for the line to look up from a nap.
 NAP_SECONDS = 0.1
+# A longer wait for the quota's turn is left to the sweep.
+LONGEST_WAIT = 5.0
 # Letters begun beyond those in the air, so that the threads never wait for the database.
 AHEAD = 3
 _LOCK_SPACE = 7_401
@@ -96,7 +98,7 @@ class Line:
     def _nap(self, waits: list[float], at: datetime) -> float | None:
         if self.flights:
             return NAP_SECONDS
-        if not waits or not self._something_is_due(at):
+        if not waits or min(waits) > LONGEST_WAIT or not queue_is_waiting(self.account, at):
             return None
         return min(NAP_SECONDS, *waits)
 
@@ -128,9 +130,6 @@ class Line:
         if self.flights:
             return []
         return questions.stale_cards(account=self.account, at=self.clock(), limit=min(room, 10))
-
-    def _something_is_due(self, at: datetime) -> bool:
-        return queue_is_waiting(self.account, at)
 
     def _room(self) -> int:
         ahead = 0 if quota.windows(self.account) else self.account.concurrency * AHEAD

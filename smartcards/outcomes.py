@@ -281,17 +281,23 @@ def apply_reading(command: Command, card: SmartCard, reading: Reading, *, at: da
         commands.finish_failed(command, card, error=ErrorClass.TRANSIENT, code="not_done", at=at)
 
 
-def note_reading(card: SmartCard, reading: Reading, *, at: datetime) -> None:
-    """Write down a reading; an operator that cannot tell changes nothing."""
-    card.read_at = at
-    card.seen_msisdn = reading.msisdn[:15]
-    card.seen_imei = reading.imei[:16]
-    card.save(update_fields=["read_at", "seen_msisdn", "seen_imei"])
+def note_reading(
+    card: SmartCard, reading: Reading, *, at: datetime, told: Told = Told.READING
+) -> None:
+    """Write down what the operator says of a card; one that cannot tell changes nothing.
+
+    A callback is no reading: the card stays due for one, and number and IMEI as they were read.
+    """
+    if told == Told.READING:
+        card.read_at = at
+        card.seen_msisdn = reading.msisdn[:15]
+        card.seen_imei = reading.imei[:16]
+        card.save(update_fields=["read_at", "seen_msisdn", "seen_imei"])
     if reading.state != SimState.UNKNOWN:
         commands.confirm(
             card,
             _CONFIRMED[reading.state],
-            told=Told.READING,
+            told=told,
             at=at,
             block_reason=str(reading.reason or ""),
             by=operator(card.account.title),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from cabinet import rules as roles
 from cabinet.errors import Refused
 from cabinet.states import ActorKind, Right, Role
-from smartcards.states import CardState, CommandKind, CommandState, Confirmed, WhyOff
+from smartcards.states import CardState, CommandKind, CommandState, Confirmed, WhyOff, Withdrawal
 
 # Reasons of the operator that our «on» does not lift; `voluntary` is our own block.
 _FOREIGN_BLOCKS = {
@@ -36,6 +36,10 @@ class CardRefused(Refused):
     """The card is not in a state for this."""
 
 
+class AlreadyAsked(CardRefused):
+    """The same person has asked for the same before: no trouble, it is under way."""
+
+
 @dataclass(frozen=True)
 class OpenCommand:
     """The command that is on its way for a card."""
@@ -48,7 +52,11 @@ class OpenCommand:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """Everything the decisions about one card need."""
+    """Everything the decisions about one card need.
+
+    `withdrawn` is the reason («» for a card in use), `replaced` says that another card stands in for it.
+    `held_back`: it was silent for so long that the network may keep its data back for now.
+    """
 
     confirmed: Confirmed
     block_reason: str
@@ -57,6 +65,9 @@ class CardFacts:
     covered: bool
     entitled: bool
     open_command: OpenCommand | None = None
+    withdrawn: str = ""
+    replaced: bool = False
+    held_back: bool = False
 
     @property
     def paid(self) -> bool:
@@ -75,6 +86,8 @@ def card_state(facts: CardFacts) -> CardState:
         return CardState.RETIRED
     if facts.open_command is not None:
         return _state_under_way(facts.open_command)
+    if facts.withdrawn:
+        return CardState.WITHDRAWN
     return {
         Confirmed.NEW: CardState.NEW,
         Confirmed.ACTIVE: CardState.ACTIVE,
@@ -111,13 +124,15 @@ def foreign_block(facts: CardFacts) -> WhyOff | None:
     return WhyOff.OPERATOR if facts.confirmed == Confirmed.HELD else None
 
 
-def check_can_activate(facts: CardFacts, role: Role | None) -> None:
+def check_can_activate(facts: CardFacts, role: Role | None, asker: str = "") -> None:
     """Raises NotAllowed or CardRefused with the sentence shown beside the button.
 
-    `role` is None for staff and for the service itself.
+    `role` is None for staff and for the service itself. `asker` is the name of whoever asks: one's own
+    second click is an AlreadyAsked.
     """
     _check_role(role, Right.ACTIVATE)
-    _check_not_busy(facts)
+    _check_in_use(facts)
+    _check_not_busy(facts, CommandKind.ACTIVATE, asker)
     if facts.confirmed == Confirmed.RETIRED:
         raise CardRefused("Смарт-карта списана, включить её нельзя. Закажите новую.")
     if facts.confirmed == Confirmed.ACTIVE and facts.wished_on:
@@ -141,10 +156,10 @@ BLOCK_ADVICE: dict[WhyOff, str] = {
 }
 
 
-def check_can_deactivate(facts: CardFacts, role: Role | None) -> None:
-    """Raises NotAllowed or CardRefused with the sentence shown beside the button."""
+def check_can_deactivate(facts: CardFacts, role: Role | None, asker: str = "") -> None:
+    """As `check_can_activate`."""
     _check_role(role, Right.DEACTIVATE)
-    _check_not_busy(facts)
+    _check_not_busy(facts, CommandKind.DEACTIVATE, asker)
     if facts.confirmed == Confirmed.RETIRED:
         raise CardRefused("Смарт-карта списана.")
     if facts.confirmed == Confirmed.NEW:
@@ -156,6 +171,8 @@ def check_can_deactivate(facts: CardFacts, role: Role | None) -> None:
 def check_can_cancel(facts: CardFacts, role: Role | None) -> None:
     """A command may be taken back while it waits in our queue, by whoever might have given it."""
     command = facts.open_command
+    if facts.withdrawn:
+        raise CardRefused("Смарт-карта выведена из работы: её отключение не отменяют.")
     if command is None or command.state != CommandState.QUEUED:
         raise CardRefused("Команда уже отправлена оператору, отменить её нельзя. Дождитесь ответа.")
     _check_role(role, Right.ACTIVATE if command.kind == CommandKind.ACTIVATE else Right.DEACTIVATE)
@@ -166,13 +183,84 @@ def _check_role(role: Role | None, right: Right) -> None:
         roles.check_may(role, right)
 
 
-def _check_not_busy(facts: CardFacts) -> None:
+def _check_not_busy(facts: CardFacts, kind: CommandKind, asker: str) -> None:
     command = facts.open_command
-    if command is not None:
-        verb = "Включение" if command.kind == CommandKind.ACTIVATE else "Отключение"
-        raise CardRefused(
-            f"{verb} уже выполняется: его запросил(а) {command.asked_by}. Дождитесь ответа оператора."
-        )
+    if command is None:
+        return
+    if asker and (command.kind, command.asked_by) == (kind, asker):
+        raise AlreadyAsked(_ALREADY_ASKED[kind])
+    verb = "Включение" if command.kind == CommandKind.ACTIVATE else "Отключение"
+    raise CardRefused(
+        f"{verb} уже выполняется: его запросил(а) {command.asked_by}. Дождитесь ответа оператора."
+    )
+
+
+_ALREADY_ASKED = {
+    CommandKind.ACTIVATE: "Запрос уже принят: включаем смарт-карту.",
+    CommandKind.DEACTIVATE: "Запрос уже принят: отключаем смарт-карту.",
+}
+
+
+def _check_in_use(facts: CardFacts) -> None:
+    if not facts.withdrawn:
+        return
+    advice = "Сначала нажмите «Нашлась»." if can_come_back(facts) else "Вместо неё нужна другая."
+    raise CardRefused(f"Смарт-карта выведена из работы: {withdrawn_word(facts)}. {advice}")
+
+
+def check_may_ask(role: Role | None) -> None:
+    """Asking the operator anew is for those who may switch cards on. Raises NotAllowed."""
+    _check_role(role, Right.ACTIVATE)
+
+
+def check_may_choose(role: Role | None) -> None:
+    """Which cards are paid, and where they are. Raises NotAllowed."""
+    _check_role(role, Right.CHOOSE_CARDS)
+
+
+def withdrawn_word(facts: CardFacts) -> str:
+    """«потеряна», «украдена» or «сломана»."""
+    return str(Withdrawal(facts.withdrawn).label)
+
+
+def check_can_withdraw(facts: CardFacts, role: Role | None) -> None:
+    """A lost, stolen or broken card leaves use. Raises NotAllowed or CardRefused."""
+    _check_role(role, Right.DEACTIVATE)
+    if facts.confirmed == Confirmed.RETIRED:
+        raise CardRefused("Смарт-карта списана оператором: выводить её уже незачем.")
+    if facts.withdrawn:
+        raise CardRefused(f"Смарт-карта уже выведена из работы: {withdrawn_word(facts)}.")
+
+
+def can_come_back(facts: CardFacts) -> bool:
+    """A lost card may be found, as long as no other stands in for it."""
+    return facts.withdrawn == Withdrawal.LOST and not facts.replaced
+
+
+def check_can_take_back(facts: CardFacts, role: Role | None) -> None:
+    """«Нашлась». Raises NotAllowed or CardRefused."""
+    _check_role(role, Right.DEACTIVATE)
+    if not facts.withdrawn:
+        raise CardRefused("Смарт-карта и так в работе.")
+    if facts.replaced:
+        raise CardRefused("Эту смарт-карту уже заменили другой.")
+    if not can_come_back(facts):
+        raise CardRefused("Вернуть можно только потерянную смарт-карту.")
+
+
+def check_can_replace(facts: CardFacts, role: Role | None) -> None:
+    """Another card takes its place. Raises NotAllowed or CardRefused."""
+    _check_role(role, Right.CHOOSE_CARDS)
+    if not facts.withdrawn:
+        raise CardRefused("Сначала отметьте, что смарт-карта потеряна, украдена или сломана.")
+    if facts.replaced:
+        raise CardRefused("Эту смарт-карту уже заменили другой.")
+
+
+def check_can_stand_in(facts: CardFacts) -> None:
+    """Whether this card may take the place of another: only a new one. Raises CardRefused."""
+    if facts.withdrawn or facts.confirmed != Confirmed.NEW or facts.open_command is not None:
+        raise CardRefused("Замена должна быть новой смарт-картой, которая ещё не включалась.")
 
 
 def wanted_now(facts: CardFacts, kind: CommandKind) -> bool:

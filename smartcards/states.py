@@ -43,6 +43,7 @@ class CardState(StrEnum):
     DEACTIVATING = "deactivating"
     INACTIVE = "inactive"
     UNCLEAR = "unclear"
+    WITHDRAWN = "withdrawn"
     RETIRED = "retired"
 
 

@@ -100,7 +100,8 @@ class Product:
             self.supervisor.start(self._spec("sandbox", "manage.py", "sandbox"))
         self._wait_for_first_page()
         how_to_sign_in = demo.finish() if demo else ""
-        self.supervisor.start(self._worker())
+        for worker in self._workers():
+            self.supervisor.start(worker)
         self.supervisor.start(self._beat())
         self._tell(how_to_sign_in)
 
@@ -128,21 +129,19 @@ class Product:
             *("--graceful-timeout", "5", "--no-control-socket"),
         )
 
-    def _worker(self) -> Spec:
-        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-        queues = ("--queues", "default,operators", "--concurrency", "3")
-        return self._spec(
-            "worker",
-            "-m",
-            "celery",
-            "-A",
-            "cabinet",
-            "worker",
-            "--loglevel",
-            "INFO",
-            *queues,
-            *quiet,
+    def _workers(self) -> tuple[Spec, Spec]:
+        """One for our own work; one whose threads wait for operators, so that a slow one delays nobody."""
+        return (
+            self._worker("worker", "--queues", "default", "--concurrency", "2"),
+            self._worker(
+                "operators", "--queues", "operators", "--pool", "threads", "--concurrency", "16"
+            ),
         )
+
+    def _worker(self, name: str, *arguments: str) -> Spec:
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+        celery = ("-m", "celery", "-A", "cabinet", "worker", "--loglevel", "INFO")
+        return self._spec(name, *celery, "--hostname", f"{name}@%h", *arguments, *quiet)
 
     def _beat(self) -> Spec:
         schedule = ("--schedule", str(self.local_dir / "beat-schedule"), "--pidfile", "")

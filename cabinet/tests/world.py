@@ -1,8 +1,11 @@
 """Two companies with everything a company can have, so that tests of the whole site have what to look at."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
+from django.apps import apps
 from django.test import Client
 
 from cabinet.models import Consent, LegalDocument, Member, Merchant, Terminal
@@ -83,7 +86,7 @@ def _people(merchant: Merchant, name: str, pk: int | None) -> dict[Role, Member]
     people = {role: make_member(merchant, role, f"{role.label} «{name}»") for role in Role}
     if pk is not None:
         cashier = people[Role.CASHIER]
-        Member.objects.filter(pk=cashier.pk).update(pk=pk)
+        Member.objects.filter(pk=cashier.pk).update(id=pk)
         people[Role.CASHIER] = Member.objects.get(pk=pk)
     return people
 
@@ -102,7 +105,7 @@ def _order(merchant: Merchant, **same: int) -> Order:
 
 def _asked(subscription: Subscription, **same: int) -> MarketRequest:
     Installation.objects.create(
-        merchant=subscription.merchant, module=subscription.module, since=NOW
+        merchant=subscription.merchant, module=subscription.module, installed_at=NOW
     )
     return MarketRequest.objects.create(
         merchant=subscription.merchant,
@@ -135,3 +138,17 @@ def make_world() -> tuple[Company, Company]:
 
 # The number of everything that belongs to the stranger and that a form might name.
 FOREIGN = 900_000_001
+
+Rows = dict[tuple[str, Any], dict[str, Any]]
+
+
+def everything(*, without: Collection[str]) -> Rows:
+    """Every row of every table, the journal included; `without` names models, «sessions.Session»."""
+    return {
+        (model._meta.label, values["pk"]): values
+        for model in apps.get_models()
+        if model._meta.label not in without
+        for values in model._default_manager.values(
+            "pk", *(field.attname for field in model._meta.concrete_fields)
+        )
+    }

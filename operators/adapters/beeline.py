@@ -50,6 +50,7 @@ from operators.ports import (
     ErrorClass,
     Field,
     LostReply,
+    NoChangeList,
     NotSent,
     Reading,
     Rejected,
@@ -74,7 +75,7 @@ _SWITCHES = {
 _WANTED = {Action.ACTIVATE: SimState.ACTIVE, Action.DEACTIVATE: SimState.INACTIVE}
 
 
-class Beeline:
+class Beeline(NoChangeList):
     """The adapter; see the module for what it knows and what it guesses.
 
     An unknown state of a request is `PENDING` with the word in the text; one done in part is `LOST`,
@@ -130,10 +131,8 @@ class Beeline:
         """Ask for the request by its number. Where it failed, the card is read to learn why."""
         if not request_id.isdecimal():
             return Check(CheckState.LOST, text="такого номера запроса у Билайна не бывает")
-        values = {"login": self._login_name, "requestId": request_id, "page": 1}
-        sign = self._login_name + request_id
         try:
-            answer = self._ask("getRequestList", CallKind.CHECK, sign, **values, recordsPerPage=10)
+            answer = self._requests(CallKind.CHECK, request_id)
         except Unavailable as trouble:
             if trouble.code == NOT_READY:
                 return Check(CheckState.PENDING, NOT_READY, trouble.text)
@@ -152,10 +151,8 @@ class Beeline:
         return self._read(sim)
 
     def ping(self) -> str:
-        """Log in and read one line of the list of requests."""
-        sign = f"{self._login_name}0"
-        page = {"login": self._login_name, "page": 1, "recordsPerPage": 1}
-        self._ask("getRequestList", CallKind.READ, sign, **page)
+        """Log in and read the head of the list of requests."""
+        self._requests(CallKind.READ)
         return "Билайн отвечает, логин и пароль приняты."
 
     # --- what a refusal means ---------------------------------------------------------------------
@@ -187,8 +184,22 @@ class Beeline:
         if not ctn:
             raise Unavailable(ErrorClass.INVALID, "no_msisdn", "у смарт-карты не указан номер")
         ban = self._connection.credentials.get("ban", "")
-        answer = self._ask("getCTNInfoList", CallKind.READ, ban + ctn, ban=ban, ctn=ctn)
+        answer = self._ask("getCTNInfoList", CallKind.READ, sign=ban + ctn, ban=ban, ctn=ctn)
         return reading_of(answer, sim)
+
+    def _requests(self, kind: CallKind, request_id: str = "") -> Answer:
+        """The named request, or the newest ones."""
+        login = self._login_name
+        # The signature names a missing number as 0.
+        return self._ask(
+            "getRequestList",
+            kind,
+            sign=login + (request_id or "0"),
+            login=login,
+            requestId=request_id,
+            page=1,
+            recordsPerPage=10,
+        )
 
     # --- the wire -----------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ _REASONS = {
 }
 # «FORBIDDEN (login=…)»: who we are is not for logs and pages.
 _BRACKETS = re.compile(r"\s*\([^)]*\)?")
-_CTN = re.compile(r"[78]?(\d{10})")
+_CTN = re.compile("[78]?([0-9]{10})")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from operators.adapters.mts_words import (
     booked_at,
     checked,
     garbage,
+    identity_of,
     number_of,
     reading_of,
     result_of,
@@ -48,6 +49,7 @@ from operators.ports import (
     Connection,
     ErrorClass,
     Field,
+    Identity,
     LostReply,
     NoChangeList,
     NotSent,
@@ -84,6 +86,7 @@ class Mts(NoChangeList):
         quiet_seconds=60,
         deadline_seconds=3600,
         check_by_sim=True,
+        identity=True,
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -146,6 +149,20 @@ class Mts(NoChangeList):
         if not isinstance(body, list):
             raise garbage()
         return reading_of(body, sim)
+
+    def read_identity(self, *, sim: Sim) -> Identity:
+        """The word of `PersonalDataConfirmation`. Everything else in the answer is a person's, and is
+        neither kept nor logged."""
+        if not sim.msisdn:
+            raise Unavailable(ErrorClass.INVALID, "no_msisdn", "у смарт-карты не указан номер")
+        reply = self._ask(
+            "GET",
+            "/PersonalData/PersonalDataInfo",
+            CallKind.READ,
+            params={"contactMedium.phoneNumber": sim.msisdn},
+            private=True,
+        )
+        return identity_of(decoded(reply))
 
     def ping(self) -> str:
         """Log in and read one line of the inventory."""

@@ -15,6 +15,8 @@ from operators.ports import (
     Check,
     CheckState,
     ErrorClass,
+    Identity,
+    IdentityState,
     Reading,
     Reply,
     Sim,
@@ -71,6 +73,27 @@ _STATUS_WORDS = {
 # Ends of `foris_error_code`, guessed from the one that is known (CallForwardingServiceNotExists).
 _ALREADY_CODES = ("AlreadyExists", "NotExists")
 _HELD_CODES = ("Blocked", "Suspended")
+
+# `PersonalDataConfirmation` → our word. The words stand in the manual, what follows from each is a guess.
+# Nobody says whether the operator serves a number that is `Depersonalized`, `Anonymous` or in
+# `Migration`: its own answer to the switch decides, we do not forestall it.
+_IDENTITIES = {
+    "activated": IdentityState.CONFIRMED,
+    "activatedportin": IdentityState.CONFIRMED,
+    "notrequired": IdentityState.NOT_REQUIRED,
+    "waitingforacceptance": IdentityState.WAITING,
+    "waitingforcheck": IdentityState.WAITING,
+    "refusal": IdentityState.REFUSED,
+    "mismatchofdata": IdentityState.MISMATCH,
+    "notfoundinesia": IdentityState.NOT_FOUND,
+    "requestnotfoundinesia": IdentityState.NOT_FOUND,
+    "depersonalized": IdentityState.UNKNOWN,
+    "anonymous": IdentityState.UNKNOWN,
+    "migration": IdentityState.UNKNOWN,
+}
+# What is no such word may be somebody's name.
+_IDENTITY_WORD = re.compile(r"[A-Za-z]{1,30}")
+_DEEPEST = 12
 
 # Words in the names of blocks that are not ours to lift (guess).
 _BLOCK_WORDS = (
@@ -237,3 +260,27 @@ def _reason(name: str) -> BlockReason:
     folded = name.casefold()
     matches = (reason for words, reason in _BLOCK_WORDS if words.search(folded))
     return next(matches, BlockReason.UNKNOWN)
+
+
+def identity_of(body: Any) -> Identity:
+    """The one characteristic that is taken from an answer about a person, wherever it stands in it.
+
+    Raises `Unavailable` where it is not there.
+    """
+    found = _confirmation(body, _DEEPEST)
+    if found is None:
+        raise garbage()
+    known = _IDENTITY_WORD.fullmatch(found)
+    state = _IDENTITIES.get(found.casefold(), IdentityState.UNKNOWN)
+    return Identity(state, raw=found if known else "")
+
+
+def _confirmation(body: Any, deepest: int) -> str | None:
+    if not isinstance(body, dict | list) or not deepest:
+        return None
+    if isinstance(body, dict):
+        if str(body.get("name", "")).casefold() == "personaldataconfirmation":
+            return str(body.get("value", ""))
+        body = list(body.values())
+    words = (_confirmation(item, deepest - 1) for item in body)
+    return next((word for word in words if word is not None), None)

@@ -8,7 +8,13 @@ from operators.sandbox.protocol import PlayedOperator
 from operators.sandbox.trouble import Fault, FaultKind, Faults, Limits
 from operators.sandbox.world import CALLS, REASONS, STATES, UnknownSim
 
-_WORDS = {"state": STATES, "reason": (*REASONS, None), "msisdn": None, "imei": None}
+_WORDS = {
+    "state": STATES,
+    "reason": (*REASONS, None),
+    "msisdn": None,
+    "imei": None,
+    "identity": None,
+}
 _LIMITS = ("per_second", "per_minute", "concurrency", "delay_seconds")
 _FORM_TYPE = "application/x-www-form-urlencoded"
 

@@ -4,8 +4,9 @@ Credentials: consumer key `demo-key`, consumer secret `demo-secret`. Tokens live
 forgotten when the sandbox restarts, which a client sees as an invalid token (1004).
 
 Guesses, because no public page says: how an unknown event is answered (an empty list), the failure
-codes of a block that is already there or not there, the names of the operator's own blocks, and
-that an answer about requests names each one's id and time.
+codes of a block that is already there or not there, the names of the operator's own blocks, that
+an answer about requests names each one's id and time, and where in the answer about personal data
+the word about Госуслуги stands (`identity` of a card sets it, «Activated» without).
 """
 
 import base64
@@ -66,6 +67,7 @@ class PlayedMts(PlayedOperator):
             Route("POST", f"{api}/Product/CheckRequestStatus", self._status),
             Route("GET", f"{api}/Product/ProductInfo", self._blocks),
             Route("GET", f"{api}/Service/HierarchyStructure", self._hierarchy),
+            Route("GET", f"{api}/PersonalData/PersonalDataInfo", self._person),
         ]
 
     def over_quota(self, wait: float | None) -> Response:
@@ -197,6 +199,18 @@ class PlayedMts(PlayedOperator):
         block = _BLOCKS.get(sim.reason or sim.state)
         return json_response([_product(*block, "block")] if block else [])
 
+    def _person(self, request: Request) -> Response:
+        sim = self.world.find(msisdn=first(request, "contactMedium.phoneNumber"))
+        return self.played("read", sim, lambda kind: self._personal(request, sim, kind))
+
+    def _personal(
+        self, request: Request, sim: PlayedSim | None, kind: FaultKind | None
+    ) -> Response:
+        self._check_token(request, kind)
+        if sim is None:
+            raise Refusal(_error(422, "2005", "Не найдена связь региона и тарифа с номером"))
+        return json_response([_person(sim)])
+
     def _hierarchy(self, request: Request) -> Response:
         return self.played("read", None, lambda kind: self._inventory(request, kind))
 
@@ -271,6 +285,22 @@ def _product(external_id: str, name: str, kind: str) -> dict[str, Any]:
         "name": name,
         "status": "Active",
         "productSpecification": {"productSpecificationType": {"name": kind}},
+    }
+
+
+def _person(sim: PlayedSim) -> dict[str, Any]:
+    """An invented owner: whoever asks must let all of it go but one word."""
+    return {
+        "contactMedium": [{"phoneNumber": sim.msisdn}],
+        "individual": {
+            "familyName": "Примеров",
+            "givenName": "Пример",
+            "birthDate": "1970-01-01",
+            "identification": [{"type": "passport", "number": "0000 000000"}],
+        },
+        "characteristic": [
+            {"name": "PersonalDataConfirmation", "value": sim.identity or "Activated"},
+        ],
     }
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from cabinet.sandbox.http import Route
 from operators.demo_sims import demo_sims
+from operators.sandbox.beeline import PlayedBeeline
 from operators.sandbox.control import Control
 from operators.sandbox.control_center import PlayedControlCenter
 from operators.sandbox.mts import PlayedMts
@@ -13,7 +14,12 @@ from operators.sandbox.tmf640 import PlayedTmf640
 from operators.sandbox.trouble import Faults
 
 # One line for each played operator.
-PLAYED: tuple[type[PlayedOperator], ...] = (PlayedMts, PlayedTmf640, PlayedControlCenter)
+PLAYED: tuple[type[PlayedOperator], ...] = (
+    PlayedMts,
+    PlayedBeeline,
+    PlayedTmf640,
+    PlayedControlCenter,
+)
 
 
 class OperatorsPart:

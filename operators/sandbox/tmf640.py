@@ -1,9 +1,10 @@
-"""A TMF640 partner, played below `/operators/tmf640`: `/service`, `/monitor`, `/token`.
+"""A TMF640 partner, played below `/operators/tmf640`: `/service`, `/monitor`, `/hub`, `/token`.
 
 Credentials: the bearer token `demo-partner-token`, or a token by OAuth2 client credentials from
 `/operators/tmf640/token` with `demo-client` and `demo-client-secret`. A switch is made at once and
 answered by 200; with `delay_seconds` set it is answered by 202 and a monitor. A repeated
-`Idempotency-Key` is answered as the first time.
+`Idempotency-Key` is answered as the first time. Who subscribes at `/hub` gets events signed with
+`demo-callback-secret`.
 """
 
 import base64
@@ -11,10 +12,13 @@ import json
 import secrets
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from cabinet.sandbox.http import BadRequest, Request, Response, Route, json_response
+from operators.sandbox.herald import Herald, Speech
 from operators.sandbox.protocol import PlayedOperator, Refusal, bearer, first, retry_after
 from operators.sandbox.trouble import FaultKind, Limits
 from operators.sandbox.world import ACTIVATE, DEACTIVATE, Outcome, PlayedRequest, PlayedSim
@@ -59,6 +63,8 @@ class PlayedTmf640(PlayedOperator):
         self._tokens = {TOKEN}
         self._answered: dict[str, Response] = {}
         self._cards: dict[str, str] = {}
+        speech = Speech(service=lambda sim: _service(sim, None), monitor=_monitor)
+        self._herald = Herald(self.world, speech)
 
     def routes(self) -> list[Route]:
         return [
@@ -67,6 +73,8 @@ class PlayedTmf640(PlayedOperator):
             Route("GET", f"{_BASE}/service/(?P<id>[^/]+)", self._show),
             Route("PATCH", f"{_BASE}/service/(?P<id>[^/]+)", self._patch),
             Route("GET", f"{_BASE}/monitor/(?P<id>[^/]+)", self._monitor),
+            Route("POST", f"{_BASE}/hub", self._subscribe),
+            Route("DELETE", f"{_BASE}/hub/(?P<id>[^/]+)", self._unsubscribe),
         ]
 
     def over_quota(self, wait: float | None) -> Response:
@@ -146,6 +154,7 @@ class PlayedTmf640(PlayedOperator):
             if key and key in self._answered:
                 return self._answered[key]
         answer = self._switched(sim, _action(request), kind)
+        self._herald.expect(_monitor_id(answer), key)
         if key and answer.status < 300 and kind not in _UNKEPT:
             with self._lock:
                 self._answered[key] = answer
@@ -192,6 +201,32 @@ class PlayedTmf640(PlayedOperator):
             monitor["state"] = "Postponed"
         return json_response(monitor)
 
+    # --- subscribers ------------------------------------------------------------------------------
+
+    def _subscribe(self, request: Request) -> Response:
+        try:
+            self._check_token(request, None)
+            callback, query = _subscription(request)
+        except Refusal as refusal:
+            return refusal.response
+        hub = self._herald.subscribe(callback, query)
+        return json_response({"id": hub.id, "callback": hub.callback, "query": hub.query}, 201)
+
+    def _unsubscribe(self, request: Request) -> Response:
+        try:
+            self._check_token(request, None)
+        except Refusal as refusal:
+            return refusal.response
+        known = self._herald.unsubscribe(request.match["id"])
+        return Response(status=204) if known else _error(404, "404", "No such subscription")
+
+    def dump(self) -> dict[str, Any]:
+        return super().dump() | {"hubs": self._herald.dump()}
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        super().load(data)
+        self._herald.load(data.get("hubs", []))
+
 
 def _id(iccid: str) -> str:
     """A service's id tells nothing of its card, as a real partner's would not."""
@@ -230,6 +265,23 @@ def _monitor(one: PlayedRequest) -> dict[str, Any]:
 def _monitored(monitor_id: str) -> Response:
     headers = {"Location": f"{_BASE}/monitor/{monitor_id}"} if monitor_id else {}
     return replace(json_response({}, 202), headers=headers)
+
+
+def _monitor_id(answer: Response) -> str:
+    """The number in an answer that promises a switch; "" in any other."""
+    return answer.headers.get("Location", "").rpartition("/")[2]
+
+
+def _subscription(request: Request) -> tuple[str, str]:
+    """The address and the query of a subscription. Raises `Refusal`."""
+    try:
+        body = request.json()
+        callback, query = body["callback"], body.get("query", "")
+    except (BadRequest, KeyError, TypeError, AttributeError) as trouble:
+        raise Refusal(_error(400, "400", "Name the callback")) from trouble
+    if not isinstance(query, str) or urlsplit(str(callback)).scheme not in ("http", "https"):
+        raise Refusal(_error(400, "400", "callback is an address, query a text"))
+    return callback, query
 
 
 def _error(status: int, code: str, reason: str) -> Response:

@@ -33,13 +33,17 @@ class Outcome(StrEnum):
 
 @dataclass
 class PlayedSim:
-    """One SIM as it truly is. `reason` says why it does not work, None while it does."""
+    """One SIM as it truly is. `reason` says why it does not work, None while it does.
+
+    `identity` is the operator's own word about its owner on Госуслуги; "" is a confirmed one.
+    """
 
     iccid: str
     msisdn: str = ""
     imei: str = ""
     state: str = "active"
     reason: str | None = None
+    identity: str = ""
     effects: list[dict[str, str]] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CALLS, 0))
 
@@ -197,6 +201,8 @@ class World:
     def _shown(self, sim: PlayedSim) -> dict[str, Any]:
         shown = asdict(sim)
         shown["calls"]["auth"] = self._logins
+        if not sim.identity:
+            del shown["identity"]
         return shown
 
     def dump(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from celery import Celery
 from django.db import connection
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -43,13 +44,15 @@ def celery(*arguments: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 @contextmanager
 def worker(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker of both queues with two children."""
+    """A worker of both queues; as in production, threads wait for operators."""
     arguments = (
         "worker",
         "-Q",
         "default,operators",
+        "-P",
+        "threads",
         "-c",
-        "2",
+        "6",
         "-l",
         "INFO",
         "--without-gossip",
@@ -66,6 +69,12 @@ def beat(folder: Path, name: str = "beat") -> Iterator["subprocess.Popen[bytes]"
         "beat", "-s", str(folder / name), "-l", "INFO", log=folder / f"{name}.log"
     ) as process:
         yield process
+
+
+def ring(task: str, **arguments: object) -> None:
+    """Wake a real worker, as `cabinet.wake` does outside of tests."""
+    with Celery(broker=os.environ["REDIS_URL"]) as bell:
+        bell.send_task(task, kwargs=arguments, ignore_result=True, queue="default")
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:

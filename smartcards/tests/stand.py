@@ -88,6 +88,10 @@ class Stand:
         """What a worker does at one wake-up: how many letters and questions."""
         return line.work(account_id=self.account.pk, clock=self.clock)
 
+    def end_pause(self) -> None:
+        """The pause that the operator asked for is over; Redis counts it by a clock of its own."""
+        quota.client(settings.REDIS_URL).delete(f"quota:{self.account.code}:pause")
+
     def run(self, **length: float) -> None:
         """Let so much time pass, then do what the sweep and the workers would do."""
         self.clock.pass_(**length)

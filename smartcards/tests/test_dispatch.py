@@ -188,6 +188,7 @@ def test_too_many_requests_go_back_to_the_queue_and_leave_later(stand):
     pause = round((command.due_at - stand.clock()).total_seconds())
     stand.run(seconds=30)
     too_early = stand.effects(card)
+    stand.end_pause()
     stand.run(seconds=11)
 
     assert (command.state, pause) == (CommandState.QUEUED, 40)

@@ -116,9 +116,8 @@ def test_end_of_the_paid_time_switches_off_by_itself_and_payment_brings_back(par
         assert processes.eventually(lambda: partner.effects(card) == ["deactivate"])
         assert processes.eventually(all_done)
         type(partner.subscription).objects.update(entitled_until=None)
-        assert processes.eventually(
-            lambda: partner.effects(card) == ["deactivate", "activate"], patience=90
-        )
+        processes.ring("smartcards.reconcile_merchant", merchant_id=partner.merchant.pk)
+        assert processes.eventually(lambda: partner.effects(card) == ["deactivate", "activate"])
         assert processes.eventually(all_done)
 
     card.refresh_from_db()

@@ -1,0 +1,299 @@
+"""The operator that staff described: one adapter for every profile of `operators.declared`.
+
+What a switch is proven by is the profile's word for each status of success (`Proof`). Where nothing but
+a read can prove it, the card is read once after the switch: `Applied` if the new state shows, else
+`Accepted` with a number of ours, and `check` is that read again, by the plan.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from operators.adapters import Token, TokenKeeper, lost_reply, not_sent, rejected
+from operators.declared import answers, outgoing
+from operators.declared.abilities import capabilities_of
+from operators.declared.answers import Taken
+from operators.declared.outgoing import Request
+from operators.declared.profile import (
+    SWITCHES,
+    WANTED,
+    Call,
+    CallName,
+    NextKind,
+    Proof,
+)
+from operators.declared.refusals import body_of, garbage, refusal_of, token_of
+from operators.declared.templates import Unfit, Values
+from operators.declared.validate import load
+from operators.ports import (
+    Accepted,
+    Action,
+    Applied,
+    CallKind,
+    Capabilities,
+    Changes,
+    Check,
+    CheckState,
+    Connection,
+    ErrorClass,
+    LostReply,
+    NotSent,
+    Reading,
+    Reply,
+    Sim,
+    SimState,
+    StateQuality,
+    SubmitResult,
+    Unavailable,
+    Unknown,
+)
+
+# How a number of ours begins: «read:activate:…» is checked by reading.
+_OURS = "read"
+
+
+class Declared:
+    """The adapter. Its `capabilities` are those of a protocol nobody has described yet.
+
+    `registry.make` binds the profile's own; `capabilities_of` tells them without a connection.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        title="Оператор по описанию",
+        key="iccid",
+        asynchronous=True,
+        state_quality=StateQuality.NONE,
+        credentials=(),
+        per_second=None,
+        per_minute=None,
+        concurrency=1,
+        poll_plan=(5, 10, 30, 60, 120, 300),
+        quiet_seconds=60,
+        deadline_seconds=3600,
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        """Raises `operators.declared.profile.InvalidProfile`."""
+        self._connection = connection
+        self._profile = load(connection.profile or {})
+        self._base = connection.base_url.rstrip("/") or self._profile.base_url
+        self._tokens = TokenKeeper(connection, self._login)
+
+    @staticmethod
+    def capabilities_of(document: Mapping[str, Any]) -> Capabilities:
+        """What a profile can do. Raises `operators.declared.profile.InvalidProfile`."""
+        return capabilities_of(load(document))
+
+    # --- the port -----------------------------------------------------------------------------
+
+    def submit(self, *, action: Action, sim: Sim, key: str, at: datetime) -> SubmitResult:
+        """Find the card where the operator has a number of its own for it, switch, and see."""
+        call = self._profile.calls[SWITCHES[action]]
+        times = outgoing.time_values(at, self._profile.zone)
+        try:
+            values = self._card(sim, call) | times | {"key": key}
+            reply = self._send(call, CallKind.SUBMIT, values)
+        except LostReply as lost:
+            return Unknown(lost.text)
+        except Unavailable as trouble:
+            return rejected(trouble)
+        refused = refusal_of(self._profile.errors, call, reply)
+        if refused is not None:
+            return refused.submit_result()
+        result = answers.submit_result(self._profile, call, reply, sim, WANTED[action])
+        return self._seen(action, sim, key) if isinstance(result, Taken) else result
+
+    def check(self, *, request_id: str, sim: Sim, submitted_at: datetime, at: datetime) -> Check:
+        """The operator's word about its request, or the card's state for a number of ours."""
+        action = self._ours(request_id)
+        if action is not None:
+            return self._check_by_reading(action, sim)
+        call = self._profile.calls.get(CallName.CHECK)
+        if call is None:
+            return Check(CheckState.LOST, text="оператор не нумерует запросы")
+        zone = self._profile.zone
+        times = outgoing.time_values(at, zone) | outgoing.submitted_values(submitted_at, zone)
+        values = self._card(sim, call) | times | {"request_id": request_id}
+        try:
+            body = self._ask(call, CallKind.CHECK, values)
+            return answers.check_result(self._profile, call, body, request_id, sim)
+        except Unavailable as trouble:
+            if trouble.error is not ErrorClass.NOT_FOUND:
+                raise
+            return Check(CheckState.LOST, trouble.code, "оператор не знает такого запроса")
+
+    def check_by_sim(
+        self, *, sim: Sim, action: Action, submitted_at: datetime, at: datetime
+    ) -> Check:
+        """Not in a profile: the state itself settles it, where it can be read."""
+        raise Unavailable(ErrorClass.UNSUPPORTED, "", "оператор не ищет запросы по смарт-карте")
+
+    def read_state(self, *, sim: Sim) -> Reading:
+        """The card's state, by the profile's words."""
+        return self._read(sim, CallKind.READ)
+
+    def list_changes(self, *, since: datetime, cursor: str) -> Changes:
+        """One page of the list of changes."""
+        call = self._named(CallName.LIST_CHANGES)
+        following = call.answer.next
+        if not cursor and following is not None and following.kind is NextKind.PAGE:
+            cursor = str(following.first)
+        values = outgoing.open_values(self._profile, self._connection.credentials) | {
+            "since": outgoing.utc(since),
+            "since_unix": int(since.timestamp()),
+            "cursor": cursor,
+        }
+        body = self._ask(call, CallKind.READ, values)
+        return answers.changes(self._profile, call.answer, body, cursor)
+
+    def ping(self) -> str:
+        """The profile's cheap call; without one, a login, where there is one."""
+        if CallName.PING in self._profile.calls:
+            call = self._profile.calls[CallName.PING]
+            keys = self._connection.credentials
+            body = self._ask(call, CallKind.READ, outgoing.open_values(self._profile, keys))
+            if body is None:
+                raise garbage()
+            return "Оператор отвечает, ключи приняты."
+        if self._profile.login.call is None:
+            text = "в описании нет вызова ping, проверить нечем"
+            raise Unavailable(ErrorClass.UNSUPPORTED, "no_ping", text)
+        self._login()
+        return "Оператор отвечает и выдаёт ключ доступа."
+
+    # --- what only a read can prove -----------------------------------------------------------
+
+    def _seen(self, action: Action, sim: Sim, key: str) -> SubmitResult:
+        ours = f"{_OURS}:{action}:{key}"
+        if CallName.READ not in self._profile.calls:
+            return Unknown("оператор принял запрос, а спросить его не о чем")
+        try:
+            seen = self._read(sim, CallKind.CHECK)
+        except Unavailable as trouble:
+            return Accepted(ours, trouble.retry_after)
+        return Applied(seen.raw) if seen.state is WANTED[action] else Accepted(ours)
+
+    def _ours(self, request_id: str) -> Action | None:
+        """The action of a number of ours, None for a number of the operator's."""
+        mark, _, rest = request_id.partition(":")
+        word = rest.partition(":")[0]
+        if mark != _OURS or word not in set(Action):
+            return None
+        proofs = set(self._profile.calls[SWITCHES[Action(word)]].success.values())
+        return Action(word) if proofs & {Proof.READ, Proof.RESULT} else None
+
+    def _check_by_reading(self, action: Action, sim: Sim) -> Check:
+        seen = self._read(sim, CallKind.CHECK)
+        if seen.state is WANTED[action]:
+            return Check(CheckState.COMPLETED, code=seen.raw)
+        if seen.state is SimState.RETIRED:
+            text = "смарт-карта списана у оператора"
+            return Check(CheckState.FAILED, seen.raw, text, ErrorClass.INVALID)
+        return Check(CheckState.PENDING, code=seen.raw)
+
+    def _read(self, sim: Sim, kind: CallKind) -> Reading:
+        call = self._named(CallName.READ)
+        body = self._ask(call, kind, self._card(sim, call))
+        return answers.reading(self._profile, call.answer, body, sim)
+
+    def _named(self, name: CallName) -> Call:
+        if name not in self._profile.calls:
+            text = f"в описании нет вызова {name}"
+            raise Unavailable(ErrorClass.UNSUPPORTED, f"no_{name}", text)
+        return self._profile.calls[name]
+
+    # --- the wire -----------------------------------------------------------------------------
+
+    def _card(self, sim: Sim, call: Call) -> dict[str, str | int]:
+        """The values that name a card in this call; `id` is asked for. Raises `Unavailable`."""
+        values = outgoing.card_values(self._profile, sim, self._connection.credentials)
+        if "id" not in call.names:
+            return values
+        find = self._named(CallName.FIND)
+        body = self._ask(find, CallKind.READ, values)
+        return values | {"id": answers.found_id(find.answer, body, sim)}
+
+    def _ask(self, call: Call, kind: CallKind, values: Values) -> Any:
+        """The body of an answer to a question: any trouble at all is `Unavailable`."""
+        try:
+            reply = self._send(call, kind, values)
+        except LostReply as lost:
+            raise lost_reply(lost) from lost
+        refused = refusal_of(self._profile.errors, call, reply)
+        if refused is not None:
+            raise refused.unavailable()
+        return body_of(reply)
+
+    def _send(self, call: Call, kind: CallKind, values: Values) -> Reply:
+        """One call, repeated once with a new token where the old one was refused.
+
+        Raises `Unavailable` if surely nothing was done, and `LostReply`.
+        """
+        login = self._profile.login
+        made = self._made(call, values)
+        if login.call is None:
+            return self._exchange(self._with_keys(made), kind)
+        token = self._tokens.current()
+        reply = self._exchange(self._with_keys(made, token), kind)
+        if not self._is_stale(call, reply):
+            return reply
+        return self._exchange(self._with_keys(made, self._tokens.renew(token)), kind)
+
+    def _is_stale(self, call: Call, reply: Reply) -> bool:
+        login = self._profile.login
+        refused = refusal_of(self._profile.errors, call, reply)
+        if refused is None:
+            return False
+        return reply.status in login.stale_statuses or refused.code.casefold() in login.stale_codes
+
+    def _made(self, call: Call, values: Values) -> Request:
+        try:
+            return outgoing.request(self._base, call, values, self._profile.headers)
+        except Unfit as unfit:
+            raise Unavailable(ErrorClass.INVALID, f"no_{unfit.name}", _unfit(unfit)) from unfit
+
+    def _with_keys(self, made: Request, token: str = "") -> Request:
+        try:
+            keys = self._connection.credentials
+            return outgoing.with_keys(made, self._profile.login, keys, token)
+        except Unfit as unfit:
+            raise _no_keys() from unfit
+
+    def _exchange(self, made: Request, kind: CallKind) -> Reply:
+        try:
+            return self._connection.http.request(
+                made.method,
+                made.url,
+                kind=kind,
+                params=made.params,
+                json=made.json,
+                data=made.data,
+                headers=made.headers,
+                auth=made.auth,
+            )
+        except NotSent as trouble:
+            raise not_sent(trouble) from trouble
+
+    # --- the login ----------------------------------------------------------------------------
+
+    def _login(self) -> Token:
+        """A fresh token. Raises `Unavailable`."""
+        login = self._profile.login
+        try:
+            made = outgoing.login_request(self._base, login, self._connection.credentials)
+            reply = self._exchange(made, CallKind.AUTH)
+        except Unfit as unfit:
+            raise _no_keys() from unfit
+        except LostReply as lost:
+            raise lost_reply(lost) from lost
+        return Token(*token_of(self._profile, reply))
+
+
+def _no_keys() -> Unavailable:
+    return Unavailable(ErrorClass.CONFIGURATION, "no_keys", "не заданы ключи договора")
+
+
+def _unfit(unfit: Unfit) -> str:
+    if unfit.name.startswith("msisdn"):
+        return "у смарт-карты не указан номер"
+    return str(unfit)

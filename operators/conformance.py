@@ -1,0 +1,365 @@
+"""Walks an operator's stand through the contract and says, line by line, what passes.
+
+Through the port only, so it serves every protocol. It makes real calls, and real switches where it
+is allowed to; it writes nothing to the database and keeps its tokens to itself.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+from uuid import uuid4
+
+from django.db.models import Q
+
+from cabinet import clock
+from operators import registry
+from operators.http import Door
+from operators.models import Callback, OperatorAccount
+from operators.ports import (
+    Accepted,
+    Action,
+    Already,
+    Applied,
+    Check,
+    CheckState,
+    Connection,
+    ErrorClass,
+    Operator,
+    Reading,
+    Rejected,
+    Sim,
+    SimState,
+    StateQuality,
+    SubmitResult,
+    Unavailable,
+    Unknown,
+)
+from operators.quota import Turnstile
+from operators.witness import Ear, OwnTokens, Pauses
+
+# Digits that no operator gives away: 7-0-99 is no mobile network of any country.
+STRANGER = Sim(iccid="89709900000000000001", msisdn="70990000001")
+_GOAL = {Action.ACTIVATE: SimState.ACTIVE, Action.DEACTIVATE: SimState.INACTIVE}
+_OTHER = {Action.ACTIVATE: Action.DEACTIVATE, Action.DEACTIVATE: Action.ACTIVATE}
+_WORDS = {Action.ACTIVATE: "Включение", Action.DEACTIVATE: "Отключение"}
+
+T = TypeVar("T")
+
+
+class Verdict(StrEnum):
+    PASSED = "да"
+    FAILED = "нет"
+    SKIPPED = "пропущено"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table; `title` and `note` are Russian."""
+
+    title: str
+    verdict: Verdict
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to try. Times are seconds; `deadline` is for one switch."""
+
+    sim: Sim
+    allow_switch: bool
+    deadline: float
+    callback_wait: float = 0
+
+
+class Broken(Exception):
+    """A point that does not pass; the text is the note of its line."""
+
+
+class Skip(Exception):
+    """A point that cannot be tried; the text says why."""
+
+
+def walk(account: OperatorAccount, plan: Plan) -> Iterator[Line]:
+    """The lines of the table, each as soon as it is known.
+
+    With `plan.allow_switch` the card is switched and switched back; whatever fails on the way, the
+    last switch is the one back to the state found. Raises what the registry raises for a protocol
+    that is not there.
+    """
+    return _Walk(account, plan).lines()
+
+
+class _Walk:
+    def __init__(self, account: OperatorAccount, plan: Plan) -> None:
+        self._account, self._plan = account, plan
+        self._described = registry.capabilities(account.adapter, account.profile)
+        self._ear = self._listen()
+        self._operator = self._connected(account.credentials, self._ear)
+        self._pauses = Pauses()
+        self._began_at = clock.now()
+        self._numbers: list[str] = []
+        self._first: SimState | None = None
+
+    def lines(self) -> Iterator[Line]:
+        yield _line("Вход с ключами договора", self._log_in)
+        yield _line("Смарт-карта находится, состояние понятно", self._read)
+        yield _line("Незнакомая смарт-карта: понятный отказ", self._ask_about_stranger)
+        yield _line("Неверный ключ: отказ во входе", self._come_with_wrong_keys)
+        yield from self._switching()
+        yield _line("Retry-After: пауза помогает", self._judge_pauses)
+        yield _line("Уведомление пришло", self._await_callback)
+
+    # --- connections ------------------------------------------------------------------------------
+
+    def _listen(self) -> Ear:
+        account = self._account
+        return Ear(
+            Door(
+                account=f"{account.code}-check",
+                ca_bundle=account.ca_bundle,
+                total_seconds=account.timeout_seconds,
+                admit=Turnstile(account),
+            )
+        )
+
+    def _connected(self, credentials: Mapping[str, str], ear: Ear) -> Operator:
+        found = registry.adapter_class(self._account.adapter)
+        described = type(found.__name__, (found,), {"capabilities": self._described})
+        connection = Connection(
+            account=f"{self._account.code}-check",
+            base_url=self._account.base_url,
+            credentials=credentials,
+            http=ear,
+            tokens=OwnTokens(),
+            profile=self._account.profile,
+        )
+        operator: Operator = described(connection)
+        return operator
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """The answer, after the pauses that the operator asks for. Raises `Unavailable`."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                answer = ask()
+            except Unavailable as trouble:
+                if not self._pauses.wait(trouble, attempt):
+                    raise
+            else:
+                if not isinstance(answer, Rejected) or not self._pauses.wait(answer, attempt):
+                    return answer
+
+    # --- questions --------------------------------------------------------------------------------
+
+    def _log_in(self) -> str:
+        return self._patiently(self._operator.ping)
+
+    def _read(self) -> str:
+        self._need_readable()
+        reading = self._reading()
+        if reading.state is SimState.UNKNOWN:
+            raise Broken(f"состояние «{reading.raw}» незнакомо")
+        self._first = reading.state
+        reason = f", причина {reading.reason}" if reading.reason else ""
+        return f"{reading.state}{reason}"
+
+    def _reading(self) -> Reading:
+        return self._patiently(lambda: self._operator.read_state(sim=self._plan.sim))
+
+    def _need_readable(self) -> None:
+        if self._described.state_quality is StateQuality.NONE:
+            raise Skip("протокол не умеет читать состояние")
+
+    def _ask_about_stranger(self) -> str:
+        self._need_readable()
+        try:
+            reading = self._patiently(lambda: self._operator.read_state(sim=STRANGER))
+        except Unavailable as refused:
+            return _expected(refused, {ErrorClass.NOT_FOUND, ErrorClass.INVALID})
+        raise Broken(f"оператор знает смарт-карту, которой нет: «{reading.raw}»")
+
+    def _come_with_wrong_keys(self) -> str:
+        secret = {one.name for one in self._described.credentials if one.secret}
+        wrong = {
+            name: f"wrong-{uuid4().hex}" if name in secret and value else value
+            for name, value in self._account.credentials.items()
+        }
+        if wrong == self._account.credentials:
+            raise Skip("в договоре нет секретных ключей")
+        stranger = self._connected(wrong, self._ear)
+        try:
+            self._patiently(stranger.ping)
+        except Unavailable as refused:
+            return _expected(refused, {ErrorClass.AUTH, ErrorClass.FORBIDDEN})
+        raise Broken("оператор пускает с любым ключом")
+
+    # --- switches ---------------------------------------------------------------------------------
+
+    def _switching(self) -> Iterator[Line]:
+        titles = ("Переключение", "Немедленный повтор", "Возврат в прежнее состояние",
+                  "Поздний повтор с тем же ключом")  # fmt: skip
+        refusal = self._why_not_switch()
+        if refusal:
+            yield from (Line(title, Verdict.SKIPPED, refusal) for title in titles)
+            return
+        away = Action.DEACTIVATE if self._first is SimState.ACTIVE else Action.ACTIVATE
+        key = str(uuid4())
+        answers: list[SubmitResult] = []
+        yield _line(_WORDS[away], lambda: self._switch(away, key, answers))
+        yield _line(titles[1], lambda: self._repeat_at_once(away, key, answers))
+        back = _line(titles[2], lambda: self._switch(_OTHER[away], str(uuid4()), []))
+        yield back
+        yield _line(titles[3], lambda: self._repeat_late(away, key, answers, back.verdict))
+
+    def _why_not_switch(self) -> str:
+        if not self._plan.allow_switch:
+            return "не разрешено (--allow-switch)"
+        if self._first not in (SimState.ACTIVE, SimState.INACTIVE):
+            return "смарт-карта должна быть включена или отключена по нашей просьбе"
+        return ""
+
+    def _switch(self, action: Action, key: str, answers: list[SubmitResult]) -> str:
+        """One switch to its end. The answer is kept in `answers`."""
+        started, at = time.monotonic(), clock.now()
+        answer = self._submit(action, key)
+        answers.append(answer)
+        ends_at = started + self._plan.deadline
+        match answer:
+            case Accepted(request_id=request_id):
+                self._numbers.append(request_id)
+                self._follow(request_id, answer.retry_in, at, ends_at)
+            case Rejected(text=text, code=code):
+                raise Broken(f"отказ {code}: {text}")
+            case Unknown(text=text):
+                raise Broken(f"исход неизвестен: {text}")
+        self._reach(_GOAL[action], ends_at)
+        return f"за {time.monotonic() - started:.1f} с"
+
+    def _submit(self, action: Action, key: str) -> SubmitResult:
+        sim = self._plan.sim
+        return self._patiently(
+            lambda: self._operator.submit(action=action, sim=sim, key=key, at=clock.now())
+        )
+
+    def _follow(
+        self, request_id: str, pause: float | None, submitted_at: datetime, ends_at: float
+    ) -> Check:
+        """Ask by the account's plan until the request has ended. Raises `Broken`."""
+        plan = list(self._account.poll_plan) or [5.0]
+        for number in range(10_000):
+            wait = pause if pause is not None and number == 0 else plan[min(number, len(plan) - 1)]
+            if time.monotonic() + wait > ends_at:
+                break
+            time.sleep(wait)
+            check = self._check(request_id, submitted_at)
+            if check.state is CheckState.COMPLETED:
+                return check
+            if check.state is not CheckState.PENDING:
+                raise Broken(f"запрос: {check.state} {check.code} {check.text}".strip())
+        raise Broken(f"за {self._plan.deadline:.0f} с запрос не закончен")
+
+    def _check(self, request_id: str, submitted_at: datetime) -> Check:
+        sim = self._plan.sim
+        return self._patiently(
+            lambda: self._operator.check(
+                request_id=request_id, sim=sim, submitted_at=submitted_at, at=clock.now()
+            )
+        )
+
+    def _reach(self, goal: SimState, ends_at: float) -> None:
+        """The state itself shows it, sooner or later. Raises `Broken`."""
+        if self._described.state_quality is StateQuality.NONE:
+            return
+        while (state := self._reading().state) is not goal:
+            if time.monotonic() >= ends_at:
+                raise Broken(f"запрос выполнен, а состояние {state}")
+            time.sleep(0.5)
+
+    def _repeat_at_once(self, action: Action, key: str, answers: list[SubmitResult]) -> str:
+        """The same request again: the operator says that it is so, or the same number as before."""
+        if not answers or isinstance(answers[0], Rejected):
+            raise Skip("первый запрос не принят")
+        answer, at = self._submit(action, key), clock.now()
+        match answer:
+            case Applied() | Already() | Rejected(error=ErrorClass.ALREADY):
+                note = "так уже и было"
+            case Accepted(request_id=request_id) if _same(answers[0], request_id):
+                note = "тот же номер запроса"
+            case Accepted(request_id=request_id):
+                note = self._ends_as_already(request_id, at)
+            case Rejected() | Unknown():
+                raise Broken(f"ответ на повтор: {answer.code} {answer.text}".strip())
+        self._reach(_GOAL[action], time.monotonic())
+        return note
+
+    def _ends_as_already(self, request_id: str, at: datetime) -> str:
+        check = self._follow(request_id, None, at, time.monotonic() + self._plan.deadline)
+        if check.error is not ErrorClass.ALREADY:
+            raise Broken("повтор выполнен как второй запрос")
+        return "второй запрос закончился словом «так уже и было»"
+
+    def _repeat_late(
+        self, action: Action, key: str, answers: list[SubmitResult], back: Verdict
+    ) -> str:
+        """After the switch back the first key must not switch the card again."""
+        if not self._ear.heard(key):
+            raise Skip("протокол не передаёт ключ повтора")
+        if back is not Verdict.PASSED:
+            raise Skip("прежнее состояние не возвращено")
+        answer, at = self._submit(action, key), clock.now()
+        if isinstance(answer, Accepted) and not _same(answers[0], answer.request_id):
+            self._follow(answer.request_id, None, at, time.monotonic() + self._plan.deadline)
+        state = self._reading().state
+        if state is self._first:
+            return "состояние прежнее"
+        self._switch(_OTHER[action], str(uuid4()), [])
+        raise Broken(f"повтор сработал второй раз: состояние стало {state}; возвращено прежнее")
+
+    # --- what was seen on the way -----------------------------------------------------------------
+
+    def _judge_pauses(self) -> str:
+        if self._pauses.troubles:
+            raise Broken("; ".join(self._pauses.troubles))
+        if not self._pauses.waited:
+            raise Skip("оператор ни разу не просил подождать")
+        return f"ждали {self._pauses.waited:.0f} с"
+
+    def _await_callback(self) -> str:
+        if not self._plan.callback_wait:
+            raise Skip("не ждали (--callback-wait)")
+        ends_at = time.monotonic() + self._plan.callback_wait
+        ours = Q(iccid=self._plan.sim.iccid) | Q(request_id__in=self._numbers, request_id__gt="")
+        rows = Callback.objects.filter(ours, account=self._account, received_at__gte=self._began_at)
+        while not rows.exists():
+            if time.monotonic() >= ends_at:
+                raise Broken(f"за {self._plan.callback_wait:.0f} с ни одного")
+            time.sleep(0.2)
+        return ", ".join(sorted(set(rows.values_list("event_type", flat=True))))
+
+
+def _line(title: str, point: Callable[[], str]) -> Line:
+    """One point tried; a trouble of the operator is a «no», not the end of the walk."""
+    try:
+        return Line(title, Verdict.PASSED, point())
+    except Skip as skip:
+        return Line(title, Verdict.SKIPPED, str(skip))
+    except Broken as broken:
+        return Line(title, Verdict.FAILED, str(broken))
+    except Unavailable as trouble:
+        note = f"{trouble.error} {trouble.code}: {trouble.text}"
+        return Line(title, Verdict.FAILED, note)
+
+
+def _expected(refused: Unavailable, wanted: set[ErrorClass]) -> str:
+    """The note of a refusal of the right class. Raises `Broken`."""
+    if refused.error not in wanted:
+        raise Broken(f"отказ другого рода: {refused.error} {refused.code} ({refused.text})")
+    return f"{refused.code}: {refused.text}"
+
+
+def _same(answer: SubmitResult, request_id: str) -> bool:
+    return isinstance(answer, Accepted) and answer.request_id == request_id

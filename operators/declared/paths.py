@@ -1,0 +1,113 @@
+"""Where in an answer a value stands: a small language of paths, our own.
+
+`data.status.value` names fields, `[0]` and `[-1]` elements of a list, `[*]` all of them, and
+`['odd.name']` a field whose name has dots or brackets. The empty path is the whole answer. A step
+into a text that is itself JSON goes on inside it: some operators wrap one in the other. There are
+no filters and no calculations, so a path can be read by everybody and costs nothing to follow.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_STEP = re.compile(
+    r"""\.?(?P<name>[^.\[\]'"]+) | \[(?P<index>-?[0-9]{1,4})\] | \[(?P<every>\*)\] | \['(?P<odd>[^']+)'\]""",
+    re.VERBOSE,
+)
+
+
+class PathTrouble(ValueError):
+    """A path that cannot be read; the text is a Russian sentence."""
+
+
+@dataclass(frozen=True)
+class Every:
+    """The step to all elements of a list."""
+
+
+Step = str | int | Every
+
+
+@dataclass(frozen=True)
+class Path:
+    """One path. `text` is how it was written."""
+
+    text: str
+    steps: tuple[Step, ...]
+
+    def every(self, data: Any) -> list[Any]:
+        """All values it leads to; none where a step leads nowhere."""
+        values = [data]
+        for step in self.steps:
+            values = [found for value in values for found in _stepped(value, step)]
+        return values
+
+    def first(self, data: Any) -> Any:
+        """The first value it leads to, None without one."""
+        return next(iter(self.every(data)), None)
+
+    def word(self, data: Any) -> str:
+        """The first value as a word: text, number, `true` or `false`; "" for anything else."""
+        return word(self.first(data))
+
+    def words(self, data: Any) -> list[str]:
+        """Every value that is a word."""
+        return [said for value in self.every(data) if (said := word(value))]
+
+
+def word(value: Any) -> str:
+    """A scalar as the text that tables are keyed by; "" for null, objects and lists."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value).strip() if isinstance(value, str | int | float) else ""
+
+
+def parse(text: str) -> Path:
+    """Raises `PathTrouble`."""
+    return Path(text, tuple(_steps(text)))
+
+
+def _steps(text: str) -> Iterator[Step]:
+    position = 0
+    while position < len(text):
+        found = _STEP.match(text, position)
+        if found is None or (position == 0 and text.startswith(".")):
+            raise PathTrouble(f"путь «{text}» не разобрать с места «{text[position:]}»")
+        yield _step(found)
+        position = found.end()
+
+
+def _step(found: re.Match[str]) -> Step:
+    if found["index"] is not None:
+        return int(found["index"])
+    if found["every"]:
+        return Every()
+    return str(found["name"] or found["odd"])
+
+
+def _stepped(value: Any, step: Step) -> list[Any]:
+    inside = _unwrapped(value)
+    match step:
+        case Every():
+            return list(inside) if isinstance(inside, list) else []
+        case int():
+            return _element(inside, step)
+    return [inside[step]] if isinstance(inside, dict) and step in inside else []
+
+
+def _element(value: Any, index: int) -> list[Any]:
+    if not isinstance(value, list) or not -len(value) <= index < len(value):
+        return []
+    return [value[index]]
+
+
+def _unwrapped(value: Any) -> Any:
+    """What a text that is JSON says; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

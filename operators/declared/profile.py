@@ -1,0 +1,294 @@
+"""What a profile says, in frozen dataclasses. `validate.load` makes one out of a document.
+
+The document is a JSON object:
+
+- `title`; `key`: what the operator knows a card by, `iccid` (default) or `msisdn`; `zone`: its clock,
+  `Europe/Moscow` by default; `base_url`: proposed as the account's address; `headers`: for each call.
+- `login`: see `Login`. `fields`: more keys of the account, `[{"name", "label", "secret", "required"}]`;
+  those that are no secrets may be used in every template, secrets only in the login's.
+- `calls`: `activate` and `deactivate`; and, where the operator has them, `find` (gives `{id}`, the
+  operator's own number of a card, to all others), `check`, `read`, `list_changes`, `ping`. See `Call`.
+- `states`: `words` of a card's state → `new`, `active`, `inactive`, `held`, `retired`, or
+  `held:limit` with one of our block reasons; `reasons`: words of a block → our reasons; `quality`:
+  `exact` (default) or `weak`. An unlisted word is an unknown state.
+- `results`: words of an outcome → `done`, `accepted`, `already`, `pending`, `failed`, `lost`. An
+  unlisted word is no outcome: unknown for a switch, pending for a check.
+- `errors`: see `Errors`. `limits`: `per_second`, `per_minute`, `concurrency`. `times`: `poll_plan`,
+  `quiet_seconds`, `deadline_seconds`. `windows`: nightly works, `[{"days": [0, 6], "from": "02:00",
+  "to": "04:30"}]`, Monday is 0, by Moscow time.
+
+Words are compared without regard to case; numbers and `true`/`false` are words too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from operators.declared.nodes import Problem
+from operators.declared.paths import Path
+from operators.declared.templates import Template, json_names
+from operators.ports import Action, BlockReason, ErrorClass, Field, SimState, StateQuality
+
+
+class InvalidProfile(ValueError):
+    """A document that is no profile; `problems` say why."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+class CallName(StrEnum):
+    """The calls a profile may have."""
+
+    ACTIVATE = "activate"
+    DEACTIVATE = "deactivate"
+    FIND = "find"
+    CHECK = "check"
+    READ = "read"
+    LIST_CHANGES = "list_changes"
+    PING = "ping"
+
+
+SWITCHES = {Action.ACTIVATE: CallName.ACTIVATE, Action.DEACTIVATE: CallName.DEACTIVATE}
+WANTED = {Action.ACTIVATE: SimState.ACTIVE, Action.DEACTIVATE: SimState.INACTIVE}
+
+
+class Proof(StrEnum):
+    """What a status of success proves of a switch, and by what.
+
+    `STATE`: the body shows the new state. `RESULT`: a word of it says what came out. `REQUEST`: the
+    operator took it and gave a number to ask by. `READ`: nothing; the card is read once, and later by
+    the plan. `STATUS`: the status alone is believed; for operators that can be asked nothing.
+    """
+
+    STATE = "state"
+    RESULT = "result"
+    REQUEST = "request"
+    READ = "read"
+    STATUS = "status"
+
+
+class Result(StrEnum):
+    """What became of a switch, by the operator's word."""
+
+    DONE = "done"
+    ACCEPTED = "accepted"
+    ALREADY = "already"
+    PENDING = "pending"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class LoginKind(StrEnum):
+    """How the operator knows us."""
+
+    NONE = "none"
+    BASIC = "basic"
+    BEARER = "bearer"
+    KEY = "key"
+    CLIENT_CREDENTIALS = "oauth2_client_credentials"
+    PASSWORD = "oauth2_password"  # noqa: S105 a word, not a secret
+    TOKEN_CALL = "token_call"  # noqa: S105 a word, not a secret
+
+
+class Where(StrEnum):
+    """The part of a request that carries a key or a token."""
+
+    HEADER = "header"
+    QUERY = "query"
+    COOKIE = "cookie"
+
+
+class BodyKind(StrEnum):
+    """How the body of a request is written."""
+
+    NONE = "none"
+    JSON = "json"
+    FORM = "form"
+
+
+class NextKind(StrEnum):
+    """How pages of a list go on: by the operator's word, or by numbers."""
+
+    CURSOR = "cursor"
+    PAGE = "page"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a key or a token is put: `{"in": "header", "name": "Authorization", "prefix": "Bearer "}`."""
+
+    where: Where
+    name: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Body:
+    """`{"kind": "json" | "form" | "none", "template": …}`; every text in it is a template."""
+
+    kind: BodyKind = BodyKind.NONE
+    template: Any = None
+
+
+@dataclass(frozen=True)
+class Next:
+    """How a list goes on: `{"kind": "cursor", "path": …}`, or `{"kind": "page", "first", "last", "size"}`.
+
+    Pages end where the value at `last` is true, or, with `size`, at a page of fewer rows.
+    """
+
+    kind: NextKind
+    path: Path | None = None
+    first: int = 1
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where in an answer what stands; all are paths.
+
+    `rows`: the list in which the card's row is looked for; the other paths then start from the row.
+    `request_id` may be `header:Location`: the last segment of that header. `iccid`, where given, must
+    name the card asked about, with or without its check digit. `code` and `text` of a failed check.
+    """
+
+    rows: Path | None = None
+    iccid: Path | None = None
+    id: Path | None = None
+    state: Path | None = None
+    reason: Path | None = None
+    msisdn: Path | None = None
+    imei: Path | None = None
+    request_id: Path | None = None
+    request_header: str = ""
+    result: Path | None = None
+    code: Path | None = None
+    text: Path | None = None
+    next: Next | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """`method`, `path` below the address, `query`, `headers`, `body`, `success`, `answer`.
+
+    `success` of a switch is `{"200": "state", "202": "request"}`, status → `Proof`; of a question a
+    list of statuses, 200 by default.
+    """
+
+    method: str
+    path: Template
+    query: tuple[tuple[str, Template], ...]
+    headers: tuple[tuple[str, Template], ...]
+    body: Body
+    success: Mapping[int, Proof | None]
+    answer: Answer
+
+    @property
+    def names(self) -> set[str]:
+        """The variables of the request."""
+        texts = [self.path, *(text for _, text in self.query), *(text for _, text in self.headers)]
+        return {name for text in texts for name in text.names} | json_names(self.body.template)
+
+
+@dataclass(frozen=True)
+class Login:
+    """How we are known. `credentials` is what staff enter for it.
+
+    - `none`; `basic` (user and password with each call); `bearer` (a fixed token);
+    - `key`: a fixed key at `place`;
+    - `oauth2_client_credentials`, `oauth2_password`: `url`, `client_auth` (`basic`, `body` or `none`),
+      `body` (`form` or `json`), `extra` (more constants of the request);
+    - `token_call`: `method`, `url`, `query`, `headers`, `body` as of a call, with the account's keys
+      as variables.
+
+    The last three fetch a token: `token` and `seconds` are paths to it and to its life,
+    `default_seconds` the life where the answer tells none, `place` where it goes, `stale`
+    (`{"statuses": [401], "codes": []}`) which refusals ask for a new one. An address is a path below the
+    account's, or a whole one with https.
+    """
+
+    kind: LoginKind
+    credentials: tuple[Field, ...]
+    place: Place | None = None
+    call: Call | None = None
+    basic: tuple[str, str] | None = None
+    token: Path | None = None
+    seconds: Path | None = None
+    default_seconds: float = 300
+    stale_statuses: frozenset[int] = frozenset({401})
+    stale_codes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How refusals are read.
+
+    `code`, `text`: paths, the first that leads to a word counts. A code in an answer of success makes
+    it a refusal, unless it is one of `fine`. `codes`, `statuses`: their word → our error class, codes
+    first. `not_done`: statuses from 500 on that surely did nothing. `retry_after`: the header with a
+    pause in seconds, at most `longest_pause`; `rate_limited_pause` where a quota's refusal has none.
+    """
+
+    code: tuple[Path, ...]
+    text: tuple[Path, ...]
+    codes: Mapping[str, ErrorClass]
+    statuses: Mapping[int, ErrorClass]
+    fine: frozenset[str]
+    not_done: frozenset[int]
+    retry_after: str = "Retry-After"
+    longest_pause: float = 600
+    rate_limited_pause: float | None = None
+
+
+@dataclass(frozen=True)
+class States:
+    """Words of a card's state and of a block."""
+
+    words: Mapping[str, tuple[SimState, BlockReason | None]]
+    reasons: Mapping[str, BlockReason]
+    quality: StateQuality
+
+
+@dataclass(frozen=True)
+class Window:
+    """Nightly works, as `OperatorAccount.maintenance_windows` keeps them."""
+
+    days: tuple[int, ...]
+    starts: str
+    ends: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"days": list(self.days), "from": self.starts, "to": self.ends}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A whole profile; times are seconds."""
+
+    title: str
+    key: str
+    zone: ZoneInfo
+    base_url: str
+    headers: tuple[tuple[str, Template], ...]
+    fields: tuple[Field, ...]
+    login: Login
+    calls: Mapping[CallName, Call]
+    states: States
+    results: Mapping[str, Result]
+    errors: Errors
+    per_second: int | None
+    per_minute: int | None
+    concurrency: int
+    poll_plan: tuple[float, ...]
+    quiet_seconds: float
+    deadline_seconds: float
+    windows: tuple[Window, ...]
+
+    @property
+    def credentials(self) -> tuple[Field, ...]:
+        """Everything staff enter for an account."""
+        return self.login.credentials + self.fields

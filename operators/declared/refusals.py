@@ -1,0 +1,139 @@
+"""What a reply refuses, by the tables of a profile; and what an answer to a login gives."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from operators.declared.paths import Path
+from operators.declared.profile import Call, Errors, Profile
+from operators.ports import (
+    Already,
+    ErrorClass,
+    Rejected,
+    Reply,
+    SubmitResult,
+    Unavailable,
+    Unknown,
+)
+
+# After these a switch may have been made all the same.
+UNSURE = {ErrorClass.UNKNOWN_OUTCOME, ErrorClass.TRANSIENT, ErrorClass.MAINTENANCE}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a reply refuses. `sure`: the switch was surely not made."""
+
+    error: ErrorClass
+    code: str
+    text: str
+    retry_after: float | None
+    sure: bool
+
+    def unavailable(self) -> Unavailable:
+        """For questions: nothing was learned, and no outcome of a question is unknown."""
+        unclear = self.error is ErrorClass.UNKNOWN_OUTCOME
+        error = ErrorClass.TRANSIENT if unclear else self.error
+        return Unavailable(error, self.code, self.text, self.retry_after)
+
+    def submit_result(self) -> SubmitResult:
+        """For switches."""
+        if self.error is ErrorClass.ALREADY:
+            return Already(self.code)
+        if self.sure:
+            return Rejected(self.error, self.code, self.text, self.retry_after)
+        return Unknown(self.text, self.error, self.code, self.retry_after)
+
+
+def body_of(reply: Reply) -> Any:
+    """The body as JSON, None where it is empty or no JSON."""
+    try:
+        return json.loads(reply.body)
+    except ValueError:
+        return None
+
+
+# --- refusals ---------------------------------------------------------------------------------------
+
+
+def refusal_of(errors: Errors, call: Call, reply: Reply) -> Refusal | None:
+    """The refusal a reply carries, whatever its status; None if it carries none."""
+    body = body_of(reply)
+    code = said_at(errors.code, body)
+    bad = bool(code) and code.casefold() not in errors.fine
+    if reply.status in call.success and not bad:
+        return None
+    known = errors.codes.get(code.casefold()) if bad else None
+    error = known or _status_class(errors, reply.status)
+    text = said_at(errors.text, body) or f"оператор ответил {reply.status}"
+    return Refusal(
+        error,
+        (code if bad else "") or str(reply.status),
+        text[:200],
+        pause(errors, error, reply),
+        sure=_is_sure(errors, error, reply.status, known is not None),
+    )
+
+
+def _status_class(errors: Errors, status: int) -> ErrorClass:
+    if status >= 500:
+        return errors.statuses.get(status, ErrorClass.TRANSIENT)
+    if status >= 400:
+        return errors.statuses.get(status, ErrorClass.INVALID)
+    if status >= 300:
+        return errors.statuses.get(status, ErrorClass.CONFIGURATION)
+    # A success that was not agreed on, or a success that carries an error of an unknown kind.
+    return ErrorClass.UNKNOWN_OUTCOME
+
+
+def _is_sure(errors: Errors, error: ErrorClass, status: int, code_is_known: bool) -> bool:
+    if status in errors.not_done:
+        return True
+    if error in UNSURE or 300 <= status < 400:
+        return False
+    return code_is_known or 400 <= status < 500
+
+
+def pause(errors: Errors, error: ErrorClass, reply: Reply) -> float | None:
+    given = reply.headers.get(errors.retry_after, "").strip()
+    if given.isascii() and given.isdigit():
+        return min(float(given), errors.longest_pause)
+    return errors.rate_limited_pause if error is ErrorClass.RATE_LIMITED else None
+
+
+def said_at(paths: tuple[Path, ...], body: Any) -> str:
+    return next((said for path in paths if (said := path.word(body))), "")
+
+
+def garbage() -> Unavailable:
+    """An answer that cannot be read."""
+    return Unavailable(ErrorClass.TRANSIENT, "garbage", "ответ оператора не разобрать")
+
+
+# --- tokens -----------------------------------------------------------------------------------------
+
+
+def token_of(profile: Profile, reply: Reply) -> tuple[str, float]:
+    """The token of an answer to a login, and its life in seconds. Raises `Unavailable`."""
+    login, body = profile.login, body_of(reply)
+    if not 200 <= reply.status < 300:
+        raise _login_trouble(profile.errors, reply)
+    value = login.token.word(body) if login.token is not None else ""
+    if not value:
+        raise Unavailable(ErrorClass.TRANSIENT, "no_token", "оператор не выдал ключ доступа")
+    life = login.seconds.first(body) if login.seconds is not None else None
+    known = isinstance(life, int | float) and not isinstance(life, bool) and life > 0
+    return value, float(life) if known else login.default_seconds
+
+
+def _login_trouble(errors: Errors, reply: Reply) -> Unavailable:
+    status = str(reply.status)
+    if reply.status == 429:
+        pause = pause(errors, ErrorClass.RATE_LIMITED, reply)
+        text = "слишком много входов подряд"
+        return Unavailable(ErrorClass.RATE_LIMITED, status, text, pause)
+    if reply.status in {400, 401, 403, 422}:
+        return Unavailable(ErrorClass.AUTH, status, "оператор не принял ключи договора")
+    if reply.status >= 500:
+        return Unavailable(ErrorClass.TRANSIENT, status, "вход у оператора не работает")
+    return Unavailable(ErrorClass.CONFIGURATION, status, "адрес входа не тот")

@@ -1,0 +1,151 @@
+"""What is put into a request: texts with `{names}`, and how a value is escaped where it stands.
+
+`{{` and `}}` are braces. A value can never leave its place: in a path it is one segment, in a query
+one parameter, in a header one line, in JSON one string. A value that cannot stand in its place, like
+an empty one or `..` in a path, is `Unfit`, and the request does not leave.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+_PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[a-z][a-z0-9_]*)\}|[{}]")
+_BRACES = {"{{": "{", "}}": "}"}
+# Visible ASCII: what a header may hold, and without `%` for what is encoded to stay one to one.
+_HEADER_SAFE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_COOKIE_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
+
+Value = str | int
+Values = Mapping[str, Value]
+
+
+class TemplateTrouble(ValueError):
+    """A template that cannot be read; the text is a Russian sentence."""
+
+
+class Unfit(ValueError):
+    """A value that cannot stand where it is asked for; `name` is its variable."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"поле {{{name}}} пусто или не годится для запроса")
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Name:
+    """The place of a variable."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """One text. `source` is how it was written."""
+
+    source: str
+    pieces: tuple[str | Name, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables, in the order in which they stand."""
+        return tuple(piece.name for piece in self.pieces if isinstance(piece, Name))
+
+    def rendered(self, values: Values, escape: Callable[[str, str], str]) -> str:
+        """The text with values in their places. `escape` takes a variable's name and its value."""
+        return "".join(
+            escape(piece.name, str(values.get(piece.name, "")))
+            if isinstance(piece, Name)
+            else piece
+            for piece in self.pieces
+        )
+
+
+def parse(source: str) -> Template:
+    """Raises `TemplateTrouble`."""
+    pieces: list[str | Name] = []
+    position = 0
+    for found in _PIECE.finditer(source):
+        pieces.append(source[position : found.start()])
+        pieces.append(_piece(found, source))
+        position = found.end()
+    pieces.append(source[position:])
+    return Template(source, tuple(piece for piece in pieces if piece != ""))
+
+
+def _piece(found: re.Match[str], source: str) -> str | Name:
+    if found["name"]:
+        return Name(found["name"])
+    if found.group() not in _BRACES:
+        raise TemplateTrouble(
+            f"скобка без пары в «{source}»: поле пишется {{имя}} латиницей, скобка — {{{{ или }}}}"
+        )
+    return _BRACES[found.group()]
+
+
+# --- places -----------------------------------------------------------------------------------------
+
+
+def plain(name: str, value: str) -> str:
+    """For a query, a form or JSON: whoever writes them escapes them. Raises `Unfit` if empty."""
+    if not value:
+        raise Unfit(name)
+    return value
+
+
+def may_be_empty(_name: str, value: str) -> str:
+    """The same for what may be absent."""
+    return value
+
+
+def segment(name: str, value: str) -> str:
+    """For a path: one segment. Dots alone would climb out of it, whatever they are encoded as."""
+    if value.strip(".") == "":
+        raise Unfit(name)
+    return quote(value, safe="")
+
+
+def line(name: str, value: str) -> str:
+    """For a header: one line of visible ASCII."""
+    return quote(plain(name, value), safe=_HEADER_SAFE)
+
+
+def cookie(name: str, value: str) -> str:
+    """For a cookie: one value."""
+    return quote(plain(name, value), safe=_COOKIE_SAFE)
+
+
+# --- JSON -------------------------------------------------------------------------------------------
+
+
+def parse_json(value: Any) -> Any:
+    """A JSON value whose texts are made into templates. Raises `TemplateTrouble`."""
+    if isinstance(value, str):
+        return parse(value)
+    if isinstance(value, dict):
+        return {name: parse_json(item) for name, item in value.items()}
+    return [parse_json(item) for item in value] if isinstance(value, list) else value
+
+
+def json_names(value: Any) -> set[str]:
+    """The variables of what `parse_json` made."""
+    if isinstance(value, Template):
+        return set(value.names)
+    items = value.values() if isinstance(value, dict) else value
+    return set().union(*map(json_names, items)) if isinstance(value, dict | list) else set()
+
+
+def rendered_json(value: Any, values: Values) -> Any:
+    """The JSON value. A text that is one variable and nothing else keeps that variable's type."""
+    if isinstance(value, Template):
+        return _leaf(value, values)
+    if isinstance(value, dict):
+        return {name: rendered_json(item, values) for name, item in value.items()}
+    return [rendered_json(item, values) for item in value] if isinstance(value, list) else value
+
+
+def _leaf(template: Template, values: Values) -> Value:
+    text = template.rendered(values, plain)
+    alone = len(template.pieces) == 1 and template.names
+    return values[template.names[0]] if alone else text

@@ -1,0 +1,140 @@
+"""What is wrong with a document, in sentences for staff; and the way to a `Profile` for everybody else."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from operators.declared.nodes import Problem
+from operators.declared.parse import parsed
+from operators.declared.profile import (
+    SWITCHES,
+    Answer,
+    BodyKind,
+    Call,
+    CallName,
+    InvalidProfile,
+    NextKind,
+    Profile,
+    Proof,
+    Result,
+)
+from operators.ports import Action, SimState
+
+_MAX_PROBLEMS = 50
+
+
+def validate(document: Any) -> list[Problem]:
+    """Every mistake with its place, the first fifty; none: the document may be used."""
+    return _examined(document)[1][:_MAX_PROBLEMS]
+
+
+def load(document: Mapping[str, Any]) -> Profile:
+    """The profile of a document. Raises `InvalidProfile`."""
+    profile, problems = _examined(document)
+    if profile is None or problems:
+        raise InvalidProfile(tuple(problems[:_MAX_PROBLEMS]))
+    return profile
+
+
+def _examined(document: Any) -> tuple[Profile | None, list[Problem]]:
+    if not isinstance(document, dict):
+        return None, [Problem("", "описание протокола — это объект {…}")]
+    profile, problems = parsed(document)
+    # What does not fit together is looked for only where every part can be read.
+    return profile, problems or list(_contradictions(profile))
+
+
+def _contradictions(profile: Profile) -> Iterator[Problem]:
+    for action in Action:
+        yield from _switch(profile, action)
+    for name, call in profile.calls.items():
+        yield from _body(name, call)
+    yield from _words(profile)
+    yield from _find(profile)
+    yield from _read(profile)
+    yield from _check(profile)
+    yield from _list_changes(profile)
+
+
+def _switch(profile: Profile, action: Action) -> Iterator[Problem]:
+    name = SWITCHES[action]
+    call = profile.calls[name]
+    place, needed = f"calls.{name}", set(call.success.values())
+    if Proof.STATE in needed and call.answer.state is None:
+        yield _needed(place, "answer.state", "по нему видно новое состояние")
+    if Proof.RESULT in needed and call.answer.result is None:
+        yield _needed(place, "answer.result", "по нему видно исход")
+    if Proof.REQUEST in needed:
+        yield from _request(profile, place, call.answer)
+    if Proof.READ in needed and CallName.READ not in profile.calls:
+        yield _needed("calls", "read", f"им проверяется {place}")
+    if Proof.RESULT in needed and not set(profile.results.values()) & {Result.DONE, Result.ALREADY}:
+        yield Problem("results.words", "ни одно слово не значит done или already")
+
+
+def _request(profile: Profile, place: str, answer: Answer) -> Iterator[Problem]:
+    if answer.request_id is None and not answer.request_header:
+        yield _needed(place, "answer.request_id", "по нему спрашивают об исходе")
+    if CallName.CHECK not in profile.calls:
+        yield _needed("calls", "check", f"им спрашивают об исходе {place}")
+
+
+def _body(name: CallName, call: Call) -> Iterator[Problem]:
+    if call.method == "GET" and call.body.kind is not BodyKind.NONE:
+        yield Problem(f"calls.{name}.body", "у запроса GET нет тела")
+
+
+def _find(profile: Profile) -> Iterator[Problem]:
+    call = profile.calls.get(CallName.FIND)
+    if call is None:
+        return
+    if call.answer.id is None:
+        yield _needed("calls.find", "answer.id", "это номер карты у оператора, поле {id}")
+    if call.answer.iccid is None:
+        yield _needed("calls.find", "answer.iccid", "иначе можно переключить чужую смарт-карту")
+
+
+def _read(profile: Profile) -> Iterator[Problem]:
+    call = profile.calls.get(CallName.READ)
+    if call is None:
+        return
+    if call.answer.state is None:
+        yield _needed("calls.read", "answer.state", "ради него и читают")
+    if call.answer.rows is not None and call.answer.iccid is None:
+        yield _needed("calls.read", "answer.iccid", "по нему выбирается строка списка")
+
+
+def _words(profile: Profile) -> Iterator[Problem]:
+    """Whoever reads states must know the two that we switch between."""
+    proofs = {proof for call in profile.calls.values() for proof in call.success.values()}
+    if CallName.READ not in profile.calls and Proof.STATE not in proofs:
+        return
+    words = {state for state, _ in profile.states.words.values()}
+    missing = [state for state in (SimState.ACTIVE, SimState.INACTIVE) if state not in words]
+    if missing:
+        yield Problem("states.words", f"нет слова для состояния: {', '.join(missing)}")
+
+
+def _check(profile: Profile) -> Iterator[Problem]:
+    call = profile.calls.get(CallName.CHECK)
+    if call is None:
+        return
+    if call.answer.result is None:
+        yield _needed("calls.check", "answer.result", "по нему видно исход")
+    if not set(profile.results.values()) & {Result.DONE, Result.ALREADY}:
+        yield Problem("results.words", "ни одно слово не значит done или already")
+
+
+def _list_changes(profile: Profile) -> Iterator[Problem]:
+    call = profile.calls.get(CallName.LIST_CHANGES)
+    if call is None:
+        return
+    for name in ("rows", "iccid", "state", "next"):
+        if getattr(call.answer, name) is None:
+            yield _needed("calls.list_changes", f"answer.{name}", "без него список не прочесть")
+    if call.answer.next is not None and "cursor" not in call.names:
+        what = "номер страницы" if call.answer.next.kind is NextKind.PAGE else "метка продолжения"
+        yield Problem("calls.list_changes", f"в запросе нет поля {{cursor}}: это {what}")
+
+
+def _needed(place: str, name: str, why: str) -> Problem:
+    return Problem(f"{place}.{name}", f"нужно заполнить: {why}")

@@ -1,0 +1,75 @@
+"""What a walk along an operator's stand hears on its way, and how it waits."""
+
+import threading
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from operators.http import Door
+from operators.ports import CallKind, ErrorClass, Rejected, Reply, Unavailable
+
+_MOST_PAUSES = 5
+_LONGEST_PAUSE_SECONDS = 120.0
+_OWN_QUOTA = "not_sent_quota"
+_ASK_TO_WAIT = (ErrorClass.RATE_LIMITED, ErrorClass.MAINTENANCE)
+
+
+@dataclass
+class OwnTokens:
+    """Access tokens of one walk: logging in is tried for real, and the workers' tokens stay theirs."""
+
+    _kept: dict[str, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, key: str) -> str | None:
+        return self._kept.get(key)
+
+    def put(self, key: str, value: str, ttl: float) -> None:
+        self._kept[key] = value
+
+    def forget(self, key: str) -> None:
+        self._kept.pop(key, None)
+
+    def lock(self, key: str) -> AbstractContextManager[object]:
+        return self._lock
+
+
+@dataclass
+class Ear:
+    """`ports.Http` that remembers whether a text left us: so it is seen if a protocol sends keys."""
+
+    door: Door
+    sent: list[str] = field(default_factory=list)
+
+    def request(self, method: str, url: str, *, kind: CallKind, **parts: Any) -> Reply:
+        self.sent.append(f"{url} {parts}")
+        return self.door.request(method, url, kind=kind, **parts)
+
+    def heard(self, text: str) -> bool:
+        """Whether the text was in an address, a header or a body."""
+        return any(text in one for one in self.sent)
+
+
+@dataclass
+class Pauses:
+    """What the operator asked us to wait, and whether waiting helped."""
+
+    waited: float = 0
+    troubles: list[str] = field(default_factory=list)
+
+    def wait(self, answer: Rejected | Unavailable, attempt: int) -> bool:
+        """Wait as asked, if asked; whether to try again."""
+        if answer.error not in _ASK_TO_WAIT:
+            return False
+        pause = answer.retry_after
+        if pause is None:
+            self.troubles.append(f"отказ {answer.code} без Retry-After")
+            return False
+        if attempt >= _MOST_PAUSES or pause > _LONGEST_PAUSE_SECONDS:
+            self.troubles.append(f"отказ {answer.code}, попыток {attempt}, пауза {pause:.0f} с")
+            return False
+        time.sleep(pause)
+        # Our own quota makes us wait too, but that says nothing of the operator.
+        self.waited += 0 if answer.code == _OWN_QUOTA else pause
+        return True

@@ -1,0 +1,250 @@
+"""How each operator is doing with our commands: the staff's board, and what a merchant may be promised."""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+from django.core.cache import cache
+from django.db.models import (
+    Aggregate,
+    Count,
+    DateTimeField,
+    DurationField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Func,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+)
+
+from cabinet import wording
+from operators.board import accounts_now
+from operators.models import OperatorAccount
+from smartcards.models import Command, CommandStep
+from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Origin
+from smartcards.verdicts import Day, Outbox, Slot, Standing, Times, Waiting, verdict
+
+SLOT = timedelta(minutes=15)
+SLOTS = 96
+PROMISE_FROM = timedelta(days=7)
+FEWEST_FOR_PROMISE = 20
+PROMISE_CACHED_SECONDS = 300
+
+_FLYING = frozenset({CommandState.SENDING, CommandState.ACCEPTED})
+_UNKNOWN = frozenset({CommandState.CHECKING, CommandState.NEEDS_STAFF})
+
+
+def standings(at: datetime) -> list[Standing]:
+    """All operators, the worst first: six queries, however many accounts and commands."""
+    slots, times, doubted, outboxes = _slots(at), _times(at), _doubted(at), _outboxes()
+    rows = []
+    for account in accounts_now(at):
+        day = Day(
+            slots.get(account.pk) or _empty(at), doubted.get(account.pk, 0), times.get(account.pk)
+        )
+        outbox = outboxes.get(account.pk, Outbox())
+        level, sentence = verdict(account, outbox, day, at)
+        rows.append(Standing(account, outbox, day, level, sentence))
+    return sorted(rows, key=lambda row: _badness(row, at))
+
+
+def _badness(row: Standing, at: datetime) -> tuple[int, float, int, str]:
+    waits = (at - (row.outbox.oldest or at)).total_seconds()
+    return -row.level, -waits, -row.outbox.queued, wording.sort_key(row.account.title)
+
+
+# --- what waits now -------------------------------------------------------------------------------
+
+
+def _outboxes() -> dict[int, Outbox]:
+    """Open commands by account: the partial index of open commands serves."""
+    found = (
+        Command.objects.filter(state__in=sorted(OPEN_COMMANDS))
+        .order_by()
+        .values_list("account_id", "state", "kind", "origin")
+        .annotate(number=Count("pk"), oldest=Min("created_at"))
+    )
+    rows: dict[int, list[Any]] = {}
+    for account_id, *row in found:
+        rows.setdefault(account_id, []).append(row)
+    return {account_id: _outbox(lines) for account_id, lines in rows.items()}
+
+
+def _outbox(rows: Sequence[Any]) -> Outbox:
+    waiting = [
+        Waiting(CommandKind(kind), Origin(origin), number, oldest)
+        for state, kind, origin, number, oldest in rows
+        if state == CommandState.QUEUED
+    ]
+    return Outbox(
+        waiting=tuple(sorted(waiting, key=lambda line: (line.origin, line.kind))),
+        in_flight=_sum(rows, _FLYING),
+        checking=_sum(rows, {CommandState.CHECKING}),
+        for_staff=_sum(rows, {CommandState.NEEDS_STAFF}),
+    )
+
+
+def _sum(rows: Sequence[Any], states: Iterable[CommandState]) -> int:
+    return sum(number for state, _, _, number, _ in rows if state in set(states))
+
+
+# --- the last day ---------------------------------------------------------------------------------
+
+
+def first_slot(at: datetime) -> datetime:
+    """Where the picture of 24 hours begins: a whole quarter of an hour."""
+    minutes = at.minute % 15
+    return at.replace(second=0, microsecond=0) - timedelta(minutes=minutes) - SLOT * (SLOTS - 1)
+
+
+def _empty(at: datetime) -> tuple[Slot, ...]:
+    starts = first_slot(at)
+    return tuple(Slot(starts + SLOT * number) for number in range(SLOTS))
+
+
+def _ended(at: datetime, *states: CommandState) -> QuerySet[Command]:
+    return Command.objects.filter(
+        finished_at__gte=first_slot(at), finished_at__lte=at, state__in=states
+    ).order_by()
+
+
+def _still_unknown(at: datetime) -> QuerySet[Command]:
+    return (
+        Command.objects.filter(
+            # The first condition alone is what the partial index of open commands asks for.
+            state__in=sorted(OPEN_COMMANDS),
+            sent_at__gte=first_slot(at),
+            sent_at__lte=at,
+        )
+        .filter(state__in=sorted(_UNKNOWN))
+        .order_by()
+    )
+
+
+def _slots(at: datetime) -> dict[int, tuple[Slot, ...]]:
+    counts: dict[tuple[int, datetime], dict[str, int]] = {}
+    ended = _ended(at, CommandState.DONE, CommandState.FAILED)
+    for rows, when in ((ended, "finished_at"), (_still_unknown(at), "sent_at")):
+        for account_id, starts_at, state, number in _by_slot(rows, when, at):
+            slot = counts.setdefault((account_id, starts_at), {})
+            word = state if state in {CommandState.DONE, CommandState.FAILED} else "unknown"
+            slot[word] = slot.get(word, 0) + number
+    accounts = {account_id for account_id, _ in counts}
+    return {
+        account_id: tuple(
+            Slot(slot.starts_at, **counts.get((account_id, slot.starts_at), {}))
+            for slot in _empty(at)
+        )
+        for account_id in accounts
+    }
+
+
+def _by_slot(
+    rows: QuerySet[Command], when: str, at: datetime
+) -> Iterable[tuple[int, datetime, str, int]]:
+    slot: Func = Func(
+        Value(SLOT),
+        F(when),
+        Value(first_slot(at)),
+        function="date_bin",
+        output_field=DateTimeField(),
+    )
+    return rows.values_list("account_id", slot, "state").annotate(number=Count("pk"))
+
+
+def _doubted(at: datetime) -> dict[int, int]:
+    """How many of the day's commands were once `checking`, by account."""
+    asked = Exists(CommandStep.objects.filter(command=OuterRef("pk"), state=CommandState.CHECKING))
+    numbers: dict[int, int] = {}
+    ended = _ended(at, CommandState.DONE, CommandState.FAILED).filter(asked)
+    for rows in (ended, _still_unknown(at)):
+        for account_id, number in rows.values_list("account_id").annotate(number=Count("pk")):
+            numbers[account_id] = numbers.get(account_id, 0) + number
+    return numbers
+
+
+class Percentile(Aggregate):
+    """`percentile_cont` over an expression."""
+
+    function = "percentile_cont"
+    template = "%(function)s(%(fraction)s) WITHIN GROUP (ORDER BY %(expressions)s)"
+
+    def __init__(self, expression: Any, *, fraction: float) -> None:
+        super().__init__(expression, fraction=fraction, output_field=DurationField())
+
+
+_TOOK = ExpressionWrapper(F("finished_at") - F("created_at"), output_field=DurationField())
+
+
+def _times(at: datetime) -> dict[int, Times]:
+    return _measured(first_slot(at), at, Q())
+
+
+def _measured(begins: datetime, at: datetime, which: Q) -> dict[int, Times]:
+    """From click to confirmed of what people asked for, by account."""
+    found = (
+        Command.objects.filter(
+            which,
+            finished_at__gte=begins,
+            finished_at__lte=at,
+            state=CommandState.DONE,
+            origin=Origin.PERSON,
+        )
+        .order_by()
+        .values_list("account_id")
+        .annotate(
+            usual=Percentile(_TOOK, fraction=0.5),
+            worst=Percentile(_TOOK, fraction=0.95),
+            clicks=Count("pk"),
+        )
+    )
+    return {account_id: Times(*facts) for account_id, *facts in found}
+
+
+# --- what a merchant may be promised --------------------------------------------------------------
+
+
+def promise(account: OperatorAccount, *, at: datetime) -> tuple[int, int]:
+    """Usual and worst seconds of a switch: the median and the 95th percentile of the last seven days.
+
+    With fewer than twenty switches it is what staff have written in the contract. Remembered for five
+    minutes; without Redis it is computed each time.
+    """
+    key = f"promise:{account.pk}"
+    known = _recall(key)
+    if known is None:
+        known = _measure_promise(account, at)
+        _remember(key, known)
+    return known or (account.usual_seconds, account.worst_seconds)
+
+
+def _measure_promise(account: OperatorAccount, at: datetime) -> tuple[int, int] | tuple[()]:
+    times = _measured(at - PROMISE_FROM, at, Q(account=account)).get(account.pk)
+    if times is None or times.clicks < FEWEST_FOR_PROMISE:
+        return ()
+    return _whole(times.usual), _whole(times.worst)
+
+
+def _whole(length: timedelta) -> int:
+    return max(1, math.ceil(length.total_seconds()))
+
+
+def _recall(key: str) -> tuple[int, int] | tuple[()] | None:
+    try:
+        found: tuple[int, int] | tuple[()] | None = cache.get(key)
+    except redis.RedisError:
+        return None
+    return found
+
+
+def _remember(key: str, known: tuple[int, int] | tuple[()]) -> None:
+    try:
+        cache.set(key, known, PROMISE_CACHED_SECONDS)
+    except redis.RedisError:
+        return  # measured anew next time

@@ -1,0 +1,127 @@
+"""What staff do about a difference between us and an operator. Each function is one transaction."""
+
+import re
+from datetime import datetime
+
+from django.db import transaction
+
+from cabinet import audit
+from cabinet.actors import Actor
+from cabinet.wake import wake
+from operators import registry
+from operators.ports import StateQuality
+from smartcards.models import Command, Coverage, SmartCard
+from smartcards.rules import CardRefused
+from smartcards.services import lock_card
+from smartcards.states import OPEN_COMMANDS, Confirmed
+
+# What the database keeps as a number.
+_MSISDN = re.compile(r"[1-9][0-9]{9,14}")
+
+
+@transaction.atomic
+def accept_number(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
+    """The operator's number becomes ours. Raises CardRefused where it told none or a command is open.
+
+    An open command was addressed to the old number: it must end first.
+    """
+    card = lock_card(card)
+    if not card.seen_msisdn or card.seen_msisdn == card.msisdn:
+        raise CardRefused("Другого номера оператор не сообщал.")
+    if not _MSISDN.fullmatch(card.seen_msisdn):
+        raise CardRefused("Оператор сообщил не номер телефона: прочитайте карту ещё раз.")
+    _check_not_busy(card)
+    before, card.msisdn = card.msisdn, card.seen_msisdn
+    card.save(update_fields=["msisdn"])
+    _note(
+        card,
+        "number_accepted",
+        "Принят номер, который сообщил оператор",
+        reason=reason,
+        by=by,
+        at=at,
+        details={"before": before, "after": card.msisdn},
+    )
+
+
+@transaction.atomic
+def read_again(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
+    """The card is the next to be read at its operator. Raises CardRefused where cards cannot be read."""
+    card = lock_card(card)
+    if not _readable(card):
+        raise CardRefused("Этот оператор не сообщает состояние смарт-карт: спросите его сами.")
+    SmartCard.objects.filter(pk=card.pk).update(read_at=None)
+    _note(
+        card,
+        "asked_again",
+        "Попросили уточнить состояние у оператора",
+        reason=reason,
+        by=by,
+        at=at,
+    )
+    wake("smartcards.read", account_id=card.account_id)
+
+
+def _readable(card: SmartCard) -> bool:
+    code = card.account.adapter
+    if code not in registry.codes():
+        return False
+    return registry.capabilities(code).state_quality is StateQuality.EXACT
+
+
+@transaction.atomic
+def write_off(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
+    """The operator has retired the card: its paid place becomes free, and nobody wishes it on any more.
+
+    Raises CardRefused without a reason, where the operator says otherwise, or while a command is open.
+    """
+    if not reason.strip():
+        raise CardRefused("Укажите причину: клиент увидит её на странице смарт-карты.")
+    card = lock_card(card)
+    if card.confirmed != Confirmed.RETIRED:
+        raise CardRefused("Оператор эту смарт-карту не списывал.")
+    _check_not_busy(card)
+    for row in Coverage.objects.select_for_update().filter(card=card, till=None):
+        row.till = max(at, row.since)
+        row.save(update_fields=["till"])
+    if card.wished_on:
+        card.wished_on, card.wished_at = False, at
+        card.wished_by, card.wished_by_kind = by.name[:150], by.kind
+        card.save(update_fields=["wished_on", "wished_at", "wished_by", "wished_by_kind"])
+    _note(
+        card,
+        "written_off",
+        "Смарт-карта списана: место в подписке свободно",
+        reason=reason,
+        by=by,
+        at=at,
+    )
+
+
+def _check_not_busy(card: SmartCard) -> None:
+    if Command.objects.filter(card=card, state__in=OPEN_COMMANDS).exists():
+        raise CardRefused(
+            "Команда по этой смарт-карте ещё не закончена. Дождитесь ответа оператора."
+        )
+
+
+def _note(
+    card: SmartCard,
+    action: str,
+    text: str,
+    *,
+    reason: str,
+    by: Actor,
+    at: datetime,
+    details: dict[str, str] | None = None,
+) -> None:
+    audit.record(
+        target=card,
+        action=action,
+        text=text,
+        reason=reason,
+        by=by,
+        at=at,
+        merchant_id=card.merchant_id,
+        details=details,
+    )

@@ -1,0 +1,1 @@
+"""Repeatable benchmarks of the dispatcher: `make bench`. Figures are ratios of one run on one machine."""

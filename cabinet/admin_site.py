@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse  # noqa: TID251 - the site of admin pages answers requests
 from django.urls import URLPattern, URLResolver, path, reverse, reverse_lazy
 from django.utils.functional import Promise
 
@@ -84,5 +84,5 @@ def _send_strangers_to(login: Promise, routes: Iterable[Route]) -> None:
     for route in routes:
         if isinstance(route, URLResolver):
             _send_strangers_to(login, route.url_patterns)
-        else:
+        elif getattr(route.callback, "login_required", True):
             route.callback.login_url = login  # type: ignore[attr-defined]

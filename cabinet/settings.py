@@ -266,6 +266,7 @@ OPERATORS = {
     "beeline": "operators.adapters.beeline.Beeline",
     "tmf640": "operators.adapters.tmf640.Tmf640",
     "control_center": "operators.adapters.control_center.ControlCenter",
+    "declared": "operators.adapters.declared.Declared",
 }
 
 # What is put together from several apps is named here, so that the floor imports nobody.

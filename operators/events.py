@@ -4,6 +4,7 @@ Pure. Every contract with signed callbacks speaks these words, whatever protocol
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,10 +35,13 @@ _ERROR_CODES = {
     "notSupported": ErrorClass.UNSUPPORTED,
 }
 _ERROR_STATUSES = {
-    "403": ErrorClass.FORBIDDEN,
-    "404": ErrorClass.NOT_FOUND,
-    "409": ErrorClass.CONFLICT_PENDING,
-    "503": ErrorClass.MAINTENANCE,
+    401: ErrorClass.AUTH,
+    403: ErrorClass.FORBIDDEN,
+    404: ErrorClass.NOT_FOUND,
+    405: ErrorClass.CONFIGURATION,
+    409: ErrorClass.CONFLICT_PENDING,
+    429: ErrorClass.RATE_LIMITED,
+    503: ErrorClass.MAINTENANCE,
 }
 
 
@@ -132,11 +136,18 @@ def _failure(response: Payload) -> Check:
     """Why a request ended in error: the status and the error body that it would have been answered."""
     status, error = _text(response, "statusCode"), _decoded(response.get("body"))
     code = _text(error, "code") or status
-    text = _text(error, "reason") or _text(error, "message")
-    found = _ERROR_CODES.get(code) or _ERROR_STATUSES.get(status) or ErrorClass.INVALID
+    text = (_text(error, "reason") or _text(error, "message"))[:200]
+    found = _ERROR_CODES.get(code) or _status_class(status)
     if found is ErrorClass.ALREADY:
-        return Check(CheckState.COMPLETED, code, text[:200], found)
-    return Check(CheckState.FAILED, code, text[:200], found)
+        return Check(CheckState.COMPLETED, code, text, found)
+    return Check(CheckState.FAILED, code, text, found)
+
+
+def _status_class(status: str) -> ErrorClass:
+    known = _ERROR_STATUSES.get(int(status)) if re.fullmatch("[1-5][0-9]{2}", status) else None
+    if known is not None:
+        return known
+    return ErrorClass.TRANSIENT if status.startswith("5") else ErrorClass.INVALID
 
 
 def _decoded(body: object) -> Payload:

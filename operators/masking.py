@@ -133,8 +133,9 @@ class Masker:
     def body(self, text: str) -> str:
         """A body of any shape."""
         clean = self._known(text[:_PARSED_CHARS].translate(_CONTROLS))
-        # Cut before it is searched; what a cut may have torn apart is dropped with the tail.
-        return self._shape(clean) if len(text) <= _PARSED_CHARS else self._torn(clean)
+        if len(text) <= _PARSED_CHARS:
+            return self._shape(clean)
+        return self._torn(self._without_tail(clean)) + CUT
 
     def words(self, text: str) -> str:
         """Plain words: our secrets, tokens, e-mail addresses and numbers."""
@@ -162,13 +163,15 @@ class Masker:
         return self._pairs(text)
 
     def _torn(self, text: str) -> str:
-        """What is no whole body: looked through as text, its end dropped where it was cut."""
-        longest = max(map(len, self.secrets), default=0)
+        """What is no whole document: looked through as text."""
         looked = text[:_READ_CHARS]
         shown = self._xml(looked) if looked.lstrip().startswith("<") else self._pairs(looked)
-        if len(text) <= _READ_CHARS:
-            return shown
-        return shown[: -max(1000, 12 * longest)] + CUT
+        return shown if len(text) <= _READ_CHARS else self._without_tail(shown) + CUT
+
+    def _without_tail(self, text: str) -> str:
+        """A cut may have torn a secret or a number apart: its half would not be known any more."""
+        longest = max(map(len, self.secrets), default=0)
+        return text[: -max(1000, 12 * longest)]
 
     def _json(self, body: Any) -> str:
         try:

@@ -7,7 +7,7 @@ the settings, and its row of cases in `operators/tests/contract.py`.
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 from django.conf import settings
@@ -109,6 +109,7 @@ def make(
     return _bounded(found, timeout_seconds, _capabilities(found, profile))(connection)
 
 
+@lru_cache(maxsize=64)
 def _bounded(found: type[Operator], seconds: float, described: Capabilities) -> type[Operator]:
     """The same class with these capabilities, each of whose answers is given within `seconds`."""
 

@@ -3,18 +3,26 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import redis
 from django.conf import settings
+from django.db import transaction
 from redis.exceptions import LockError
 
+from cabinet import alerts, audit
+from cabinet.actors import Actor
 from cabinet.clock import real_now
 from cabinet.crypto import Undecryptable, decrypt, encrypt
-from operators import exchanges, quota, registry
+from cabinet.errors import Refused
+from cabinet.wake import wake
+from operators import breaker, exchanges, quota, registry
 from operators.http import NOTHING_OF_OURS, About, Exchange
 from operators.models import OperatorAccount
 from operators.ports import Operator, TokensAway, Unavailable
 
+# What is left in the database where it is not needed: it may be unreadable.
+SECRETS = ("credentials", "callback_secret")
 # A skew is worth a write when it moves by this much.
 _SKEW_STEP = 5.0
 
@@ -98,6 +106,7 @@ def connect(
         on_exchange=heard,
         admit=quota.Turnstile(account, urgency),
         about=about,
+        profile=account.profile,
     )
 
 
@@ -137,3 +146,60 @@ def ping(account: OperatorAccount) -> tuple[bool, str]:
         return False, f"Связи нет: {trouble.text or trouble.error} {trouble.code}".strip()
     finally:
         note_exchanges(account, heard)
+
+
+def working_account(account_id: int, *, at: datetime) -> OperatorAccount | None:
+    """The contract, if it is switched on and its keys can be read; staff are told where they cannot.
+
+    A lost key of encryption keeps one operator waiting, never the others.
+    """
+    try:
+        account = OperatorAccount.objects.filter(pk=account_id, enabled=True).first()
+        if account is not None:
+            _ = account.credentials, account.callback_secret
+    except Undecryptable:
+        alerts.raise_alert(
+            key=_keys_alert(account_id),
+            text="Ключи договора с оператором не читаются: команды ждут. Введите ключи заново.",
+            at=at,
+            link=f"/admin/operators/operatoraccount/{account_id}/change/",
+        )
+        return None
+    return account
+
+
+def note_new_keys(*, account_id: int, by: Actor, at: datetime) -> None:
+    """Staff typed the keys anew: the matter of unreadable ones is settled."""
+    alerts.close_alert(key=_keys_alert(account_id), by=by, at=at)
+
+
+def _keys_alert(account_id: int) -> str:
+    return f"operator:account:{account_id}:keys"
+
+
+class BreakerRefused(Refused):
+    """The breaker stays as it is."""
+
+
+@transaction.atomic
+def close_breaker(*, account: OperatorAccount, reason: str, by: Actor, at: datetime) -> None:
+    """Staff know that the operator is back: commands leave again, and the next troubles are counted anew.
+
+    Raises BreakerRefused without a reason, and where the breaker is closed already.
+    """
+    if not reason.strip():
+        raise BreakerRefused("Укажите, почему предохранитель можно закрыть.")
+    account = OperatorAccount.objects.select_for_update().defer(*SECRETS).get(pk=account.pk)
+    if not breaker.is_open(account):
+        raise BreakerRefused("Предохранитель уже закрыт.")
+    breaker.note(account, good=1, bad=0, at=at)
+    audit.record(
+        target=account,
+        action="account.breaker_closed",
+        text=f"Закрыт предохранитель договора с оператором «{account.title}»",
+        reason=reason,
+        by=by,
+        at=at,
+        merchant_id=None,
+    )
+    wake("smartcards.dispatch", account_id=account.pk)

@@ -259,7 +259,7 @@ def finish_failed(
     command: Command, card: SmartCard, *, error: str, code: str = "", text: str = "", at: datetime
 ) -> None:
     """The operator did not do it, surely: the card stays as it was."""
-    sentence = phrases.FAILURES.get(error, phrases.FAILURES["unknown_outcome"])
+    sentence = phrases.failure(error, code)
     move(command, CommandState.FAILED, at=at, text=sentence, error=error, code=code[:100])
     audit.record(
         target=card,

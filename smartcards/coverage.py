@@ -10,7 +10,7 @@ from cabinet import audit
 from cabinet.actors import SYSTEM, Actor
 from cabinet.models import Merchant
 from cabinet.wake import wake
-from smartcards import commands, queries
+from smartcards import commands, queries, rules
 from smartcards.models import Command, Coverage, SmartCard
 from smartcards.rules import CardRefused
 from smartcards.states import OPEN_COMMANDS, CommandKind, Confirmed, Origin
@@ -26,10 +26,11 @@ class NotEnoughPlaces(CardRefused):
 def choose_cards(*, merchant: Merchant, card_ids: Collection[int], by: Actor, at: datetime) -> None:
     """These cards are covered from now on, and no others.
 
-    Raises NotEnoughPlaces, or CardRefused for a card that is not the merchant's. A working card that
-    drops out is switched off as the person's own click (never braked); one that was wished on and is
-    chosen again comes back by itself.
+    Raises NotAllowed, NotEnoughPlaces, or CardRefused for a card that is not the merchant's or is out
+    of use. A working card that drops out is switched off as the person's own click (never braked); one
+    that was wished on and is chosen again comes back by itself.
     """
+    rules.check_may_choose(by.role)
     Merchant.objects.select_for_update().get(pk=merchant.pk)
     chosen = set(card_ids)
     lives = _locked_lives(merchant, at)
@@ -96,14 +97,64 @@ def _rehouse(row: Coverage, free: Counter[int], *, living: set[int], at: datetim
         _drop(row, row.card, by=SYSTEM, at=at)
 
 
+def lock_places(merchant: Merchant) -> None:
+    """Nobody else changes what is paid, or for which card, till the end of the transaction."""
+    Merchant.objects.select_for_update().get(pk=merchant.pk)
+    _lock_subscriptions(merchant)
+
+
+def leave_place(card: SmartCard, *, at: datetime) -> int | None:
+    """The card is covered no longer; returns the subscription that paid for it, None where none did.
+
+    Expects the locks of `lock_places` and of the card; the journal is the caller's.
+    """
+    row = Coverage.objects.filter(card=card, till=None).first()
+    if row is None:
+        return None
+    _close(row, at)
+    return row.subscription_id
+
+
+def take_place(card: SmartCard, *, like: int | None, at: datetime) -> bool:
+    """Cover the card by a free place, of the subscription `like` if it has one. Returns whether it is.
+
+    Where none is live, a place of `like` waits for its payment. Locks and journal as `leave_place`.
+    """
+    if card.merchant is None:
+        return False
+    rows = _open_rows(card.merchant)
+    if any(row.card_id == card.pk for row in rows):
+        return True
+    lives = queries.live_of(card.merchant, at)
+    free = _free_places(lives, rows) if lives else _places_kept(like, rows)
+    chosen = sorted((pk for pk, count in free.items() if count > 0), key=lambda pk: pk != like)
+    if not chosen:
+        return False
+    Coverage.objects.create(card=card, subscription_id=chosen[0], since=at)
+    return True
+
+
+def _places_kept(subscription_id: int | None, rows: Collection[Coverage]) -> Counter[int]:
+    """Places of a subscription that has ended: its cards come back with the next payment."""
+    ended = Subscription.objects.filter(pk=subscription_id).first()
+    if ended is None:
+        return Counter()
+    taken = sum(row.subscription_id == ended.pk for row in rows)
+    return Counter({ended.pk: ended.paid_cards - taken})
+
+
 def _locked_lives(merchant: Merchant, at: datetime) -> Sequence[LiveSubscription]:
+    _lock_subscriptions(merchant)
+    return queries.live_of(merchant, at)
+
+
+def _lock_subscriptions(merchant: Merchant) -> None:
     list(
         Subscription.objects.select_for_update(of=("self",))
         .filter(merchant=merchant)
         .order_by("pk")
         .values_list("pk")
     )
-    return queries.live_of(merchant, at)
 
 
 def _locked_cards(merchant: Merchant) -> list[SmartCard]:
@@ -122,6 +173,10 @@ def _free_places(lives: Sequence[LiveSubscription], kept: Collection[Coverage]) 
 
 
 def _cover(card: SmartCard, free: Counter[int], *, by: Actor, at: datetime) -> None:
+    if card.withdrawn_because:
+        raise CardRefused(
+            f"Смарт-карта …{card.iccid[-4:]} выведена из работы, платить за неё незачем."
+        )
     place = next((pk for pk, count in free.items() if count > 0), None)
     if place is None:
         raise NotEnoughPlaces(

@@ -1,6 +1,6 @@
 """What the pages of the cards read from a request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from django import forms
@@ -9,8 +9,10 @@ from django.db.models import Q, QuerySet
 from cabinet.models import Terminal
 from cabinet.wording import sort_key
 from smartcards.models import SmartCard
+from smartcards.pages import terms, words
 from smartcards.pages.choice import PAGE_SIZE
 from smartcards.pages.overview import Shelf, Wish
+from smartcards.states import Withdrawal
 
 # Ten more than a page shows; a longer list was not made by our page.
 _MOST_BOXES = PAGE_SIZE + 10
@@ -65,6 +67,66 @@ class ChoiceForm(forms.Form):
     cards = BoxesField(required=False)
     confirmed = forms.CharField(required=False, max_length=40000)
     back = forms.CharField(required=False, max_length=1)
+
+
+class AgreedForm(forms.Form):
+    """The price a person has seen, in kopecks."""
+
+    fee = forms.IntegerField(min_value=0, max_value=10**9)
+
+
+class WithdrawForm(forms.Form):
+    """Why a card leaves use; `confirmed` comes from the page that tells what it means."""
+
+    because = forms.TypedChoiceField(
+        label="Что случилось",
+        choices=[
+            (Withdrawal.LOST, "Потеряна"),
+            (Withdrawal.STOLEN, "Украдена"),
+            (Withdrawal.BROKEN, "Сломана"),
+        ],
+        coerce=Withdrawal,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Отметьте, что случилось."},
+    )
+    confirmed = forms.BooleanField(required=False, widget=forms.HiddenInput)
+
+
+class ReplaceForm(forms.Form):
+    """Which new card takes the place."""
+
+    card = forms.TypedChoiceField(
+        label="Какая смарт-карта заменит",
+        coerce=int,
+        widget=forms.RadioSelect,
+        error_messages={
+            "required": "Отметьте смарт-карту.",
+            "invalid_choice": "Этой смарт-картой заменить уже нельзя. Выберите другую.",
+        },
+    )
+
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, *, cards: Iterable[SmartCard]
+    ) -> None:
+        super().__init__(data)
+        choices = [(card.pk, _card_name(card)) for card in cards]
+        cast("forms.ChoiceField", self.fields["card"]).choices = choices
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to choose from."""
+        return not cast("forms.ChoiceField", self.fields["card"]).choices
+
+
+def _card_name(card: SmartCard) -> str:
+    named = (
+        " ".join(words.number_of(card).groups),
+        card.account.title,
+        card.label,
+        words.place_of(card),
+        terms.fee_line(card.account),
+    )
+    return ", ".join(filter(None, named))
 
 
 class DescribeForm(forms.Form):

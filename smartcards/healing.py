@@ -12,7 +12,7 @@ from operators import registry
 from operators.ports import StateQuality
 from smartcards.models import Command, Coverage, SmartCard
 from smartcards.rules import CardRefused
-from smartcards.services import lock_card
+from smartcards.services import lock_card, record_wish
 from smartcards.states import OPEN_COMMANDS, Confirmed
 
 # What the database keeps as a number.
@@ -49,7 +49,9 @@ def read_again(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None
     """The card is the next to be read at its operator. Raises CardRefused where cards cannot be read."""
     card = lock_card(card)
     if not _readable(card):
-        raise CardRefused("Этот оператор не сообщает состояние смарт-карт: спросите его сами.")
+        raise CardRefused(
+            "Этот оператор не сообщает состояние смарт-карт достоверно: сверьте в его кабинете."
+        )
     SmartCard.objects.filter(pk=card.pk).update(read_at=None)
     _note(
         card,
@@ -63,10 +65,11 @@ def read_again(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None
 
 
 def _readable(card: SmartCard) -> bool:
-    code = card.account.adapter
-    if code not in registry.codes():
+    account = card.account
+    if account.adapter not in registry.codes():
         return False
-    return registry.capabilities(code).state_quality is StateQuality.EXACT
+    quality = registry.capabilities(account.adapter, account.profile).state_quality
+    return quality is StateQuality.EXACT
 
 
 @transaction.atomic
@@ -85,9 +88,7 @@ def write_off(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
         row.till = max(at, row.since)
         row.save(update_fields=["till"])
     if card.wished_on:
-        card.wished_on, card.wished_at = False, at
-        card.wished_by, card.wished_by_kind = by.name[:150], by.kind
-        card.save(update_fields=["wished_on", "wished_at", "wished_by", "wished_by_kind"])
+        record_wish(card, on=False, by=by, at=at)
     _note(
         card,
         "written_off",

@@ -9,22 +9,25 @@ clicks, so a click passes ten thousand waiting mass commands.
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from django.db import connection
 
 from operators import breaker, quota
-from operators.http import Exchange
+from operators.http import About, Exchange
 from operators.models import OperatorAccount
 from operators.ports import ErrorClass, Rejected, Unavailable, Unknown
 from operators.quota import Urgency
-from operators.services import connect, note_exchanges, ping
+from operators.services import connect, note_exchanges, ping, working_account
 from operators.windows import window_end
-from smartcards import dispatch, queries, questions
+from smartcards import changes, dispatch, queries, questions
+from smartcards.crew import Crew
 from smartcards.dispatch import Letter
+from smartcards.queries import Waiting
 from smartcards.questions import Answer, Question
 from smartcards.states import Origin
 
@@ -36,10 +39,15 @@ BUDGET_SECONDS = 60.0
 NAP_SECONDS = 0.1
 # A longer wait for the quota's turn is left to the sweep.
 LONGEST_WAIT = 5.0
-# Letters begun beyond those in the air, so that the threads never wait for the database.
-AHEAD = 3
+# Letters begun beyond those in the air, so that the threads never wait for the database: at most so
+# many for each thread, and no more than can leave in so many seconds at the operator's present pace.
+AHEAD = 6
+AHEAD_SECONDS = 0.5
+# While enough letters are begun, answers are gathered for so long and written down together.
+GATHER_SECONDS = 0.03
 _LOCK_SPACE = 7_401
 _CLICKS = (Origin.PERSON,)
+_PRIORITY = {Urgency.CLICK: 0, Urgency.MASS: 1, Urgency.SPARE: 2}
 
 Job = Letter | Question
 Result = object
@@ -51,11 +59,12 @@ class Line:
 
     account: OperatorAccount
     clock: Callable[[], datetime]
-    pool: ThreadPoolExecutor
+    crew: Crew
     ends_at: float
     reading: bool = False
     sent: int = 0
     asked: int = 0
+    call_seconds: float = AHEAD_SECONDS
     flights: dict[Future[Result], Job] = field(default_factory=dict)
     heard: list[Exchange] = field(default_factory=list)
 
@@ -70,6 +79,14 @@ class Line:
             else:
                 time.sleep(nap)
 
+    def catch_up(self) -> bool:
+        """What may leave at this moment leaves and comes back. Returns whether the time is up."""
+        if time.monotonic() < self.ends_at:
+            self._fill()
+        while self.flights:
+            self._land(timeout=NAP_SECONDS)
+        return time.monotonic() >= self.ends_at
+
     def _fill(self) -> float | None:
         """Start what may start. Returns how long to wait for a turn, or None where nothing waits."""
         at = self.clock()
@@ -83,7 +100,8 @@ class Line:
 
     def _fill_from_queue(self, at: datetime) -> float | None:
         waits = []
-        for urgency, jobs in self._sources(at):
+        waiting = queries.waiting_work(self.account, at)
+        for urgency, jobs in self._sources(at, waiting):
             room = self._room()
             if room <= 0:
                 return NAP_SECONDS
@@ -93,27 +111,32 @@ class Line:
                 continue
             for job in jobs(room if not quota.windows(self.account) else 1):
                 self._start(job)
-        return self._nap(waits, at)
+        return self._nap(waits, waiting)
 
-    def _nap(self, waits: list[float], at: datetime) -> float | None:
+    def _nap(self, waits: list[float], waiting: Waiting) -> float | None:
         if self.flights:
             return NAP_SECONDS
-        if not waits or min(waits) > LONGEST_WAIT or not queue_is_waiting(self.account, at):
+        if not waits or min(waits) > LONGEST_WAIT or not waiting.anything:
             return None
         return min(NAP_SECONDS, *waits)
 
-    def _sources(self, at: datetime) -> list[tuple[Urgency, Callable[[int], Sequence[Job]]]]:
+    def _sources(
+        self, at: datetime, waiting: Waiting
+    ) -> list[tuple[Urgency, Callable[[int], Sequence[Job]]]]:
         """What to take in which order: clicks, their questions and others', mass work, readings."""
-        found: list[tuple[Urgency, Callable[[int], Sequence[Job]]]] = [
-            (Urgency.CLICK, lambda room: self._letters(room, _CLICKS)),
-            (Urgency.MASS, self._questions),
-            (Urgency.MASS, lambda room: self._letters(room, tuple(Origin))),
-        ]
-        if window_end(self.account.maintenance_windows, at) is not None:
-            return found[1:2]  # reading does no harm while the operator works on its systems
-        return found + ([(Urgency.SPARE, self._readings)] if self.reading else [])
+        paused = window_end(self.account.maintenance_windows, at) is not None
+        found: list[tuple[Urgency, Callable[[int], Sequence[Job]]]] = []
+        if waiting.clicks and not paused:
+            found.append((Urgency.CLICK, partial(self._letters, origins=_CLICKS)))
+        if waiting.questions:  # reading does no harm while the operator works on its systems
+            found.append((Urgency.MASS, self._questions))
+        if waiting.others and not paused:
+            found.append((Urgency.MASS, partial(self._letters, origins=tuple(Origin))))
+        if self.reading and not paused:
+            found.append((Urgency.SPARE, self._readings))
+        return found
 
-    def _letters(self, room: int, origins: Sequence[Origin]) -> list[Letter]:
+    def _letters(self, room: int, *, origins: Sequence[Origin]) -> list[Letter]:
         return dispatch.claim(account=self.account, at=self.clock(), limit=room, origins=origins)
 
     def _questions(self, room: int) -> list[Question]:
@@ -132,43 +155,68 @@ class Line:
         return questions.stale_cards(account=self.account, at=self.clock(), limit=min(room, 10))
 
     def _room(self) -> int:
-        ahead = 0 if quota.windows(self.account) else self.account.concurrency * AHEAD
-        return self.account.concurrency + ahead - len(self.flights)
+        threads = self.account.concurrency
+        ahead = (
+            min(AHEAD, AHEAD_SECONDS / self.call_seconds) if not quota.windows(self.account) else 0
+        )
+        return threads + int(threads * ahead) - len(self.flights)
 
     def _start(self, job: Job) -> None:
-        urgency = job.urgency
-        operator = connect(self.account, heard=self.heard.append, urgency=urgency)
-        flight: Future[Result]
+        operator = connect(
+            self.account,
+            heard=self.heard.append,
+            urgency=job.urgency,
+            about=About(iccid=job.sim.iccid, command_id=job.command_id),
+        )
         if isinstance(job, Letter):
-            flight = self.pool.submit(dispatch.send, operator, job, self.clock)
+            call: Callable[[], Result] = partial(dispatch.send, operator, job, self.clock)
         else:
-            flight = self.pool.submit(questions.ask, operator, job, self.clock())
+            call = partial(questions.ask, operator, job, self.clock())
+        flight = self.crew.give(partial(_measured, call), priority=_PRIORITY[job.urgency])
         self.flights[flight] = job
 
     def _land(self, *, timeout: float | None) -> None:
         """Write down everything that has come back; look up for clicks at least every nap."""
-        done, _ = wait(self.flights, timeout=timeout, return_when=FIRST_COMPLETED)
+        done, flying = wait(self.flights, timeout=timeout, return_when=FIRST_COMPLETED)
         if not done:
             return
-        landed = [(self.flights.pop(flight), _result(flight, self.account)) for flight in done]
+        if len(flying) > self.account.concurrency:
+            more, _ = wait(flying, timeout=GATHER_SECONDS, return_when=ALL_COMPLETED)
+            done |= more
+        self._write_down([(self.flights.pop(flight), self._result(flight)) for flight in done])
+
+    def _write_down(self, landed: Sequence[tuple[Job, Result]]) -> None:
         letters = [(job, result) for job, result in landed if isinstance(job, Letter)]
         asked = [(job, result) for job, result in landed if isinstance(job, Question)]
-        dispatch.record(letters, at=self.clock())
-        questions.record(asked, at=self.clock())
+        if letters:
+            dispatch.record(letters, at=self.clock())
+        if asked:
+            questions.record(asked, at=self.clock())
         self.sent += len(letters)
         self.asked += len(asked)
-        self._note(landed)
+        self._note([result for _, result in landed])
 
-    def _note(self, landed: Sequence[tuple[Job, Result]]) -> None:
+    def _result(self, flight: "Future[Result]") -> Result:
+        try:
+            seconds, result = flight.result()  # type: ignore[misc]
+        except Exception:
+            # A broken adapter must not lose a command that may have been done.
+            logger.exception("The adapter of %s broke", self.account.code)
+            return Unknown("ошибка в нашем коде")
+        self.call_seconds = max(0.001, 0.8 * self.call_seconds + 0.2 * seconds)
+        return result
+
+    def _note(self, results: Sequence[Result]) -> None:
         heard, self.heard[:] = list(self.heard), []
-        quota.note_call(self.account)
+        if quota.windows(self.account):
+            quota.note_call(self.account)
         note_exchanges(self.account, heard)
-        errors = [error_of(result) for _, result in landed]
+        errors = [error_of(result) for result in results]
         bad = sum(breaker.is_trouble(error) for error in errors)
         breaker.note(self.account, good=len(errors) - bad, bad=bad, at=self.clock())
-        for _, result in landed:
-            if asked_pause(result) > 0:
-                quota.pause(self.account, asked_pause(result))
+        pause = max((asked_pause(result) for result in results), default=0)
+        if pause > 0:
+            quota.pause(self.account, pause)
 
     def _is_up(self, at: datetime) -> bool:
         """The breaker: closed, or closed again by a probe that is due now."""
@@ -181,13 +229,10 @@ class Line:
         return good
 
 
-def _result(flight: "Future[Result]", account: OperatorAccount) -> Result:
-    try:
-        return flight.result()
-    except Exception:
-        # A broken adapter must not lose a command that may have been done.
-        logger.exception("The adapter of %s broke", account.code)
-        return Unknown("ошибка в нашем коде")
+def _measured(call: Callable[[], Result]) -> tuple[float, Result]:
+    started = time.monotonic()
+    result = call()
+    return time.monotonic() - started, result
 
 
 def error_of(result: Result) -> ErrorClass | None:
@@ -210,11 +255,6 @@ def asked_pause(result: Result) -> float:
     return (result.retry_after or 0) if result.error == ErrorClass.RATE_LIMITED else 0
 
 
-def queue_is_waiting(account: OperatorAccount, at: datetime) -> bool:
-    """Whether the account has something to send or to ask now."""
-    return queries.accounts_with_work(at).filter(pk=account.pk).exists()
-
-
 def work(
     *,
     account_id: int,
@@ -227,11 +267,14 @@ def work(
     Does nothing where another line of the account works, or the account is switched off.
     """
     with _only_one(account_id) as ours:
-        account = OperatorAccount.objects.filter(pk=account_id, enabled=True).first()
-        if not ours or account is None:
+        account = working_account(account_id, at=clock()) if ours else None
+        if account is None:
             return 0, 0
-        with ThreadPoolExecutor(max_workers=account.concurrency) as pool:
-            line = Line(account, clock, pool, time.monotonic() + budget, reading=reading)
+        with Crew(account.concurrency) as crew:
+            line = Line(account, clock, crew, time.monotonic() + budget)
+            if reading:
+                line.asked += changes.read_changes(account, clock, enough=line.catch_up)
+                line.reading = True
             line.run()
         return line.sent, line.asked
 

@@ -25,6 +25,7 @@ from operators.ports import (
 )
 from smartcards import commands
 from smartcards.models import Command, SmartCard
+from smartcards.phrases import staff_advice
 from smartcards.states import CommandKind, CommandState, Confirmed, Told
 
 # The request surely did nothing, so it may be sent again by itself.
@@ -178,7 +179,7 @@ def _tell_staff(command: Command, error: ErrorClass, code: str, text: str, at: d
     about = f"account:{command.account_id}" if whole_account else f"card:{command.card_id}"
     alerts.raise_alert(
         key=f"operator:{about}:{error}",
-        text=f"{command.account}: отказ «{error}» {code}. {text}".strip(),
+        text=f"{command.account}: отказ «{error}» {code}. {text} {staff_advice(error, code)}".strip(),
         at=at,
         merchant_id=None if whole_account else command.card.merchant_id,
         link=f"/admin/smartcards/command/{command.pk}/change/",

@@ -1,8 +1,8 @@
 """Sentences about cards that are said in more than one place."""
 
 from cabinet.wording import Pill, Tone
-from smartcards.rules import CardFacts, card_state, why_off
-from smartcards.states import CardState, CommandKind, CommandState, WhyOff
+from smartcards.rules import CardFacts, card_state, why_off, withdrawn_word
+from smartcards.states import CardState, CommandKind, CommandState, Confirmed, WhyOff
 
 WHY_OFF: dict[WhyOff, str] = {
     WhyOff.PERSON: "вами",
@@ -23,6 +23,7 @@ _STATE: dict[CardState, tuple[str, Tone]] = {
     CardState.DEACTIVATING: ("Отключается…", Tone.PROGRESS),
     CardState.INACTIVE: ("Отключена", Tone.OFF),
     CardState.UNCLEAR: ("Уточняем у оператора", Tone.ATTENTION),
+    CardState.WITHDRAWN: ("Выведена", Tone.OFF),
     CardState.RETIRED: ("Списана", Tone.OFF),
 }
 # Off for a reason that the merchant did not choose deserves a louder colour.
@@ -41,13 +42,14 @@ STEP: dict[CommandState, str] = {
     CommandState.CANCELLED: "Отменено",
 }
 
-# Class of an operator's refusal to what the merchant reads.
+# Class of an operator's refusal (`operators.ports.ErrorClass`) to what the merchant reads.
 FAILURES: dict[str, str] = {
     "auth": "Сервис не смог войти к оператору. Мы уже разбираемся.",
     "configuration": "Связь с оператором настроена неверно. Мы уже разбираемся.",
     "forbidden": "Оператор не разрешил нам менять эту смарт-карту. Мы уже разбираемся.",
     "not_found": "Оператор не знает такую смарт-карту. Сверьте номер на пластике и напишите нам.",
     "invalid": "Оператор не принял запрос. Мы уже разбираемся.",
+    "already": "Оператор ответил, что так уже и было. Мы проверяем.",
     "held_by_operator": "Смарт-карту удерживает оператор. Снять блокировку может только он.",
     "unsupported": "Оператор не поддерживает это действие.",
     "conflict_pending": "У оператора выполняется другой запрос по этой смарт-карте.",
@@ -57,15 +59,80 @@ FAILURES: dict[str, str] = {
     "unknown_outcome": "Оператор не подтвердил выполнение.",
 }
 
+# The same to what staff should do.
+STAFF_ADVICE: dict[str, str] = {
+    "auth": "Проверьте ключи договора и нажмите «Проверить связь»: команды уйдут сами.",
+    "configuration": "Проверьте в договоре протокол и адрес API, нажмите «Проверить связь» и повторите команду.",
+    "forbidden": "Проверьте в кабинете оператора, что номер на нашем договоре и управление им подключено, и повторите.",
+    "not_found": "Сверьте ICCID и номер с кабинетом оператора: карта другого договора или номер записан с ошибкой.",
+    "invalid": "Сверьте номер карты. Если он верен, покажите обмен с оператором разработчику.",
+    "already": "Делать ничего не нужно: состояние будет прочитано у оператора.",
+    "conflict_pending": "Подождите: команда уйдёт сама. Если не уходит больше часа, спросите оператора о его запросе.",
+    "held_by_operator": "Узнайте у оператора причину блокировки и что её снимет, и скажите клиенту.",
+    "rate_limited": "Команда уйдёт сама. Если повторяется, уменьшите квоту в договоре или договоритесь о большей.",
+    "transient": "Команда уйдёт сама. Если повторяется, нажмите «Проверить связь» и позвоните оператору.",
+    "maintenance": "Команда уйдёт сама после работ. Впишите окно работ в договор, если оно постоянное.",
+    "unknown_outcome": "Посмотрите состояние карты в кабинете оператора и нажмите «Записать исход».",
+    "unsupported": "Переключите карту в кабинете оператора вручную: протокол договора этого не умеет.",
+}
+
+# A refusal with this code is ours: the operator says that the number is not confirmed.
+IDENTITY_CODE = "identity:"
+_NOT_CONFIRMED = "Оператор не включит смарт-карту: номер не подтверждён на Госуслугах."
+_IDENTITY: dict[str, str] = {
+    "waiting": "Что сделать: войдите на Госуслуги как организация или ИП и подтвердите номер. "
+    "Если он уже подтверждён, подождите проверки оператора.",
+    "refused": "От номера там отказались. Что сделать: войдите на Госуслуги как организация или ИП "
+    "и подтвердите его, или напишите нам.",
+    "mismatch": "Данные компании у оператора и на Госуслугах различаются. Что сделать: сверьте "
+    "реквизиты в разделе «Компания» и напишите нам.",
+    "not_found": "Там нет вашей компании или запроса о номере. Что сделать: сверьте ИНН и ОГРН "
+    "в разделе «Компания» и напишите нам.",
+}
+IDENTITY_STATES: dict[str, str] = {
+    "confirmed": "номер подтверждён",
+    "not_required": "подтверждение не требуется",
+    "waiting": "ждёт подтверждения",
+    "refused": "отказано",
+    "mismatch": "данные не совпали",
+    "not_found": "не найдено",
+    "unknown": "оператор не сказал",
+}
+
+
+def failure(error: str, code: str = "") -> str:
+    """What the merchant reads of a command that was not done."""
+    if code.startswith(IDENTITY_CODE):
+        return f"{_NOT_CONFIRMED} {_IDENTITY[code.removeprefix(IDENTITY_CODE)]}"
+    return FAILURES.get(error, FAILURES["unknown_outcome"])
+
+
+def staff_advice(error: str, code: str = "") -> str:
+    """What staff should do about it; empty where nothing is wrong."""
+    if code.startswith(IDENTITY_CODE):
+        state = IDENTITY_STATES[code.removeprefix(IDENTITY_CODE)]
+        return f"Госуслуги: {state}. Помогите клиенту подтвердить номер и попросите включить карту ещё раз."
+    return STAFF_ADVICE.get(error, "")
+
 
 def pill(facts: CardFacts) -> Pill:
     """The state of a card, with the reason where it is off."""
     state = card_state(facts)
     text, tone = _STATE[state]
+    if state is CardState.WITHDRAWN:
+        return _withdrawn(facts)
     if state is not CardState.INACTIVE:
         return Pill(tone, text)
     why = why_off(facts)
     return Pill(Tone.PROBLEM if why in _LOUD else tone, f"{text}: {WHY_OFF[why]}")
+
+
+def _withdrawn(facts: CardFacts) -> Pill:
+    """A card that has left use and is not off yet is a trouble."""
+    said = f"Выведена: {withdrawn_word(facts)}"
+    if facts.confirmed == Confirmed.ACTIVE:
+        return Pill(Tone.PROBLEM, f"{said}, ещё включена")
+    return Pill(Tone.OFF, said)
 
 
 def command_sentence(kind: CommandKind) -> str:

@@ -9,6 +9,7 @@ from django.db.models import (
     Exists,
     ExpressionWrapper,
     F,
+    Max,
     OuterRef,
     Prefetch,
     Q,
@@ -22,7 +23,7 @@ from operators.models import OperatorAccount
 from operators.ports import StateQuality
 from smartcards.models import Brake, Command, Coverage, SmartCard
 from smartcards.rules import CardFacts, OpenCommand
-from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed
+from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed, Origin
 from subscriptions.models import Subscription
 from subscriptions.queries import LiveSubscription, live_subscriptions
 
@@ -54,6 +55,9 @@ def facts_of(card: SmartCard, at: datetime) -> CardFacts:
         covered=bool(coverages),
         entitled=any(is_live(row.subscription, at) for row in coverages),
         open_command=_open_command(commands[0]) if commands else None,
+        withdrawn=card.withdrawn_because,
+        replaced=card.replaced_by_id is not None,
+        held_back=card.may_hold_until is not None and card.may_hold_until > at,
     )
 
 
@@ -103,6 +107,30 @@ class Places:
         return max(0, self.total - self.taken)
 
 
+def switch_allowed_at(card: SmartCard) -> datetime | None:
+    """When the contract's pause since the card's last switch is over; None without such a pause."""
+    pause = card.account.cooldown_seconds
+    done = Command.objects.filter(card=card, state=CommandState.DONE)
+    last = done.aggregate(at=Max("finished_at"))["at"] if pause else None
+    return last + timedelta(seconds=pause) if last else None
+
+
+def switched_on_at(card: SmartCard) -> datetime | None:
+    """When the card was last switched on by us; None where that is not known."""
+    done = Command.objects.filter(card=card, kind=CommandKind.ACTIVATE, state=CommandState.DONE)
+    switched: datetime | None = done.aggregate(at=Max("finished_at"))["at"]
+    return switched
+
+
+def stand_ins(merchant: Merchant) -> QuerySet[SmartCard]:
+    """Cards that may take the place of another: new ones in use that replace none yet, oldest first."""
+    busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=_OPEN))
+    rows = SmartCard.objects.of(merchant).filter(
+        ~busy, confirmed=Confirmed.NEW, withdrawn_at=None, replaces=None
+    )
+    return rows.select_related("account", "terminal__shop").order_by("handed_at", "pk")
+
+
 def places(merchant: Merchant, at: datetime) -> Places:
     """Paid cards of the merchant over all live subscriptions, and the open coverages."""
     total = sum(live.paid_cards for live in live_subscriptions(merchant=merchant, at=at))
@@ -148,6 +176,33 @@ def accounts_with_work(at: datetime) -> QuerySet[OperatorAccount]:
         | Q(state__in=[CommandState.ACCEPTED, CommandState.CHECKING], check_at__lte=at)
     )
     return OperatorAccount.objects.filter(Exists(work), enabled=True).order_by("pk")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What an account has to do now."""
+
+    clicks: bool
+    questions: bool
+    others: bool
+
+    @property
+    def anything(self) -> bool:
+        return self.clicks or self.questions or self.others
+
+
+def waiting_work(account: OperatorAccount, at: datetime) -> Waiting:
+    """Whether there are clicks, questions and other commands to leave: one query, answered by indexes."""
+    mine = Command.objects.filter(account=OuterRef("pk"))
+    queued = mine.filter(state=CommandState.QUEUED, due_at__lte=at)
+    asked = mine.filter(state__in=[CommandState.ACCEPTED, CommandState.CHECKING], check_at__lte=at)
+    found = OperatorAccount.objects.filter(pk=account.pk).values_list(
+        Exists(queued.filter(origin=Origin.PERSON)),
+        Exists(asked),
+        Exists(queued.filter(origin__gt=Origin.PERSON)),
+    )
+    clicks, questions, others = found.get()
+    return Waiting(clicks=clicks, questions=questions, others=others)
 
 
 def late_commands(at: datetime) -> list[Command]:

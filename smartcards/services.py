@@ -35,8 +35,8 @@ def request_activation(
     """
     card = lock_card(card)
     facts = queries.facts_now(card, at)
-    rules.check_can_activate(facts, by.role)
-    _wish(card, on=True, by=by, at=at)
+    rules.check_can_activate(facts, by.role, queries.shown_name(by.kind, by.name))
+    record_wish(card, on=True, by=by, at=at)
     command = None
     if facts.confirmed != Confirmed.ACTIVE:
         command = commands.create(
@@ -56,10 +56,10 @@ def request_deactivation(
     """
     card = lock_card(card)
     facts = queries.facts_now(card, at)
-    rules.check_can_deactivate(facts, by.role)
+    rules.check_can_deactivate(facts, by.role, queries.shown_name(by.kind, by.name))
     if by.kind == ActorKind.STAFF and not reason:
         raise CardRefused("Укажите причину отключения: клиент увидит её на странице смарт-карты.")
-    _wish(card, on=False, by=by, at=at)
+    record_wish(card, on=False, by=by, at=at)
     command = None
     if facts.confirmed in {Confirmed.ACTIVE, Confirmed.UNKNOWN}:
         command = commands.create(
@@ -80,7 +80,7 @@ def cancel_command(*, card: SmartCard, by: Actor, at: datetime) -> None:
     command = Command.objects.select_for_update(of=("self",)).get(
         card=card, state=CommandState.QUEUED
     )
-    _wish(card, on=command.kind == CommandKind.DEACTIVATE, by=by, at=at)
+    record_wish(card, on=command.kind == CommandKind.DEACTIVATE, by=by, at=at)
     commands.cancel(
         command, card, by=by, at=at, text=f"Отменил(а) {queries.shown_name(by.kind, by.name)}"
     )
@@ -88,7 +88,11 @@ def cancel_command(*, card: SmartCard, by: Actor, at: datetime) -> None:
 
 @transaction.atomic
 def check_again(*, card: SmartCard, by: Actor, at: datetime) -> None:
-    """«Проверить ещё раз»: ask the operator now. Raises CardRefused where nothing is unclear."""
+    """«Проверить ещё раз»: ask the operator now.
+
+    Raises NotAllowed, and CardRefused where nothing is unclear.
+    """
+    rules.check_may_ask(by.role)
     card = lock_card(card)
     command = (
         Command.objects.select_for_update(of=("self",))
@@ -174,7 +178,8 @@ def describe(
     _note(card, "described", f"Изменены подпись и место: {place}", by=by, at=at)
 
 
-def _wish(card: SmartCard, *, on: bool, by: Actor, at: datetime) -> None:
+def record_wish(card: SmartCard, *, on: bool, by: Actor, at: datetime) -> None:
+    """The last word of a person about a card. Expects the caller's lock; the journal is the caller's."""
     card.wished_on = on
     card.wished_at = at
     card.wished_by = by.name[:150]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from smartcards.views import card, cards, choice
+from smartcards.views import card, cards, choice, withdrawal
 
 urlpatterns = [
     path("", cards.cards, name="cards"),
@@ -14,4 +14,7 @@ urlpatterns = [
     path("cards/<int:pk>/deactivate/", card.deactivate, name="card_deactivate"),
     path("cards/<int:pk>/cancel/", card.cancel, name="card_cancel"),
     path("cards/<int:pk>/check/", card.check, name="card_check"),
+    path("cards/<int:pk>/withdraw/", withdrawal.withdraw, name="card_withdraw"),
+    path("cards/<int:pk>/replace/", withdrawal.replace, name="card_replace"),
+    path("cards/<int:pk>/found/", withdrawal.take_back, name="card_take_back"),
 ]

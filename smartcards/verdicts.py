@@ -101,6 +101,10 @@ class Day:
         return sum(slot.failed for slot in self.slots)
 
     @property
+    def unknown(self) -> int:
+        return sum(slot.unknown for slot in self.slots)
+
+    @property
     def finished(self) -> int:
         return self.done + self.failed
 
@@ -145,7 +149,7 @@ def _troubles(
     if account.broken_since is not None:
         yield Level.DOWN, f"сбой с {since(account.broken_since, at)}"
     if account.maintenance and account.maintenance.runs:
-        until = wording.clock_time(account.maintenance.ends_at, MOSCOW)
+        until = time_of(account.maintenance.ends_at)
         yield Level.ATTENTION if outbox.queued else Level.FINE, f"работы у оператора до {until}"
     if _is_late(outbox.oldest_click, CLICK_IS_LATE, at):
         yield Level.PROBLEM, "команды людей уходят с задержкой"
@@ -188,6 +192,11 @@ def _commands(number: int) -> str:
 
 def since(moment: datetime, at: datetime) -> str:
     """«10:42» of today, «21 ноября, 10:42» of another day; Moscow time."""
-    said = wording.clock_time(moment, MOSCOW)
+    said = time_of(moment)
     day = moment.astimezone(MOSCOW).date()
     return said if day == at.astimezone(MOSCOW).date() else f"{wording.day_short(day)}, {said}"
+
+
+def time_of(moment: datetime) -> str:
+    """«10:42», Moscow time."""
+    return wording.clock_time(moment, MOSCOW)

@@ -9,7 +9,6 @@ import pytest
 from django.apps import apps
 from django.db import transaction
 from django.db.models import ForeignKey
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
@@ -208,7 +207,7 @@ def test_everybody_gets_what_the_table_says(row, world):
     assert "Наша" not in answers["stranger"].content.decode()
 
 
-def _answer(row: Row, visitor: str, ours: Company, stranger: Company) -> HttpResponse:
+def _answer(row: Row, visitor: str, ours: Company, stranger: Company) -> Any:
     """What the visitor gets; nothing of it stays in the database."""
     with transaction.atomic():
         client = _client(visitor, ours, stranger)
@@ -319,7 +318,7 @@ def _names_foreign(label: str, row: dict[str, Any]) -> bool:
 
 
 def test_the_watch_over_foreign_rows_sees_a_change(world):
-    ours, stranger = world
+    _ours, stranger = world
     foreign = _rows_of_the_stranger(everything(without=NOT_WATCHED))
 
     harm = _sent(
@@ -363,4 +362,3 @@ def test_a_company_one_does_not_belong_to_cannot_be_chosen(world):
 
     assert answer.status_code == 404
     assert "Чужая" not in client.get("/").content.decode()
-

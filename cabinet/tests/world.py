@@ -52,7 +52,7 @@ class Company:
 
 def make_company(name: str, *, pk: int | None = None) -> Company:
     """The company; with `pk` every row that a form could name bears this one number."""
-    same = {} if pk is None else {"pk": pk}
+    same: dict[str, Any] = {} if pk is None else {"pk": pk}
     merchant = make_merchant(name, inn="7707083893", **same)
     terminal = make_terminal(merchant, shop=f"Магазин «{name}»", name=f"Касса «{name}»", **same)
     subscription = make_live_subscription(merchant, cards=3, **same)

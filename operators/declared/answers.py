@@ -4,6 +4,7 @@ The unknown is a word too: what no table lists is an unknown state, a pending ch
 outcome; never a success.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,7 @@ _CHECKS = {
 }
 # What the product keeps of an operator's number of a request.
 _LONGEST_ID = 200
+_NO_DIGITS = re.compile("[^0-9]")
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,11 @@ def _reading(profile: Profile, answer: Answer, row: Any) -> Reading:
         reason = profile.states.reasons.get(_word(answer.reason, row).casefold())
         reason = reason or BlockReason.UNKNOWN
     return Reading(
-        state, reason, raw=said, msisdn=_word(answer.msisdn, row), imei=_word(answer.imei, row)
+        state,
+        reason,
+        raw=said,
+        msisdn=_NO_DIGITS.sub("", _word(answer.msisdn, row)),
+        imei=_word(answer.imei, row),
     )
 
 
@@ -178,10 +184,10 @@ def submit_result(
     profile: Profile, call: Call, reply: Reply, sim: Sim, wanted: SimState
 ) -> SubmitResult | Taken:
     """What a reply without a refusal proves of a switch."""
-    body = body_of(reply)
-    if call.answer.iccid is not None and not _is_about(call.answer, body, sim):
+    body, proof = body_of(reply), call.success[reply.status]
+    if _proves_nothing(call.answer, proof, body, sim):
         return Unknown("в ответе оператора нет этой смарт-карты", code="wrong_id")
-    match call.success[reply.status]:
+    match proof:
         case Proof.STATE:
             return _by_state(profile, call.answer, body, wanted)
         case Proof.RESULT:
@@ -193,6 +199,12 @@ def submit_result(
         case Proof.STATUS if body is not None or not reply.body:
             return Applied(str(reply.status))
     return Unknown("ответ оператора не разобрать", code="garbage")
+
+
+def _proves_nothing(answer: Answer, proof: Proof | None, body: Any, sim: Sim) -> bool:
+    """Whether an answer is about another card; the number of a request may come without any."""
+    silent = answer.iccid is not None and not answer.iccid.words(body)
+    return not _is_about(answer, body, sim) and not (silent and proof is Proof.REQUEST)
 
 
 def _by_state(profile: Profile, answer: Answer, body: Any, wanted: SimState) -> SubmitResult:

@@ -152,7 +152,7 @@ def _answer(node: Node) -> Answer:
     named = isinstance(header, str) and header.startswith("header:")
     found: dict[str, Path | None] = {name: node.json_path(name) for name in _PATHS}
     return Answer(
-        **found,  # type: ignore[arg-type]  # every one of these fields is a path
+        **found,
         request_id=None if named else node.json_path("request_id"),
         request_header=str(header).removeprefix("header:") if named else "",
         next=_next(node.at("next")) if node.has("next") else None,

@@ -1,6 +1,7 @@
 """What a reply refuses, by the tables of a profile; and what an answer to a login gives."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,17 +122,25 @@ def token_of(profile: Profile, reply: Reply) -> tuple[str, float]:
     value = login.token.word(body) if login.token is not None else ""
     if not value:
         raise Unavailable(ErrorClass.TRANSIENT, "no_token", "оператор не выдал ключ доступа")
-    life = login.seconds.first(body) if login.seconds is not None else None
-    known = isinstance(life, int | float) and not isinstance(life, bool) and life > 0
-    return value, float(life) if known else login.default_seconds
+    life = login.seconds.word(body) if login.seconds is not None else ""
+    return value, _seconds(life) or login.default_seconds
+
+
+def _seconds(said: str) -> float | None:
+    """The life that was told, as a number or as the text of one; None without a usable one."""
+    try:
+        life = float(said)
+    except ValueError:
+        return None
+    return life if math.isfinite(life) and life > 0 else None
 
 
 def _login_trouble(errors: Errors, reply: Reply) -> Unavailable:
     status = str(reply.status)
     if reply.status == 429:
-        pause = pause(errors, ErrorClass.RATE_LIMITED, reply)
+        wait = pause(errors, ErrorClass.RATE_LIMITED, reply)
         text = "слишком много входов подряд"
-        return Unavailable(ErrorClass.RATE_LIMITED, status, text, pause)
+        return Unavailable(ErrorClass.RATE_LIMITED, status, text, wait)
     if reply.status in {400, 401, 403, 422}:
         return Unavailable(ErrorClass.AUTH, status, "оператор не принял ключи договора")
     if reply.status >= 500:

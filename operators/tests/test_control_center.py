@@ -97,7 +97,7 @@ class NotingDoor:
 
     def request(self, method: str, url: str, *, kind: CallKind, **parts: Any) -> Reply:
         self.asked.append({"method": method, "url": url, "kind": kind, **parts})
-        answer = self.answers.pop(0)
+        answer: Reply | Exception = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer

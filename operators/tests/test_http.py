@@ -271,8 +271,12 @@ def test_exchange_is_noted_without_secrets(caplog):
         url=f"{url}/devices/…0015?msisdn=…",
         status=200,
         seconds=noted[0].seconds,
+        at=noted[0].at,
+        request=f"GET {url}/devices/…0015?msisdn=…0001\nAuthorization: •••",
+        reply="HTTP 200\nContent-Length: 2\n\n{}",
     )
     assert noted == [expected]
+    assert noted[0].result == "ok"
     assert 0 < noted[0].seconds < 5
     assert "hidden" not in caplog.text
     assert "79990000001" not in caplog.text
@@ -284,8 +288,8 @@ def test_failed_exchange_is_noted_with_its_reason():
     with pytest.raises(NotSent):
         get(door(on_exchange=noted.append), "http://127.0.0.1:1/")
 
-    assert [(exchange.status, exchange.error) for exchange in noted] == [
-        (None, "оператор не принимает соединение")
+    assert [(exchange.status, exchange.error, exchange.result) for exchange in noted] == [
+        (None, "оператор не принимает соединение", "not_sent_refused")
     ]
 
 

@@ -1,7 +1,8 @@
 """The page of one card: does it work, is it paid, why so, and what may be done."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from cabinet import rules as roles
 from cabinet.models import Merchant
@@ -9,14 +10,14 @@ from cabinet.states import Right, Role
 from cabinet.wording import Pill
 from smartcards import phrases, queries, rules
 from smartcards.models import Command, SmartCard
-from smartcards.pages import offers, payment, progress, timeline, words
+from smartcards.pages import offers, payment, progress, terms, timeline, words
 from smartcards.pages.offers import Deed, Offer
 from smartcards.pages.payment import Payment
 from smartcards.pages.progress import Progress
 from smartcards.pages.timeline import Timeline
 from smartcards.pages.words import Number
 from smartcards.rules import BLOCK_ADVICE, CardFacts
-from smartcards.states import CardState, CommandKind, CommandState, WhyOff
+from smartcards.states import CardState, CommandKind, CommandState, Confirmed, WhyOff, Withdrawal
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,22 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Another card of the merchant."""
+
+    pk: int
+    title: str
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """It works, and the network may keep its data back: till when, why, and what to do."""
+
+    title: str
+    advice: str
+
+
+@dataclass(frozen=True)
 class CardPage:
     """Everything the page of a card shows. `offers` is empty while all one can do is wait."""
 
@@ -58,7 +75,13 @@ class CardPage:
     failure: Failure | None
     timeline: Timeline
     may_describe: bool
+    may_withdraw: bool
     promise: str
+    held_back: HeldBack | None = None
+    replaced_by: Link | None = None
+    replaces: Link | None = None
+    identity: str = ""
+    identity_at: datetime | None = None
 
     @property
     def switchable(self) -> bool:
@@ -75,8 +98,9 @@ class CardPage:
 def card_page(
     *, card: SmartCard, merchant: Merchant, role: Role, at: datetime, whole_history: bool = False
 ) -> CardPage:
-    """The page of a card that came through `queries.with_facts`: five more queries."""
+    """The page of a card that came through `queries.with_facts`: six more queries, seven of a replaced one."""
     facts = queries.facts_of(card, at)
+    zone = ZoneInfo(merchant.timezone)
     failure = _failure(card, facts, at)
     limit = timeline.LONG if whole_history else timeline.SHORT
     return CardPage(
@@ -89,25 +113,60 @@ def card_page(
         msisdn=card.msisdn,
         pill=phrases.pill(facts),
         works=_works(facts),
-        why=_FAILED_WHY if failure else _why(card, facts),
+        why=_FAILED_WHY if failure and not facts.withdrawn else _why(card, facts),
         payment=payment.payment_of(card, at),
-        offers=_offers(facts, role),
+        offers=_offers(card, facts, role, zone, at),
         progress=progress.progress_of(card=card, merchant=merchant, at=at),
         failure=failure,
         timeline=timeline.timeline_of(card=card, merchant=merchant, limit=limit),
-        may_describe=roles.may(role, Right.CHOOSE_CARDS),
+        may_describe=roles.may(role, Right.CHOOSE_CARDS) and not facts.withdrawn,
+        may_withdraw=offers.may_withdraw(facts, role),
         promise=words.promise_of(card.account),
+        held_back=_held_back(card, facts, zone, at),
+        replaced_by=_link(card.replaced_by),
+        replaces=_link(SmartCard.objects.filter(replaced_by=card).first()),
+        identity=phrases.IDENTITY_STATES.get(card.identity, ""),
+        identity_at=card.identity_at,
     )
 
 
-def _offers(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
+def _offers(
+    card: SmartCard, facts: CardFacts, role: Role, zone: ZoneInfo, at: datetime
+) -> tuple[Offer, ...]:
     """The buttons; the steps of a switch under way say better than a dead button why to wait."""
     found = offers.offers(facts, role)
-    waiting = facts.open_command is not None and found[0].deed is Deed.ACTIVATE
-    return () if waiting else found
+    waiting = facts.open_command is not None and found and found[0].deed is Deed.ACTIVATE
+    return () if waiting else tuple(_priced(offer, card, zone, at) for offer in found)
+
+
+def _priced(offer: Offer, card: SmartCard, zone: ZoneInfo, at: datetime) -> Offer:
+    """The button with what the contract and the network add to it."""
+    if offer.reason or offer.deed not in {Deed.ACTIVATE, Deed.DEACTIVATE}:
+        return offer
+    if offer.deed is Deed.ACTIVATE:
+        found = terms.activation_terms(card, zone, at)
+        offer = replace(offer, costs=found.asks_first)
+    else:
+        found = terms.deactivation_terms(card, zone, at)
+    said = [offer.hint, *(f"{fee.term}: {fee.value}." for fee in found.fees), *found.hints]
+    return replace(offer, hint=" ".join(filter(None, said)))
+
+
+def _held_back(card: SmartCard, facts: CardFacts, zone: ZoneInfo, at: datetime) -> HeldBack | None:
+    if not facts.held_back or rules.card_state(facts) is not CardState.ACTIVE:
+        return None
+    return HeldBack(terms.held_back(card, zone, at), terms.held_back_advice(card.account))
+
+
+def _link(card: SmartCard | None) -> Link | None:
+    return Link(card.pk, words.short_name(card)) if card is not None else None
 
 
 def _works(facts: CardFacts) -> str:
+    if facts.withdrawn and facts.confirmed == Confirmed.ACTIVE:
+        return "Пока да, отключаем"
+    if facts.held_back and rules.card_state(facts) is CardState.ACTIVE:
+        return "Работает, интернет может появиться не сразу"
     return {
         CardState.ACTIVE: "Да, работает",
         CardState.ACTIVATING: "Пока нет, включаем",
@@ -118,6 +177,8 @@ def _works(facts: CardFacts) -> str:
 
 def _why(card: SmartCard, facts: CardFacts) -> Why:
     state = rules.card_state(facts)
+    if facts.withdrawn:
+        return _why_withdrawn(card)
     if state is CardState.INACTIVE:
         return _why_off(card, facts)
     if state is CardState.ACTIVE:
@@ -125,6 +186,12 @@ def _why(card: SmartCard, facts: CardFacts) -> Why:
     if state is CardState.NEW:
         return Why(_NEW_PAID if facts.paid else _NEW_UNPAID)
     return Why(_SENTENCES[state])
+
+
+def _why_withdrawn(card: SmartCard) -> Why:
+    said = Withdrawal(card.withdrawn_because).label
+    who, _ = _wish_of(card)
+    return Why(f"Смарт-карта {said} и выведена из работы", who, card.withdrawn_at)
 
 
 _NEW_PAID = "Смарт-карта ещё не включалась. Вставьте её в кассу и нажмите «Активировать»."
@@ -184,20 +251,22 @@ def _failure(card: SmartCard, facts: CardFacts, at: datetime) -> Failure | None:
     retry_at = _retry_at(card, facts, newest)
     return Failure(
         title=_FAILED[CommandKind(newest.kind)],
-        text=phrases.FAILURES.get(newest.error, phrases.FAILURES["unknown_outcome"]),
+        text=phrases.failure(newest.error, newest.code),
         next_step=_next_step(newest, retry_at, at),
         retry_at=retry_at if retry_at and retry_at > at else None,
     )
 
 
 def _reached(command: Command, facts: CardFacts) -> bool:
-    works = rules.card_state(facts) is CardState.ACTIVE
-    return works == (command.kind == CommandKind.ACTIVATE)
+    works = facts.confirmed == Confirmed.ACTIVE
+    return works == (command.kind == CommandKind.ACTIVATE) or (bool(facts.withdrawn) and not works)
 
 
 def _next_step(failed: Command, retry_at: datetime | None, at: datetime) -> str:
     if retry_at is not None:
         return _WILL_REPEAT if retry_at > at else _REPEATS_SOON
+    if failed.code.startswith(phrases.IDENTITY_CODE):
+        return "Потом нажмите «Активировать» ещё раз."
     if failed.error in rules.PERMANENT_ERRORS:
         return "Повтор не поможет, напишите нам."
     return "Попробуйте ещё раз или напишите нам."

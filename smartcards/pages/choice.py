@@ -51,8 +51,9 @@ def choice_page(
     *, merchant: Merchant, text: str, number: str, chosen: Collection[int] | None, at: datetime
 ) -> Choice:
     """The boxes as they are, or, with `chosen`, as the person has just left them."""
-    # A retired card can be let go of, but no place is given to it any more.
-    offered = (~Q(confirmed=Confirmed.RETIRED) | Q(covered=True)) & estate.matching(text)
+    # A card that is gone can be let go of, but no place is given to it any more.
+    gone = Q(confirmed=Confirmed.RETIRED) | Q(withdrawn_at__isnull=False)
+    offered = (~gone | Q(covered=True)) & estate.matching(text)
     cards = estate.with_columns(estate.estate(merchant), at)
     counts = cards.aggregate(
         found=Count("pk", filter=offered), taken=Count("pk", filter=Q(covered=True))

@@ -43,6 +43,9 @@ _FACTS = (
     "entitled",
     "moving__kind",
     "moving__state",
+    "withdrawn_because",
+    "replaced",
+    "held_back",
 )
 _BY_PLACE: tuple[str, ...] = (
     "tillless",
@@ -81,7 +84,12 @@ def with_columns(cards: QuerySet[SmartCard], at: datetime) -> QuerySet[SmartCard
     return cards.annotate(
         cover=FilteredRelation("coverages", condition=Q(coverages__till=None)),
         moving=FilteredRelation("commands", condition=Q(commands__state__in=_OPEN)),
-    ).annotate(covered=_yes(Q(cover__isnull=False)), entitled=_yes(_pays_now(at)))
+    ).annotate(
+        covered=_yes(Q(cover__isnull=False)),
+        entitled=_yes(_pays_now(at)),
+        replaced=_yes(Q(replaced_by__isnull=False)),
+        held_back=_yes(Q(may_hold_until__gt=at)),
+    )
 
 
 def _yes(condition: Q) -> Case:
@@ -159,19 +167,23 @@ def groups(cards: QuerySet[SmartCard], found: Q, at: datetime) -> list[Group]:
 
 
 def _facts(row: tuple[Any, ...], at: datetime) -> CardFacts:
-    confirmed, block_reason, wished_on, wished_by_kind, covered, entitled, kind, state = row[:8]
+    given = dict(zip(_FACTS, row, strict=False))
+    kind, state = given["moving__kind"], given["moving__state"]
     command = None
     if state is not None:
         # Who asked and when differ inside a group; nothing that is asked of a group depends on it.
         command = OpenCommand(CommandKind(kind), CommandState(state), asked_by="", created_at=at)
     return CardFacts(
-        confirmed=Confirmed(confirmed),
-        block_reason=block_reason,
-        wished_on=wished_on,
-        wished_by_kind=wished_by_kind,
-        covered=covered,
-        entitled=entitled,
+        confirmed=Confirmed(given["confirmed"]),
+        block_reason=given["block_reason"],
+        wished_on=given["wished_on"],
+        wished_by_kind=given["wished_by_kind"],
+        covered=given["covered"],
+        entitled=given["entitled"],
         open_command=command,
+        withdrawn=given["withdrawn_because"],
+        replaced=given["replaced"],
+        held_back=given["held_back"],
     )
 
 

@@ -38,7 +38,7 @@ class Paid:
 
 @dataclass(frozen=True)
 class Tally:
-    """The merchant's cards in numbers; retired ones are counted in none but `everything`."""
+    """The merchant's cards in numbers; retired and withdrawn ones are counted in none but `everything`."""
 
     everything: int
     cards: int
@@ -49,6 +49,7 @@ class Tally:
     idle: int
     blocked: int
     unclear: int
+    held_back: int
     chosen: int
     paid: Paid
 
@@ -81,7 +82,7 @@ def _of_cards(number: int) -> str:
 
 def lacks_payment(facts: CardFacts) -> bool:
     """It should work, or does, and nobody pays for it."""
-    if rules.card_state(facts) is CardState.RETIRED or facts.paid:
+    if facts.paid or not _in_use(facts):
         return False
     return bool(facts.wished_on) or rules.card_state(facts) is CardState.ACTIVE
 
@@ -101,9 +102,20 @@ def _unclear(facts: CardFacts) -> bool:
     return rules.card_state(facts) is CardState.UNCLEAR
 
 
+def is_held_back(facts: CardFacts) -> bool:
+    """It works, and the network may keep its data back for a while: no failure, and it passes by itself."""
+    return facts.held_back and rules.card_state(facts) is CardState.ACTIVE
+
+
+def _in_use(facts: CardFacts) -> bool:
+    return not facts.withdrawn and rules.card_state(facts) is not CardState.RETIRED
+
+
 def needs_merchant(facts: CardFacts) -> bool:
     """Whether the merchant should look at this card."""
-    return any(asks(facts) for asks in (lacks_payment, _waits_unused, _blocked, _unclear))
+    return _in_use(facts) and any(
+        asks(facts) for asks in (lacks_payment, _waits_unused, _blocked, _unclear)
+    )
 
 
 def paid_places(merchant: Merchant, at: datetime) -> Paid:
@@ -127,7 +139,7 @@ def _ends_on(stopped: Iterable[Subscription], merchant: Merchant) -> str:
 
 def tally_of(groups: Sequence[Group], paid: Paid) -> Tally:
     """Count the groups."""
-    alive = [group for group in groups if rules.card_state(group.facts) is not CardState.RETIRED]
+    alive = [group for group in groups if _in_use(group.facts)]
     moving = {CardState.ACTIVATING, CardState.DEACTIVATING}
     return Tally(
         everything=total(groups),
@@ -139,6 +151,7 @@ def tally_of(groups: Sequence[Group], paid: Paid) -> Tally:
         idle=total(alive, _waits_unused),
         blocked=total(alive, _blocked),
         unclear=total(alive, _unclear),
+        held_back=total(alive, is_held_back),
         chosen=total(groups, lambda facts: facts.covered),
         paid=paid,
     )
@@ -197,6 +210,10 @@ def _about_cards(tally: Tally) -> list[Notice]:
             "оплачены, но не включены",
         )
         said.append(Notice(f"{count(tally.idle)} {verb}.", "Показать", "cards", "state=new"))
+    if tally.held_back:
+        verb = plural(tally.held_back, "работает", "работают", "работают")
+        text = f"{count(tally.held_back)} {verb}, но сеть может пока придержать интернет после долгого молчания."
+        said.append(Notice(text, "Что делать", "cards", "state=held_back"))
     return said
 
 

@@ -9,7 +9,7 @@ from cabinet.errors import Refused
 from cabinet.states import Right, Role
 from smartcards import rules
 from smartcards.rules import CardFacts
-from smartcards.states import CardState, CommandState
+from smartcards.states import CardState, CommandState, Confirmed
 
 
 class Deed(StrEnum):
@@ -19,15 +19,21 @@ class Deed(StrEnum):
     DEACTIVATE = "deactivate"
     CANCEL = "cancel"
     CHECK = "check"
+    REPLACE = "replace"
+    TAKE_BACK = "take_back"
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A button. With a `reason` it is off and says why; `hint` tells what it is good for."""
+    """A button. With a `reason` it is off and says why; `hint` tells what it is good for.
+
+    `costs`: the deed has a price or a condition, and a page tells it first.
+    """
 
     deed: Deed
     reason: str = ""
     hint: str = ""
+    costs: bool = False
 
     @property
     def text(self) -> str:
@@ -42,12 +48,12 @@ class Offer:
     @property
     def asks_first(self) -> bool:
         """Whether a page of confirmation comes before the deed."""
-        return self.deed is Deed.DEACTIVATE
+        return self.costs or self.deed in {Deed.DEACTIVATE, Deed.REPLACE}
 
     @property
     def variant(self) -> str:
         """The look of the button."""
-        return "primary" if self.deed is Deed.ACTIVATE else "secondary"
+        return "primary" if self.deed in {Deed.ACTIVATE, Deed.REPLACE} else "secondary"
 
 
 _TEXTS = {
@@ -55,13 +61,17 @@ _TEXTS = {
     Deed.DEACTIVATE: "Деактивировать",
     Deed.CANCEL: "Отменить команду",
     Deed.CHECK: "Проверить ещё раз",
+    Deed.REPLACE: "Заменить",
+    Deed.TAKE_BACK: "Нашлась",
 }
 _UNDER_WAY = frozenset({CardState.ACTIVATING, CardState.DEACTIVATING})
 
 
 def offers(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
-    """The deeds of a card in its state, the main one first."""
+    """The deeds of a card in its state, the main one first; a card that was replaced has none."""
     state = rules.card_state(facts)
+    if facts.withdrawn:
+        return tuple(offer for offer in _of_withdrawn(facts, role, state) if offer is not None)
     if state in _UNDER_WAY:
         return (_under_way(facts, role),)
     if state is CardState.UNCLEAR:
@@ -84,6 +94,29 @@ def deactivate_offer(facts: CardFacts, role: Role) -> Offer:
 def check_offer(role: Role) -> Offer:
     """«Проверить ещё раз»: for those who may switch cards on."""
     return Offer(Deed.CHECK, _reason(lambda: roles.check_may(role, Right.ACTIVATE)))
+
+
+def _of_withdrawn(facts: CardFacts, role: Role, state: CardState) -> tuple[Offer | None, ...]:
+    off = deactivate_offer(facts, role)
+    return (
+        None if facts.replaced else _replace_offer(facts, role),
+        _take_back_offer(facts, role) if rules.can_come_back(facts) else None,
+        check_offer(role) if state is CardState.UNCLEAR else None,
+        off if facts.confirmed == Confirmed.ACTIVE and not off.reason else None,
+    )
+
+
+def _replace_offer(facts: CardFacts, role: Role) -> Offer:
+    return Offer(Deed.REPLACE, _reason(lambda: rules.check_can_replace(facts, role)))
+
+
+def _take_back_offer(facts: CardFacts, role: Role) -> Offer:
+    return Offer(Deed.TAKE_BACK, _reason(lambda: rules.check_can_take_back(facts, role)))
+
+
+def may_withdraw(facts: CardFacts, role: Role) -> bool:
+    """Whether the way to «потеряна, украдена или сломана» is shown."""
+    return not _reason(lambda: rules.check_can_withdraw(facts, role))
 
 
 def _under_way(facts: CardFacts, role: Role) -> Offer:

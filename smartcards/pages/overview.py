@@ -1,10 +1,11 @@
 """The first page: does everything work, what needs the merchant, and the cards by shop and till."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
 from django.core.paginator import Page
 
@@ -13,10 +14,10 @@ from cabinet.states import Role
 from cabinet.wording import Pill
 from smartcards import phrases, queries, rules
 from smartcards.models import SmartCard
-from smartcards.pages import estate, notices, offers, payment, words
+from smartcards.pages import estate, notices, offers, payment, terms, words
 from smartcards.pages.estate import Group
 from smartcards.pages.notices import Notice, Tally
-from smartcards.pages.offers import Offer
+from smartcards.pages.offers import Deed, Offer
 from smartcards.pages.payment import Payment
 from smartcards.pages.words import Number
 from smartcards.rules import CardFacts
@@ -36,6 +37,8 @@ class Shelf(StrEnum):
     OFF = "off"
     UNPAID = "unpaid"
     UNCLEAR = "unclear"
+    HELD_BACK = "held_back"
+    WITHDRAWN = "withdrawn"
     RETIRED = "retired"
 
 
@@ -52,6 +55,8 @@ _SHELVES: dict[Shelf, tuple[str, Callable[[CardFacts], bool]]] = {
     Shelf.OFF: ("Отключены", _in_state(CardState.INACTIVE)),
     Shelf.UNPAID: ("Не оплачены", notices.lacks_payment),
     Shelf.UNCLEAR: ("Уточняются", _in_state(CardState.UNCLEAR)),
+    Shelf.HELD_BACK: ("Ждут интернета", notices.is_held_back),
+    Shelf.WITHDRAWN: ("Выведены", lambda facts: bool(facts.withdrawn)),
     Shelf.RETIRED: ("Списаны", _in_state(CardState.RETIRED)),
 }
 
@@ -87,7 +92,8 @@ class CardRow:
     msisdn: str
     pill: Pill
     payment: Payment
-    offer: Offer
+    offer: Offer | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ def overview(*, merchant: Merchant, role: Role, wish: Wish, at: datetime) -> Ove
         tally=tally,
         notices=notices.notices(tally, role),
         chips=_chips(groups, wish),
-        places=_places(estate.cards_of(page), role, at),
+        places=_places(estate.cards_of(page), merchant, role, at),
         page=page,
         found=found,
         wish=wish,
@@ -146,10 +152,13 @@ def _chips(groups: Sequence[Group], wish: Wish) -> tuple[Chip, ...]:
     return tuple(chip for chip in chips if chip.count or chip.current)
 
 
-def _places(cards: Iterable[SmartCard], role: Role, at: datetime) -> tuple[Place, ...]:
+def _places(
+    cards: Iterable[SmartCard], merchant: Merchant, role: Role, at: datetime
+) -> tuple[Place, ...]:
     by_shop = groupby(cards, key=_place_title)
     return tuple(
-        Place(title, tuple(row_of(card, role, at) for card in group)) for title, group in by_shop
+        Place(title, tuple(row_of(card, merchant, role, at) for card in group))
+        for title, group in by_shop
     )
 
 
@@ -159,7 +168,7 @@ def _place_title(card: SmartCard) -> str:
     return card.terminal.shop.name if card.terminal.shop else "Без магазина"
 
 
-def row_of(card: SmartCard, role: Role, at: datetime) -> CardRow:
+def row_of(card: SmartCard, merchant: Merchant, role: Role, at: datetime) -> CardRow:
     """The line of a card that came through `queries.with_facts`."""
     facts = queries.facts_of(card, at)
     title = words.title_of(card)
@@ -172,5 +181,13 @@ def row_of(card: SmartCard, role: Role, at: datetime) -> CardRow:
         msisdn=card.msisdn,
         pill=phrases.pill(facts),
         payment=payment.payment_of(card, at),
-        offer=offers.offers(facts, role)[0],
+        offer=_main_offer(card, facts, role, at),
+        note=terms.held_back(card, ZoneInfo(merchant.timezone), at) if facts.held_back else "",
     )
+
+
+def _main_offer(card: SmartCard, facts: CardFacts, role: Role, at: datetime) -> Offer | None:
+    found = next(iter(offers.offers(facts, role)), None)
+    if found is not None and found.deed is Deed.ACTIVATE:
+        return replace(found, costs=terms.asks_before_activation(card, at))
+    return found

@@ -22,7 +22,7 @@ class Payment:
 
 
 _NOT_CHOSEN = Payment(paid=False, text="Не выбрана для оплаты")
-_RETIRED = Payment(paid=False, text="Платить не нужно")
+_NO_NEED = Payment(paid=False, text="Платить не нужно")
 _ENDED = "Не оплачена, подписка закончилась"
 _LIVE: dict[SubscriptionState, tuple[str, str]] = {
     SubscriptionState.TRIAL: ("Пробный период до", ""),
@@ -32,8 +32,8 @@ _LIVE: dict[SubscriptionState, tuple[str, str]] = {
 
 def payment_of(card: SmartCard, at: datetime) -> Payment:
     """The payment of a card that came through `queries.with_facts`."""
-    if card.confirmed == Confirmed.RETIRED:
-        return _RETIRED
+    if card.confirmed == Confirmed.RETIRED or card.withdrawn_because:
+        return _NO_NEED
     coverages: list[Coverage] = getattr(card, "open_coverages")  # noqa: B009 - set by Prefetch
     return _by(coverages[0].subscription, at) if coverages else _NOT_CHOSEN
 

@@ -57,7 +57,7 @@ def progress_of(*, card: SmartCard, merchant: Merchant, at: datetime) -> Progres
         return None
     steps = list(CommandStep.objects.filter(command=command).order_by("pk"))
     zone = ZoneInfo(merchant.timezone)
-    behind, waits_for = _STANDING[CommandState(command.state)]
+    behind, waits_for = _standing(command, zone, at)
     title = _TITLES[CommandKind(command.kind)]
     return Progress(
         title=title,
@@ -67,6 +67,16 @@ def progress_of(*, card: SmartCard, merchant: Merchant, at: datetime) -> Progres
         promise=_promise(command, at),
         said=f"{title}: {waits_for}",
     )
+
+
+def _standing(command: Command, zone: ZoneInfo, at: datetime) -> tuple[int, str]:
+    behind, waits_for = _STANDING[CommandState(command.state)]
+    if command.state != CommandState.QUEUED or command.due_at <= at:
+        return behind, waits_for
+    then = words.by_then(command.due_at, zone, at)
+    if command.error:
+        return behind, f"повторим сами не раньше {then}"
+    return behind, f"по правилам оператора не раньше {then}"
 
 
 def _three(

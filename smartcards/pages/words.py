@@ -1,7 +1,7 @@
 """Words and numbers of a card that several pages show in one way."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from cabinet import wording
 from cabinet.wording import NBSP
@@ -42,6 +42,20 @@ def place_of(card: SmartCard) -> str:
         return ""
     shop = card.terminal.shop
     return f"{card.terminal.name}, {shop.name}" if shop else card.terminal.name
+
+
+def by_then(at: datetime, zone: tzinfo, now: datetime) -> str:
+    """What stands after «до» and «не раньше»: «12:40» of today, «23 ноября, 12:40» of another day."""
+    local = at.astimezone(zone)
+    hour = wording.clock_time(at, zone)
+    if local.date() == now.astimezone(zone).date():
+        return hour
+    return f"{wording.day_short(local)}, {hour}"
+
+
+def hours(number: int) -> str:
+    """«72 часов»: as it stands after «больше» and «до»."""
+    return wording.counted(number, "часа", "часов", "часов")
 
 
 def promise_of(account: OperatorAccount) -> str:

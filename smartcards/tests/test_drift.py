@@ -158,9 +158,7 @@ def test_stolen_card_that_is_off_is_as_it_should_be(merchant):
 
 
 def test_card_unknown_to_the_operator(merchant):
-    card = paid(
-        merchant, confirmed=Confirmed.ACTIVE, wished_on=True, lost_to_operator_at=EARLIER
-    )
+    card = paid(merchant, confirmed=Confirmed.ACTIVE, wished_on=True, lost_to_operator_at=EARLIER)
 
     lost = listed()
     change(card, lost_to_operator_at=None)
@@ -252,3 +250,321 @@ def test_list_is_of_one_kind_and_account_with_the_longest_lasting_first(merchant
 
     assert [card.pk for card in lost] == [early.pk, late.pk]
     assert [card.pk for card in drift.page_of(NOW, account_id=other.pk)] == [far.pk]
+
+
+# --- what staff do about it --------------------------------------------------------------------
+
+
+def journal(action: str) -> tuple[str, str, dict[str, str]]:
+    row = AuditEvent.objects.get(action=action)
+    return row.text, row.reason, row.details
+
+
+def test_number_of_the_operator_is_taken_over(merchant):
+    card = make_card(merchant, msisdn="79105550011", seen_msisdn="79105550099")
+
+    healing.accept_number(card=card, reason="звонил оператор", by=STAFF, at=NOW)
+
+    card.refresh_from_db()
+    assert card.msisdn == "79105550099"
+    assert journal("number_accepted") == (
+        "Принят номер, который сообщил оператор",
+        "звонил оператор",
+        {"before": "79105550011", "after": "79105550099"},
+    )
+
+
+@pytest.mark.parametrize("seen", ["", "79105550011", "номер"])
+def test_number_that_cannot_be_taken_over_is_refused(merchant, seen):
+    card = make_card(merchant, msisdn="79105550011", seen_msisdn=seen)
+
+    with pytest.raises(CardRefused):
+        healing.accept_number(card=card, reason="", by=STAFF, at=NOW)
+
+    card.refresh_from_db()
+    assert (card.msisdn, AuditEvent.objects.count()) == ("79105550011", 0)
+
+
+def test_number_waits_for_the_end_of_a_command_to_the_old_one(merchant):
+    card = make_card(merchant, msisdn="79105550011", seen_msisdn="79105550099")
+    make_command(card, state=CommandState.ACCEPTED)
+
+    with pytest.raises(CardRefused) as refusal:
+        healing.accept_number(card=card, reason="", by=STAFF, at=NOW)
+
+    assert refusal.value.sentence == (
+        "Команда по этой смарт-карте ещё не закончена. Дождитесь ответа оператора."
+    )
+
+
+def test_card_is_read_again_where_the_operator_can_be_read(merchant):
+    card = make_card(merchant, account=make_account("partner", adapter="tmf640"), read_at=NOW)
+
+    healing.read_again(card=card, reason="странное", by=STAFF, at=NOW)
+
+    card.refresh_from_db()
+    assert card.read_at is None
+    assert journal("asked_again") == ("Попросили уточнить состояние у оператора", "странное", {})
+
+
+@pytest.mark.parametrize("adapter", ["mts", "telegraph"])
+def test_card_is_not_read_where_the_operator_cannot_be_believed(merchant, adapter):
+    card = make_card(merchant, account=make_account(adapter=adapter), read_at=NOW)
+
+    with pytest.raises(CardRefused):
+        healing.read_again(card=card, reason="", by=STAFF, at=NOW)
+
+    card.refresh_from_db()
+    assert card.read_at == NOW
+
+
+def test_written_off_card_gives_its_place_back(merchant):
+    card = paid(merchant, confirmed=Confirmed.RETIRED, wished_on=True)
+
+    healing.write_off(card=card, reason="заменили", by=STAFF, at=NOW)
+
+    card.refresh_from_db()
+    assert (card.wished_on, card.wished_by, card.wished_at) == (False, STAFF.name, NOW)
+    assert list(card.coverages.values_list("till", flat=True)) == [NOW]
+    assert journal("written_off") == (
+        "Смарт-карта списана: место в подписке свободно",
+        "заменили",
+        {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "reason", "sentence"),
+    [
+        (Confirmed.RETIRED, " ", "Укажите причину: клиент увидит её на странице смарт-карты."),
+        (Confirmed.INACTIVE, "заменили", "Оператор эту смарт-карту не списывал."),
+    ],
+)
+def test_write_off_is_refused(merchant, confirmed, reason, sentence):
+    card = paid(merchant, confirmed=confirmed, wished_on=True)
+
+    with pytest.raises(CardRefused) as refusal:
+        healing.write_off(card=card, reason=reason, by=STAFF, at=NOW)
+
+    assert refusal.value.sentence == sentence
+    assert card.coverages.filter(till=None).count() == 1
+
+
+# --- the page ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def boss(settings, tmp_path) -> Client:
+    clock_at(settings, tmp_path)
+    client = Client()
+    client.force_login(make_staff("boss", name="Зоя Старшая"))
+    return client
+
+
+def of_group(name: str) -> Client:
+    ensure_groups()
+    user = make_staff(f"staff-{name}", is_superuser=False)
+    user.groups.add(Group.objects.get(name=name))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def text(answer) -> str:
+    return answer.content.decode().replace("\u00a0", " ").replace("&nbsp;", " ")
+
+
+def said(answer) -> list[str]:
+    return [str(message) for message in answer.context["messages"]]
+
+
+def shown(answer) -> list[int]:
+    return [line.card.pk for line in answer.context["lines"]]
+
+
+def buttons(answer) -> list[list[str]]:
+    return [[remedy.name for remedy in line.remedies] for line in answer.context["lines"]]
+
+
+def test_page_shows_the_difference_since_when_and_what_may_be_done(boss):
+    merchant = make_merchant("ООО «Ёлка»", email="buh@yolka.example")
+    make_card(
+        merchant, iccid="8" * 19, msisdn="79105550011", seen_msisdn="79105550099", read_at=EARLIER
+    )
+    make_card(merchant, lost_to_operator_at=EARLIER)
+
+    answer = boss.get(PAGE)
+
+    page = text(answer)
+    assert buttons(answer) == [["number", "read"], ["read"]]
+    assert (
+        "У оператора другой номер: у нас 79105550011, у оператора 79105550099,"
+        " прочитано 22 ноября 2026 г., 07:00" in page
+    )
+    assert "Оператор её не знает, с 22 ноября 2026 г., 07:00" in page
+    assert "mailto:buh@yolka.example?subject=" in page
+
+
+def test_page_is_narrowed_and_paged(boss, merchant, monkeypatch):
+    monkeypatch.setattr("smartcards.admin.drift.PAGE_SIZE", 2)
+    other = make_account("other", title="Партнёр", adapter="tmf640")
+    lost = [make_card(merchant, lost_to_operator_at=NOW).pk for _ in range(3)]
+    held = make_card(merchant, account=other, confirmed=Confirmed.HELD).pk
+
+    pages = {
+        query: shown(boss.get(f"{PAGE}?{query}"))
+        for query in (
+            "",
+            "page=2",
+            "kind=held",
+            f"account={other.pk}",
+            "kind=lost&page=2",
+            "kind=nonsense&account=x&page=-5",
+            "page=99",
+        )
+    }
+
+    assert pages == {
+        "": lost[:2],
+        "page=2": [lost[2], held],
+        "kind=held": [held],
+        f"account={other.pk}": [held],
+        "kind=lost&page=2": [lost[2]],
+        "kind=nonsense&account=x&page=-5": lost[:2],
+        "page=99": [lost[2], held],
+    }
+
+
+def test_button_acts_through_the_service_and_comes_back_to_the_same_place(boss, merchant):
+    card = make_card(merchant, msisdn="79105550011", seen_msisdn="79105550099")
+
+    answer = boss.post(
+        f"{PAGE}{card.pk}/", {"act": "number", "reason": "", "kind": "number", "page": "2"}
+    )
+
+    card.refresh_from_db()
+    assert (answer.status_code, answer["Location"]) == (302, f"{PAGE}?kind=number&page=2")
+    assert card.msisdn == "79105550099"
+    assert journal("number_accepted")[1] == "расхождение с оператором"
+
+
+def test_switching_off_wants_a_reason_of_its_own(boss, merchant):
+    card = make_card(merchant, confirmed=Confirmed.ACTIVE, wished_on=True)
+
+    silent = boss.post(f"{PAGE}{card.pk}/", {"act": "off", "reason": " "}, follow=True)
+    none_yet = Command.objects.count()
+    boss.post(f"{PAGE}{card.pk}/", {"act": "off", "reason": "не платит с мая"}, follow=True)
+
+    assert said(silent) == [
+        f"{card.iccid}: Укажите причину отключения: клиент увидит её на странице смарт-карты."
+    ]
+    assert none_yet == 0
+    assert list(Command.objects.values_list("kind", "origin", "reason", "asked_by")) == [
+        (CommandKind.DEACTIVATE, Origin.PERSON, "не платит с мая", "Зоя Старшая")
+    ]
+
+
+def test_switching_on_and_writing_off_from_the_list(boss, merchant):
+    off = paid(merchant, confirmed=Confirmed.INACTIVE, wished_on=True)
+    gone = paid(merchant, confirmed=Confirmed.RETIRED, wished_on=True)
+
+    offered = buttons(boss.get(PAGE))
+    boss.post(f"{PAGE}{off.pk}/", {"act": "on"})
+    boss.post(f"{PAGE}{gone.pk}/", {"act": "write-off", "reason": "заменили"})
+
+    assert offered == [["on", "read"], ["write-off", "read"]]
+    assert list(Command.objects.values_list("card", "kind")) == [(off.pk, CommandKind.ACTIVATE)]
+    assert shown(boss.get(PAGE)) == []
+
+
+def test_what_does_not_exist_and_what_is_in_stock_is_not_acted_on(boss, merchant):
+    card, stock = make_card(merchant), make_card(None, confirmed=Confirmed.ACTIVE)
+
+    answers = [
+        boss.post(f"{PAGE}{stock.pk}/", {"act": "read"}),
+        boss.post(f"{PAGE}{card.pk}/", {"act": "terminate"}),
+        boss.post(f"{PAGE}999999/", {"act": "read"}),
+        boss.get(f"{PAGE}{card.pk}/"),
+        boss.post(PAGE),
+    ]
+
+    assert [answer.status_code for answer in answers] == [404, 404, 404, 405, 405]
+    assert AuditEvent.objects.count() == 0
+
+
+def test_forged_post_is_refused(boss, merchant):
+    card = make_card(merchant, read_at=NOW)
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(make_staff("strict"))
+
+    answer = strict.post(f"{PAGE}{card.pk}/", {"act": "read"})
+
+    card.refresh_from_db()
+    assert (answer.status_code, card.read_at) == (403, NOW)
+
+
+@pytest.mark.parametrize(("group", "acts"), [("Поддержка", 302), ("Склад", 403), ("Финансы", 403)])
+def test_every_group_looks_and_only_support_acts(group, acts, merchant):
+    partner = make_account("partner", adapter="tmf640")
+    card = make_card(merchant, account=partner, lost_to_operator_at=NOW, read_at=NOW)
+    client = of_group(group)
+
+    page = client.get(PAGE)
+    answer = client.post(f"{PAGE}{card.pk}/", {"act": "read"})
+
+    card.refresh_from_db()
+    assert (page.status_code, answer.status_code) == (200, acts)
+    assert buttons(page) == [["read"] if acts == 302 else []]
+    assert (card.read_at is None) == (acts == 302)
+
+
+def test_colleague_without_rights_sees_nothing(merchant):
+    client = Client()
+    client.force_login(make_staff("new", is_superuser=False))
+
+    answers = [client.get(PAGE), client.post(f"{PAGE}{make_card(merchant).pk}/", {"act": "read"})]
+
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert PAGE not in text(client.get("/admin/"))
+
+
+def test_strangers_and_people_of_merchants_are_sent_to_the_staffs_door(merchant):
+    card = make_card(merchant, read_at=NOW)
+    person = Client()
+    person.force_login(make_member(merchant).user)
+
+    answers = [
+        answer
+        for client in (Client(), person)
+        for answer in (client.get(PAGE), client.post(f"{PAGE}{card.pk}/", {"act": "read"}))
+    ]
+
+    card.refresh_from_db()
+    assert [answer["Location"].split("?")[0] for answer in answers] == ["/admin/login/"] * 4
+    assert card.read_at == NOW
+
+
+def test_page_is_linked_from_the_index_and_from_the_brake(boss):
+    answers = [
+        boss.get("/admin/"),
+        boss.get("/admin/smartcards/"),
+        boss.get("/admin/smartcards/brake/1/change/"),
+    ]
+
+    assert [f'href="{PAGE}"' in text(answer) for answer in answers] == [True, True, True]
+
+
+def test_list_costs_as_many_queries_for_many_cards_as_for_one(
+    boss, merchant, django_assert_num_queries, django_assert_max_num_queries
+):
+    make_card(merchant, lost_to_operator_at=NOW)
+    boss.get(PAGE)
+    with django_assert_max_num_queries(12) as one:
+        boss.get(PAGE)
+    for _ in range(20):
+        make_card(make_merchant(), confirmed=Confirmed.HELD)
+
+    with django_assert_num_queries(len(one)):
+        answer = boss.get(PAGE)
+
+    assert len(shown(answer)) == 21

@@ -1,29 +1,25 @@
 """One card: its page, its live part, and what people do with it."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from django.contrib import messages
 from django.http import HttpResponseBase
-from django.shortcuts import redirect, render, resolve_url
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from cabinet import clock, rules
-from cabinet.access import MerchantRequest, merchant_page, own_or_404, refuse
+from cabinet import clock
+from cabinet.access import MerchantRequest, merchant_page, own_or_404
 from cabinet.actors import Actor
-from cabinet.errors import NotAllowed, Refused
 from cabinet.states import Right, Role
 from smartcards import queries, services
-from smartcards.forms import DescribeForm
+from smartcards.forms import AgreedForm, DescribeForm
 from smartcards.models import SmartCard
-from smartcards.pages import offers, words
+from smartcards.pages import offers, terms, words
 from smartcards.pages.card import card_page
 from smartcards.pages.progress import progress_of
-
-_PAGE = ["GET", "HEAD", "POST"]
-# A function of `services` that takes card, by and at.
-Deed = Callable[..., object]
+from smartcards.pages.terms import Terms
+from smartcards.views.deeds import PAGE, Deed, do, own_card
 
 
 @require_safe
@@ -31,7 +27,7 @@ Deed = Callable[..., object]
 def card(request: MerchantRequest, pk: int) -> HttpResponseBase:
     """Does it work, is it paid, why so, and what may be done."""
     view = card_page(
-        card=_own(request, pk),
+        card=own_card(request, pk),
         merchant=request.merchant,
         role=Role(request.member.role),
         at=clock.now(),
@@ -49,14 +45,14 @@ def progress(request: MerchantRequest, pk: int) -> HttpResponseBase:
     return render(request, "smartcards/progress.html", {"progress": shown})
 
 
-@require_http_methods(_PAGE)
+@require_http_methods(PAGE)
 @merchant_page(Right.CHOOSE_CARDS)
 def edit(request: MerchantRequest, pk: int) -> HttpResponseBase:
     """The label of a card and its till."""
-    row = _own(request, pk)
+    row = own_card(request, pk)
     form = DescribeForm(request.POST or None, card=row)
     if form.is_valid():
-        return _do(request, row, _describe(form.cleaned_data), "Сохранено.")
+        return do(request, row, _describe(form.cleaned_data), "Сохранено.")
     return render(
         request, "smartcards/edit.html", {"form": form, "card": row, "title": words.title_of(row)}
     )
@@ -69,34 +65,50 @@ def _describe(said: dict[str, Any]) -> Deed:
     return deed
 
 
-@require_http_methods(_PAGE)
+@require_http_methods(PAGE)
 @merchant_page(Right.SEE_CARDS)
 def activate(request: MerchantRequest, pk: int) -> HttpResponseBase:
-    """«Активировать»."""
+    """«Активировать»: at once, or after the page that tells the price and the conditions."""
+    row = own_card(request, pk)
+    offer = offers.activate_offer(queries.facts_of(row, clock.now()), Role(request.member.role))
+    found = terms.activation_terms(row, ZoneInfo(request.merchant.timezone), clock.now())
+    if found.asks_first and not offer.reason and not _agreed(request, found):
+        return render(request, "smartcards/activate.html", _asked(row, found))
     return _posted(request, pk, services.request_activation, "Запрос принят: включаем смарт-карту.")
 
 
-@require_http_methods(_PAGE)
-@merchant_page(Right.SEE_CARDS)
-def deactivate(request: MerchantRequest, pk: int) -> HttpResponseBase:
-    """«Деактивировать»: first what it means for the till, then the deed."""
-    if request.method == "POST":
-        said = "Запрос принят: отключаем смарт-карту."
-        return _posted(request, pk, services.request_deactivation, said)
-    row = _own(request, pk)
-    facts = queries.facts_of(row, clock.now())
-    context = {
+def _agreed(request: MerchantRequest, found: Terms) -> bool:
+    """Whether the person has pressed «Подтвердить» under the price of now."""
+    form = AgreedForm(request.POST)
+    return request.method == "POST" and form.is_valid() and form.cleaned_data["fee"] == found.fee
+
+
+def _asked(row: SmartCard, found: Terms) -> dict[str, Any]:
+    return {
         "card": row,
         "title": words.title_of(row),
         "place": words.place_of(row),
         "number": words.number_of(row),
-        "covered": facts.covered,
-        "reason": offers.deactivate_offer(facts, Role(request.member.role)).reason,
+        "terms": found,
     }
+
+
+@require_http_methods(PAGE)
+@merchant_page(Right.SEE_CARDS)
+def deactivate(request: MerchantRequest, pk: int) -> HttpResponseBase:
+    """«Деактивировать»: first what it means for the till and what it costs, then the deed."""
+    row = own_card(request, pk)
+    facts = queries.facts_of(row, clock.now())
+    found = terms.deactivation_terms(row, ZoneInfo(request.merchant.timezone), clock.now())
+    reason = offers.deactivate_offer(facts, Role(request.member.role)).reason
+    if request.method == "POST" and (reason or not found.fee or _agreed(request, found)):
+        said = "Запрос принят: отключаем смарт-карту."
+        return _posted(request, pk, services.request_deactivation, said)
+    context = _asked(row, found) | {"covered": facts.covered, "reason": reason}
     return render(request, "smartcards/deactivate.html", context)
 
 
-@require_http_methods(_PAGE)
+@require_http_methods(PAGE)
 @merchant_page(Right.SEE_CARDS)
 def cancel(request: MerchantRequest, pk: int) -> HttpResponseBase:
     """«Отменить команду», while it waits in our queue."""
@@ -105,11 +117,10 @@ def cancel(request: MerchantRequest, pk: int) -> HttpResponseBase:
     )
 
 
-@require_http_methods(_PAGE)
+@require_http_methods(PAGE)
 @merchant_page(Right.SEE_CARDS)
 def check(request: MerchantRequest, pk: int) -> HttpResponseBase:
     """«Проверить ещё раз»."""
-    rules.check_may(Role(request.member.role), Right.ACTIVATE)
     return _posted(request, pk, services.check_again, "Спрашиваем оператора ещё раз.")
 
 
@@ -118,19 +129,4 @@ def _posted(request: MerchantRequest, pk: int, deed: Deed, said: str) -> HttpRes
     # After signing in again the browser comes here by GET: show the card, do nothing.
     if request.method != "POST":
         return redirect("card", pk=pk)
-    return _do(request, row, deed, said)
-
-
-def _do(request: MerchantRequest, row: SmartCard, deed: Deed, said: str) -> HttpResponseBase:
-    try:
-        deed(card=row, by=request.actor, at=clock.now())
-    except NotAllowed:
-        raise
-    except Refused as refusal:
-        return refuse(request, refusal, resolve_url("card", pk=row.pk))
-    messages.success(request, said)
-    return redirect("card", pk=row.pk)
-
-
-def _own(request: MerchantRequest, pk: int) -> SmartCard:
-    return own_or_404(queries.with_facts(SmartCard.objects.all()), request.merchant, pk=pk)
+    return do(request, row, deed, said)

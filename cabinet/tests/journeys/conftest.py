@@ -62,7 +62,9 @@ def visit(browser: Browser, complaints: list[str], request: Any) -> Iterator[Vis
     """`visit(scripts=True, width=1280)`: a fresh browser profile that listens for complaints."""
     opened: list[BrowserContext] = []
 
-    def open_profile(*, scripts: bool = True, width: int = 1280, height: int = 800) -> BrowserContext:
+    def open_profile(
+        *, scripts: bool = True, width: int = 1280, height: int = 800
+    ) -> BrowserContext:
         context = browser.new_context(
             viewport={"width": width, "height": height},
             java_script_enabled=scripts,

@@ -1,6 +1,5 @@
 """The whole product as real processes on a database of its own, the way `make run` starts it."""
 
-import json
 import os
 import re
 import time
@@ -10,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import Request, urlopen
 
 import psycopg2
 import redis
+import requests
 
 from cabinet.launcher import Servers
 from cabinet.launcher.environment import child_environment
@@ -75,11 +74,9 @@ class House:
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """A call of the sandbox."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        call = Request(self.sandbox + path, data=data, headers=headers, method=method)
-        with urlopen(call, timeout=30) as answer:
-            return json.load(answer)
+        answer = requests.request(method, self.sandbox + path, json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
 
     def last_words(self) -> str:
         """The ends of all logs, for the report of a failure."""
@@ -90,7 +87,9 @@ class House:
         )
 
 
-def eventually(read: Callable[[], T], good: Callable[[T], bool], *, patience: float = PATIENCE) -> T:
+def eventually(
+    read: Callable[[], T], good: Callable[[T], bool], *, patience: float = PATIENCE
+) -> T:
     """Reads until it is good, and gives what was read last."""
     deadline = time.monotonic() + patience
     while not good(found := read()):

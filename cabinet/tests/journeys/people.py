@@ -31,6 +31,7 @@ class Merchant:
     house: House
     market: Page
     phone: str
+    without_scripts: bool = False
     user_id: str = ""
     cabinet: Page = field(init=False)
 
@@ -163,8 +164,6 @@ class Merchant:
             return works.is_visible()
 
         eventually(looks_again, bool)
-
-    without_scripts: bool = False
 
     def waits_for(self, cards: list[Card], state: str) -> None:
         """Looks at the first page until all these cards say so."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
+import requests
 from playwright.sync_api import BrowserContext, FrameLocator, Page, Playwright, expect
 
 from cabinet.tests.journeys.conftest import FLAGS, Visit, chromium, listening
@@ -29,8 +29,8 @@ ADD_FRAME = """address => {
 
 def entry(house: House) -> str:
     """The address that the market's cabinet opens in its frame, for the first demo merchant."""
-    with urlopen(f"{house.sandbox}/market/user/{DEMO_USER_ID}", timeout=30) as answer:
-        found = re.search(r'<iframe src="([^"]+)"', answer.read().decode())
+    page = requests.get(f"{house.sandbox}/market/user/{DEMO_USER_ID}", timeout=30)
+    found = re.search(r'<iframe src="([^"]+)"', page.text)
     assert found is not None
     return unescape(found.group(1))
 

@@ -105,7 +105,11 @@ def _label_of(merchant: Merchant, till: str) -> str:
 
     def known() -> list[str]:
         page.reload()
-        return [text for text in page.get_by_label("Касса").locator("option").all_inner_texts() if till in text]
+        return [
+            text
+            for text in page.get_by_label("Касса").locator("option").all_inner_texts()
+            if till in text
+        ]
 
     return eventually(known, bool)[0]
 

@@ -1,0 +1,350 @@
+"""The operators' door: who may knock, what is kept, and that twice is once."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cabinet.clock import real_now
+from cabinet.models import Alert
+from operators.callbacks import Unsigned, verify
+from operators.models import Callback, OperatorAccount
+from operators.tests.signing import (
+    ICCID,
+    SECRET,
+    digest_of,
+    monitor_event,
+    service_event,
+    signature,
+)
+
+pytestmark = pytest.mark.django_db
+
+URL = "/operators/partner/callback"
+
+
+@pytest.fixture
+def account() -> OperatorAccount:
+    return OperatorAccount.objects.create(
+        code="partner",
+        title="Партнёр",
+        adapter="tmf640",
+        base_url="https://api.example.com",
+        callback_secret=SECRET,
+    )
+
+
+def post(body: bytes, header: str | None, url: str = URL) -> tuple[int, Any]:
+    """Without our cookies and our log-in, as an operator comes."""
+    headers = {} if header is None else {"X-Signature": header}
+    client = Client(enforce_csrf_checks=True)
+    answer = client.post(url, body, content_type="application/json", headers=headers)
+    return answer.status_code, answer.json()
+
+
+def send(event: dict[str, Any], **signing: Any) -> int:
+    body = json.dumps(event).encode()
+    return post(body, signature(body, event["eventId"], **signing))[0]
+
+
+def kept() -> list[tuple[str, str, str, str, str]]:
+    names = ("event_id", "event_type", "iccid", "request_id", "state")
+    return list(Callback.objects.order_by("pk").values_list(*names))
+
+
+BAD_SIGNATURE = {
+    "code": "badSignature",
+    "reason": "X-Signature is missing, wrong, or of another time.",
+}
+
+
+# --- what is kept -------------------------------------------------------------------------------
+
+
+def test_signed_event_is_kept_and_wakes_its_processing(account, django_capture_on_commit_callbacks):
+    before = real_now()
+
+    with django_capture_on_commit_callbacks() as woken:
+        status = send(service_event())
+
+    row = Callback.objects.get()
+    assert (status, kept(), row.account_id) == (
+        200,
+        [("evt-1", "serviceStateChangeEvent", ICCID, "", "new")],
+        account.pk,
+    )
+    assert (row.occurred_at, row.payload) == (
+        datetime(2026, 11, 22, 9, tzinfo=UTC),
+        service_event(),
+    )
+    assert before <= row.received_at <= real_now()
+    (wake,) = woken
+    assert (wake.args, wake.keywords) == (("smartcards.callback",), {"callback_id": row.pk})
+
+
+def test_event_about_a_request_names_it(account):
+    send(monitor_event(number="mon-7"))
+
+    assert kept() == [("evt-1", "monitorStateChangeEvent", "", "mon-7", "new")]
+
+
+def test_second_delivery_is_answered_and_does_nothing(account, django_capture_on_commit_callbacks):
+    send(service_event())
+    Callback.objects.update(state="done")
+
+    with django_capture_on_commit_callbacks() as woken:
+        status = send(service_event(state="active"))
+
+    assert (status, kept(), woken) == (
+        200,
+        [("evt-1", "serviceStateChangeEvent", ICCID, "", "done")],
+        [],
+    )
+
+
+def test_same_number_of_another_account_is_another_event(account):
+    OperatorAccount.objects.create(
+        code="other",
+        title="Другой",
+        adapter="tmf640",
+        base_url="https://b.example.com",
+        callback_secret="another",
+    )
+    body = json.dumps(service_event()).encode()
+
+    statuses = [
+        send(service_event()),
+        post(body, signature(body, secret="another"), "/operators/other/callback")[0],
+    ]
+
+    assert (statuses, Callback.objects.count()) == ([200, 200], 2)
+
+
+@pytest.mark.parametrize(
+    ("event", "note"),
+    [
+        (service_event() | {"eventType": "weatherChangeEvent"}, "Незнакомый тип события."),
+        (service_event(state="asleep"), "Незнакомое состояние услуги."),
+        (
+            service_event() | {"event": {"service": {"state": "active"}}},
+            "В событии не названа одна смарт-карта (supportingResource.iccid).",
+        ),
+        (
+            monitor_event(state="Postponed"),
+            "В событии нет номера запроса или его состояние незнакомо.",
+        ),
+        (service_event() | {"event": "?"}, None),
+    ],
+    ids=["type", "state", "no-card", "monitor-word", "no-object"],
+)
+def test_event_that_we_cannot_read_is_parked_for_staff(
+    account, event, note, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks() as woken:
+        status = send(event)
+
+    row = Callback.objects.get()
+    assert (status, row.state, woken) == (200, "parked", [])
+    assert note in (None, row.note)
+    assert Alert.objects.get().text == (
+        f"Партнёр: уведомление «{event['eventType']}» отложено. {row.note}"
+    )
+
+
+# --- who may knock ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "v1=00",
+        "t=1,t=2,id=evt-1,v1=00",
+        "t=soon,id=evt-1,v1=00",
+        "t=1782813600,id=evt 1,v1=00",
+        "t=1782813600,id=evt-1",
+        f"t=1782813600,id=evt-1,{','.join(['v1=00'] * 6)}",
+        "t=9" + "9" * 5000 + ",id=evt-1,v1=00",
+        "ключ",
+    ],
+)
+def test_missing_or_broken_signature_is_refused(account, header):
+    answer = post(
+        json.dumps(service_event()).encode(), header and header.encode().decode("latin-1")
+    )
+
+    assert (answer, kept()) == ((401, BAD_SIGNATURE), [])
+
+
+@pytest.mark.parametrize("late", [301, -301], ids=["old", "early"])
+def test_signature_of_another_time_is_refused(account, late):
+    status = send(service_event(), late=late)
+
+    assert (status, kept()) == (401, [])
+
+
+@pytest.mark.parametrize("late", [290, -290], ids=["old", "early"])
+def test_clocks_may_stand_a_little_apart(account, late):
+    assert send(service_event(), late=late) == 200
+
+
+def test_shifted_clock_of_the_sandbox_moves_no_window(account, settings, tmp_path):
+    settings.SANDBOX, settings.CLOCK_FILE = True, tmp_path / "clock"
+    settings.CLOCK_FILE.write_text("31536000.0")
+
+    assert send(service_event()) == 200
+
+
+def test_signature_with_another_secret_is_refused(account):
+    assert (send(service_event(), secret="guess"), kept()) == (401, [])
+
+
+def test_body_changed_on_its_way_is_refused(account):
+    header = signature(json.dumps(service_event(state="inactive")).encode())
+
+    answer = post(json.dumps(service_event(state="active")).encode(), header)
+
+    assert (answer, kept()) == ((401, BAD_SIGNATURE), [])
+
+
+def test_number_changed_on_its_way_is_refused(account):
+    body = json.dumps(service_event("evt-2")).encode()
+    header = signature(body, "evt-1").replace("id=evt-1", "id=evt-2")
+
+    assert post(body, header) == (401, BAD_SIGNATURE)
+
+
+def test_both_secrets_count_while_one_is_changed(account):
+    OperatorAccount.objects.update(callback_secret="")
+    account.callback_secret = " new-secret \n\nold-secret\n"
+    account.save()
+
+    statuses = [
+        send(service_event(name), secret=secret)
+        for name, secret in [("a", "new-secret"), ("b", "old-secret"), ("c", ""), ("d", SECRET)]
+    ]
+
+    assert statuses == [200, 200, 401, 401]
+
+
+def test_operator_may_sign_with_both_secrets(account):
+    body = json.dumps(service_event()).encode()
+    stamp = int(real_now().timestamp())
+    digests = [digest_of(body, stamp, "evt-1", secret) for secret in ("another", SECRET)]
+    header = f"t={stamp},id=evt-1,v1={digests[0]},v1={digests[1].upper()}"
+
+    assert post(body, header)[0] == 200
+
+
+def test_unknown_account_and_account_without_secret_look_alike(account):
+    OperatorAccount.objects.create(
+        code="silent", title="Тихий", adapter="mts", base_url="https://c.example.com"
+    )
+    body = json.dumps(service_event()).encode()
+
+    answers = [
+        post(body, signature(body, secret=secret), f"/operators/{code}/callback")
+        for code, secret in [("nobody", SECRET), ("silent", ""), ("silent", SECRET)]
+    ]
+
+    refusal = (404, {"code": "noAccount", "reason": "No callbacks are expected here."})
+    assert (answers, kept()) == ([refusal] * 3, [])
+
+
+def test_switched_off_account_is_still_listened_to(account):
+    OperatorAccount.objects.update(enabled=False)
+
+    assert send(service_event()) == 200
+
+
+def test_only_post_is_served(account):
+    answer = Client().get(URL)
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+@given(body=st.binary(max_size=60), header=st.text(max_size=80))
+def test_nobody_guesses_a_signature(body, header):
+    account = OperatorAccount(code="x", callback_secret=SECRET)
+
+    with pytest.raises(Unsigned):
+        verify(account=account, header=header, body=body, at=real_now())
+
+
+@given(body=st.binary(max_size=200), flipped=st.integers(0, 10_000))
+def test_any_changed_byte_breaks_the_signature(body, flipped):
+    account = OperatorAccount(code="x", callback_secret=SECRET)
+    header = signature(body)
+    changed = bytearray(body + b"?")
+    changed[flipped % len(changed)] ^= 1
+
+    assert verify(account=account, header=header, body=body, at=real_now()) == "evt-1"
+    with pytest.raises(Unsigned):
+        verify(account=account, header=header, body=bytes(changed), at=real_now())
+
+
+# --- what is no event ---------------------------------------------------------------------------
+
+
+def refusal_of(body: bytes) -> Any:
+    return post(body, signature(body))[1].get("reason")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "The body is not JSON in UTF-8."),
+        (b"{", "The body is not JSON in UTF-8."),
+        (b'{"eventId": NaN}', "The body is not JSON in UTF-8."),
+        ('{"eventId": "evt-1"}'.encode("utf-16"), "The body is not JSON in UTF-8."),
+        (b"[" * 100_000, "The body is not JSON in UTF-8."),
+        (b"[1]", "The body must be a JSON object."),
+        (b'{"eventId": "evt-2"}', "eventId must be the id in X-Signature."),
+        (b'{"eventId": "evt-1"}', "eventType is required."),
+    ],
+    ids=["empty", "half", "nan", "utf-16", "deep", "list", "other-id", "no-type"],
+)
+def test_body_that_is_no_event_is_refused(account, body, reason):
+    answer = post(body, signature(body))
+
+    assert (answer, kept()) == ((400, {"code": "badEvent", "reason": reason}), [])
+
+
+@pytest.mark.parametrize(
+    ("moment", "reason"),
+    [
+        ("2026-11-22T12:00:00", "eventTime must be a date and time with a zone (RFC 3339)."),
+        ("yesterday", "eventTime must be a date and time with a zone (RFC 3339)."),
+        (5, "eventTime must be a date and time with a zone (RFC 3339)."),
+        ("2026-02-30T12:00:00Z", "eventTime is no moment of the calendar."),
+        ("0001-01-01T00:00:00+14:00", "eventTime is no moment of the calendar."),
+    ],
+)
+def test_event_without_a_moment_is_refused(account, moment, reason):
+    body = json.dumps(service_event() | {"eventTime": moment}).encode()
+
+    assert (refusal_of(body), kept()) == (reason, [])
+
+
+@pytest.mark.parametrize(
+    "note", ["\x00", "\ud800", 1e400], ids=["nul", "half-a-letter", "endless-number"]
+)
+def test_event_that_the_database_cannot_hold_is_refused(account, note):
+    body = json.dumps(service_event() | {"note": note}).replace("Infinity", "1e400").encode()
+
+    assert refusal_of(body) == "The event cannot be stored: NUL, broken surrogates or depth."
+    assert kept() == []
+
+
+def test_long_body_is_refused_unread_and_a_body_of_the_limit_is_taken(account):
+    event = service_event() | {"note": ""}
+    room = 256 * 1024 - len(json.dumps(event))
+
+    statuses = [send(event | {"note": "x" * length}) for length in (room + 1, room)]
+
+    assert (statuses, len(kept())) == ([413, 200], 1)

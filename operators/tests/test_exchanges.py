@@ -1,0 +1,280 @@
+"""The log of exchanges: what a call leaves behind, for how long, and who may look at it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from cabinet import clock
+from cabinet.services.groups import ensure_groups
+from cabinet.tests.people import make_staff
+from operators import exchanges, tasks
+from operators.heard import About
+from operators.heard import Exchange as Heard
+from operators.models import Exchange, OperatorAccount
+from operators.ports import Action, CallKind
+from operators.services import connect, note_exchanges
+from operators.tests.bench import SIM, running
+
+pytestmark = pytest.mark.django_db
+
+AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+LIST = "/admin/operators/exchange/"
+TOKEN = "demo-partner-token"
+
+
+@pytest.fixture
+def account() -> OperatorAccount:
+    return OperatorAccount.objects.create(
+        code="partner",
+        title="Партнёр",
+        adapter="tmf640",
+        base_url="https://api.example.com",
+        credentials={"token": TOKEN},
+    )
+
+
+def heard(**fields) -> Heard:
+    given = {
+        "account": "partner",
+        "kind": CallKind.READ,
+        "method": "GET",
+        "url": "https://api.example.com/state",
+        "status": 200,
+        "seconds": 0.25,
+        "at": AT,
+        "request": "GET /state",
+        "reply": "HTTP 200",
+        **fields,
+    }
+    return Heard(**given)
+
+
+def row(account: OperatorAccount, **fields) -> Exchange:
+    given = {"kind": "read", "method": "GET", "url": "https://a", "seconds": 1, "at": AT, **fields}
+    return Exchange.objects.create(account=account, **given)
+
+
+def of_group(name: str) -> Client:
+    ensure_groups()
+    user = make_staff(f"staff-{name}", is_superuser=False)
+    user.groups.add(Group.objects.get(name=name))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def listed(answer) -> list[int]:
+    return [exchange.pk for exchange in answer.context["cl"].result_list]
+
+
+# --- what is kept ------------------------------------------------------------------------------------
+
+
+def test_batch_is_kept_with_one_insert(account, django_assert_num_queries):
+    about = About("89701010000000000015", 7)
+
+    with django_assert_num_queries(1):
+        exchanges.keep(account, [heard(about=about), heard(), heard()], at=AT)
+
+    assert Exchange.objects.count() == 3
+
+
+def test_row_says_everything(account):
+    exchanges.keep(account, [heard(about=About("89701010000000000015", 7))], at=AT)
+
+    kept = Exchange.objects.values().get()
+
+    assert kept == {
+        "id": kept["id"],
+        "account_id": account.pk,
+        "iccid": "89701010000000000015",
+        "command_id": 7,
+        "at": AT,
+        "kind": "read",
+        "method": "GET",
+        "url": "https://api.example.com/state",
+        "status": 200,
+        "seconds": 0.25,
+        "result": "ok",
+        "request": "GET /state",
+        "reply": "HTTP 200",
+    }
+
+
+def test_exchange_without_time_and_card_gets_those_of_the_batch(account):
+    later = AT + timedelta(minutes=1)
+
+    exchanges.keep(
+        account,
+        [heard(at=None), heard(about=About("8970101", None))],
+        iccid="89701010000000000015",
+        command_id=7,
+        at=later,
+    )
+
+    kept = list(Exchange.objects.order_by("pk").values_list("at", "iccid", "command_id"))
+    assert kept == [(later, "89701010000000000015", 7), (AT, "8970101", None)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "result"),
+    [
+        ({"status": 202}, "ok"),
+        ({"status": 302}, "http_3xx"),
+        ({"status": 429}, "http_4xx"),
+        ({"status": 503}, "http_5xx"),
+        ({"status": None, "error": "нет ответа"}, "lost_reply"),
+        ({"status": None, "code": "dns", "error": "нет имени"}, "not_sent_dns"),
+    ],
+)
+def test_result_is_a_word_of_the_transport(account, fields, result):
+    exchanges.keep(account, [heard(**{"reply": "", **fields})], at=AT)
+
+    kept = Exchange.objects.get()
+
+    assert (kept.result, kept.reply) == (result, fields.get("error", ""))
+
+
+def test_call_to_an_operator_is_kept_whole_and_masked(account, tmp_path):
+    calls: list[Heard] = []
+    with running("tmf640", {"token": TOKEN}, tmp_path / "sandbox.json") as bench:
+        bench.put(SIM, state="inactive")
+        account.base_url = f"{bench.url}/operators/tmf640"
+        operator = connect(account, heard=calls.append, about=About(SIM.iccid, 7))
+
+        operator.submit(action=Action.ACTIVATE, sim=SIM, key="k-1", at=clock.now())
+    note_exchanges(account, calls)
+
+    kept = list(Exchange.objects.order_by("pk"))
+    assert [(one.kind, one.method, one.iccid, one.command_id, one.result) for one in kept] == [
+        ("read", "GET", SIM.iccid, 7, "ok"),
+        ("submit", "PATCH", SIM.iccid, 7, "ok"),
+    ]
+    assert f"{account.base_url}/service?supportingResource.iccid=…0015" in kept[0].request
+    assert "Idempotency-Key: k-1" in kept[1].request
+    assert json.loads(kept[1].request.partition("\n\n")[2]) == {"state": "active"}
+    assert kept[0].reply.startswith("HTTP 200\n")
+    assert '"iccid": "…0015"' in kept[0].reply
+    whole = "".join(one.request + one.reply + one.url for one in kept)
+    assert [word for word in (TOKEN, SIM.iccid, SIM.msisdn) if word in whole] == []
+    assert abs(kept[0].at - clock.now()) < timedelta(minutes=1)
+
+
+def test_call_that_did_not_leave_is_kept_with_its_reason(account):
+    calls: list[Heard] = []
+    account.base_url = "http://127.0.0.1:1/partner"
+
+    connect(account, heard=calls.append).submit(
+        action=Action.ACTIVATE, sim=SIM, key="k-1", at=clock.now()
+    )
+    note_exchanges(account, calls)
+
+    kept = Exchange.objects.get()
+    assert (kept.status, kept.result, kept.iccid, kept.command_id, kept.reply) == (
+        None,
+        "not_sent_refused",
+        "",
+        None,
+        "оператор не принимает соединение",
+    )
+
+
+# --- thirty days -------------------------------------------------------------------------------------
+
+
+def test_rows_older_than_thirty_days_go(account):
+    row(account, at=AT - timedelta(days=30, seconds=1))
+    young = row(account, at=AT - timedelta(days=30))
+
+    gone = exchanges.purge(at=AT)
+
+    assert (gone, list(Exchange.objects.values_list("pk", flat=True))) == (1, [young.pk])
+
+
+def test_purge_goes_batch_by_batch_the_oldest_first(account, monkeypatch):
+    monkeypatch.setattr(exchanges, "PURGE_BATCH", 2)
+    for days in (40, 50, 60, 70, 80):
+        row(account, at=AT - timedelta(days=days))
+
+    stopped = exchanges.purge(at=AT, seconds=0)
+    left = [(AT - at).days for at in Exchange.objects.order_by("at").values_list("at", flat=True)]
+    rest = exchanges.purge(at=AT)
+
+    assert (stopped, left, rest) == (2, [60, 50, 40], 3)
+
+
+def test_hourly_task_purges_by_the_product_s_clock(account):
+    row(account, at=clock.now() - timedelta(days=31))
+    young = row(account, at=clock.now() - timedelta(days=29))
+
+    tasks.purge()
+
+    assert list(Exchange.objects.values_list("pk", flat=True)) == [young.pk]
+
+
+# --- staff look at it ----------------------------------------------------------------------------------
+
+
+def test_log_is_for_support_only_and_nobody_writes_in_it(account):
+    one = row(account)
+    pages = (LIST, f"{LIST}{one.pk}/change/", f"{LIST}add/", f"{LIST}{one.pk}/delete/")
+
+    answers = {
+        name: [of_group(name).get(page).status_code for page in pages]
+        for name in ("Поддержка", "Склад", "Финансы")
+    }
+
+    assert answers == {
+        "Поддержка": [200, 200, 403, 403],
+        "Склад": [403, 403, 403, 403],
+        "Финансы": [403, 403, 403, 403],
+    }
+
+
+def test_log_is_filtered_by_card_and_by_command(account):
+    client = of_group("Поддержка")
+    first = row(account, iccid="89701010000000000015", command_id=7)
+    second = row(account, iccid="89701010000000000015", at=AT - timedelta(hours=1))
+    third = row(account, iccid="89701010000000000999", command_id=70)
+
+    answers = [
+        listed(client.get(f"{LIST}{query}"))
+        for query in (
+            "?iccid=89701010000000000015",
+            "?command_id=7",
+            "?q=89701010000000000999",
+            "?q=70",
+            "",
+        )
+    ]
+
+    assert answers == [
+        [first.pk, second.pk],
+        [first.pk],
+        [third.pk],
+        [third.pk],
+        [third.pk, first.pk, second.pk],
+    ]
+
+
+def test_page_of_an_exchange_lays_out_both_sides_and_escapes_them(account):
+    one = row(account, request="GET /state\n\n<b>", reply="HTTP 200\n\n<script>", command_id=7)
+
+    page = of_group("Поддержка").get(f"{LIST}{one.pk}/change/").content.decode()
+
+    assert "<pre>GET /state\n\n&lt;b&gt;</pre>" in page
+    assert "<pre>HTTP 200\n\n&lt;script&gt;</pre>" in page
+    assert '<a href="/admin/smartcards/command/7/change/">№ 7</a>' in page
+
+
+def test_list_counts_no_further_than_anybody_leafs(account, monkeypatch):
+    monkeypatch.setattr("operators.admin_exchanges.CappedPaginator.FARTHEST", 3)
+    for _ in range(5):
+        row(account)
+
+    answer = of_group("Поддержка").get(LIST)
+
+    assert answer.context["cl"].result_count == 3

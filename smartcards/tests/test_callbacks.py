@@ -1,0 +1,490 @@
+"""What an operator's event means: for commands on their way, for cards, in any order, any number of times."""
+
+import json
+from datetime import datetime, timedelta
+from itertools import permutations
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cabinet.models import Alert, AuditEvent
+from operators import callbacks as door
+from operators.models import Callback, OperatorAccount
+from operators.tests.signing import monitor_event, service_event
+from smartcards import callbacks, dispatch
+from smartcards.models import Command, SmartCard
+from smartcards.states import CommandKind, CommandState, Confirmed
+from smartcards.tests.cards import (
+    NOW,
+    make_account,
+    make_card,
+    make_command,
+    make_merchant,
+)
+from smartcards.tests.stand import standing, told
+
+pytestmark = pytest.mark.django_db
+
+State = CommandState
+ON, OFF = CommandKind.ACTIVATE, CommandKind.DEACTIVATE
+
+
+def minute(number: float) -> datetime:
+    return NOW + timedelta(minutes=number)
+
+
+THEN = minute(3)  # what events tell of
+LATER = minute(4)  # when they are processed
+
+
+@pytest.fixture
+def account() -> OperatorAccount:
+    return make_account("partner", title="Партнёр", adapter="tmf640", callback_secret="s")
+
+
+def card_of(account: OperatorAccount, confirmed: Confirmed = Confirmed.INACTIVE) -> SmartCard:
+    return make_card(make_merchant(), account=account, confirmed=confirmed, wished_on=True)
+
+
+def sent(card: SmartCard, state: State = State.ACCEPTED, kind: Any = ON, **fields: Any) -> Command:
+    """A command that left a minute after `NOW`."""
+    values = {"request_id": "mon-1", "check_at": minute(2), "sent_at": minute(1), **fields}
+    return make_command(card, kind=kind, state=state, at=NOW, **values)
+
+
+def keep(account: OperatorAccount, event: dict[str, Any], at: datetime | None = None) -> Callback:
+    """The event as the door keeps it, received when it happened unless told otherwise."""
+    body = json.dumps(event).encode()
+    envelope = door.read_envelope(event_id=event["eventId"], body=body)
+    door.store(account=account, envelope=envelope, at=at or envelope.occurred_at)
+    return Callback.objects.get(account=account, event_id=event["eventId"])
+
+
+def about_card(card: SmartCard, state: str, at: datetime = THEN, **facts: Any) -> Callback:
+    name = facts.pop("name", None) or uuid4().hex
+    event = service_event(name, iccid=card.iccid, state=state, at=at.isoformat(), **facts)
+    return keep(card.account, event)
+
+
+def about_request(
+    account: OperatorAccount, state: str = "Completed", at: datetime = THEN, **facts: Any
+) -> Callback:
+    return keep(account, monitor_event(uuid4().hex, state=state, at=at.isoformat(), **facts))
+
+
+def process(row: Callback, at: datetime = LATER) -> tuple[str, str]:
+    """State and note of the event after one processing."""
+    callbacks.process(callback_id=row.pk, at=at)
+    row.refresh_from_db()
+    return row.state, row.note
+
+
+def known(card: SmartCard) -> tuple[str, str, datetime | None, str]:
+    card = SmartCard.objects.get(pk=card.pk)
+    return card.confirmed, card.block_reason, card.confirmed_at, card.confirmed_from
+
+
+def state_of(command: Command) -> str:
+    return Command.objects.get(pk=command.pk).state
+
+
+BEFORE = ("inactive", "voluntary", NOW, "request")
+SWITCHED_ON = ("active", "", minute(3), "callback")
+
+
+# --- requests -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.CHECKING])
+def test_completed_request_ends_its_command(account, state):
+    card = card_of(account)
+    command = sent(card, state)
+
+    ended = process(about_request(account))
+
+    assert ended == ("done", "Команда выполнена.")
+    assert (state_of(command), known(card)) == (State.DONE, SWITCHED_ON)
+    assert told(command)[-1] == State.DONE
+
+
+def test_completed_switch_off_is_our_own_block(account):
+    card = card_of(account, Confirmed.ACTIVE)
+    command = sent(card, kind=OFF)
+
+    process(about_request(account))
+
+    assert (state_of(command), known(card)) == (
+        State.DONE,
+        ("inactive", "voluntary", minute(3), "callback"),
+    )
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.CHECKING])
+def test_failed_request_fails_its_command(account, state):
+    card = card_of(account)
+    command = sent(card, state)
+
+    ended = process(about_request(account, "InError", error=(422, "x-17")))
+
+    command.refresh_from_db()
+    assert ended == ("done", "Команда не выполнена.")
+    assert (command.state, command.error, command.code) == (State.FAILED, "invalid", "x-17")
+    assert known(card) == BEFORE
+
+
+def test_request_refused_for_a_block_shows_the_block(account):
+    card = card_of(account)
+    command = sent(card)
+
+    process(about_request(account, "InError", error=(409, "heldByOperator")))
+
+    assert (state_of(command), known(card)[0]) == (State.FAILED, Confirmed.HELD)
+
+
+def test_request_refused_because_it_is_so_already_is_done(account):
+    card = card_of(account)
+    command = sent(card)
+
+    process(about_request(account, "InError", error=(409, "alreadyInState")))
+
+    assert (state_of(command), known(card)) == (State.DONE, SWITCHED_ON)
+
+
+def test_request_under_way_changes_nothing(account):
+    card = card_of(account)
+    command = sent(card)
+
+    ended = process(about_request(account, "InProgress"))
+
+    assert ended == ("done", "Запрос ещё выполняется.")
+    assert (state_of(command), known(card)) == (State.ACCEPTED, BEFORE)
+
+
+def test_same_event_again_changes_nothing(account):
+    card = card_of(account)
+    command = sent(card)
+    row = about_request(account)
+    process(row)
+    steps, journal = told(command), AuditEvent.objects.count()
+
+    again = callbacks.process(callback_id=row.pk, at=minute(9))
+    another = process(about_request(account, "InError", at=minute(5), error=(500, "?")), minute(9))
+
+    assert (again, another) == (False, ("done", "Команда уже закончена."))
+    assert (told(command), AuditEvent.objects.count()) == (steps, journal)
+    assert known(card) == SWITCHED_ON
+
+
+def test_request_of_another_account_is_not_ours(account):
+    other = make_account("other", adapter="tmf640", callback_secret="s")
+    card = card_of(account)
+    command = sent(card)
+
+    ended = process(about_request(other, correlationId=str(command.key)))
+
+    assert ended == ("done", "Команды с таким номером у этого договора нет.")
+    assert (state_of(command), known(card)) == (State.ACCEPTED, BEFORE)
+
+
+def test_lost_answer_is_found_by_our_key(account):
+    card = card_of(account)
+    command = sent(card, State.CHECKING, request_id="")
+    stranger = sent(card_of(account), State.CHECKING, request_id="")
+
+    ended = process(about_request(account, number="mon-9", correlationId=str(command.key)))
+
+    assert ended == ("done", "Команда выполнена.")
+    assert (state_of(command), state_of(stranger)) == (State.DONE, State.CHECKING)
+
+
+def test_outcome_of_a_command_that_staff_decide_is_put_before_them(account):
+    card = card_of(account)
+    command = sent(card, State.NEEDS_STAFF, check_at=None)
+
+    ended = process(about_request(account))
+
+    assert ended == ("parked", "Команда «решает сотрудник», исход пришёл.")
+    assert state_of(command) == State.NEEDS_STAFF
+    assert Alert.objects.count() == 1
+
+
+def test_late_end_of_a_request_does_not_hide_a_later_block(account):
+    card = card_of(account)
+    command = sent(card)
+    end = about_request(account, at=minute(3))
+    process(about_card(card, "inactive", minute(3.5), reason="debt"))
+
+    process(end)
+
+    assert (state_of(command), known(card)) == (
+        State.DONE,
+        ("held", "debt", minute(3.5), "callback"),
+    )
+
+
+# --- events that outrun us ----------------------------------------------------------------------
+
+
+def test_event_that_outruns_our_record_waits_for_it(account):
+    card = card_of(account)
+    command = sent(
+        card,
+        State.SENDING,
+        request_id="",
+        check_at=None,
+        lease_until=minute(5),
+        lease_token=uuid4(),
+    )
+    rows = [about_request(account), about_card(card, "active")]
+
+    early = callbacks.process_waiting(minute(4))
+    waiting = list(Callback.objects.values_list("state", flat=True))
+    Command.objects.filter(pk=command.pk).update(
+        state=State.ACCEPTED, request_id="mon-1", lease_until=None, lease_token=None
+    )
+    late = callbacks.process_waiting(minute(4.5))
+
+    assert (early, waiting, late) == (0, ["new", "new"], 2)
+    assert {process(row)[0] for row in rows} == {"done"}
+    assert (state_of(command), known(card)) == (State.DONE, SWITCHED_ON)
+
+
+def test_event_for_a_dead_worker_is_used_once_the_lease_is_over(account):
+    card = card_of(account)
+    command = sent(
+        card,
+        State.SENDING,
+        request_id="",
+        check_at=None,
+        lease_until=minute(5),
+        lease_token=uuid4(),
+    )
+    row = about_request(account, number="mon-9", correlationId=str(command.key))
+
+    before = process(row, minute(4))
+    dispatch.release_stuck(at=minute(6))
+    after = process(row, minute(6))
+
+    assert (before[0], after[0], state_of(command)) == ("new", "done", State.DONE)
+
+
+def test_event_of_a_stranger_waits_for_nobody_who_left_later(account):
+    sent(
+        card_of(account),
+        State.SENDING,
+        request_id="",
+        sent_at=minute(8),
+        lease_until=minute(9),
+        lease_token=uuid4(),
+    )
+
+    ended = process(about_request(account, number="mon-404"))
+
+    assert ended == ("done", "Команды с таким номером у этого договора нет.")
+
+
+# --- cards --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "facts", "expected"),
+    [
+        ("active", {}, ("active", "")),
+        ("inactive", {}, ("inactive", "voluntary")),
+        ("inactive", {"reason": "law"}, ("held", "law")),
+        ("inactive", {"reason": "weather"}, ("held", "unknown")),
+        ("terminated", {}, ("retired", "")),
+        ("reserved", {}, ("new", "")),
+    ],
+)
+def test_state_of_a_card_is_noted(account, state, facts, expected):
+    card = card_of(account)
+
+    ended = process(about_card(card, state, **facts))
+
+    assert ended == ("done", "Состояние записано.")
+    assert known(card) == (*expected, minute(3), "callback")
+
+
+def test_event_is_no_reading(account):
+    card = card_of(account)
+    SmartCard.objects.filter(pk=card.pk).update(read_at=NOW, seen_imei="356938035643809")
+
+    process(about_card(card, "active", imei="000000000000000"))
+
+    card.refresh_from_db()
+    assert (card.read_at, card.seen_imei) == (NOW, "356938035643809")
+
+
+def test_change_of_a_card_wakes_the_comparison(account, django_capture_on_commit_callbacks):
+    card = card_of(account, Confirmed.ACTIVE)
+    row = about_card(card, "inactive", reason="debt")
+
+    with django_capture_on_commit_callbacks() as woken:
+        process(row)
+
+    assert [(wake.args, wake.keywords) for wake in woken] == [
+        (("smartcards.reconcile_merchant",), {"merchant_id": card.merchant_id})
+    ]
+
+
+def test_older_event_changes_nothing(account):
+    card = card_of(account)
+    journal = AuditEvent.objects.count()
+
+    ended = process(about_card(card, "active", minute(-1)))
+
+    assert ended == ("done", "О смарт-карте уже известно более позднее.")
+    assert (known(card), AuditEvent.objects.count()) == (BEFORE, journal)
+
+
+def test_event_of_a_clock_that_runs_ahead_counts_from_now(account):
+    card = card_of(account)
+
+    process(about_card(card, "active", minute(600)), minute(4))
+
+    assert known(card) == ("active", "", minute(4), "callback")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_events_in_any_order_end_in_the_same_state(account, order):
+    card = card_of(account)
+    rows = [
+        about_card(card, "active", minute(1)),
+        about_card(card, "inactive", minute(2), reason="debt"),
+        about_card(card, "inactive", minute(3)),
+    ]
+
+    for number in order:
+        process(rows[number], minute(9))
+
+    assert known(card) == ("inactive", "voluntary", minute(3), "callback")
+
+
+def test_sweep_takes_waiting_events_by_their_own_times(account):
+    card = card_of(account)
+    later = about_card(card, "active", minute(3))
+    earlier = about_card(card, "inactive", minute(2), reason="debt")
+
+    ended = callbacks.process_waiting(minute(4))
+
+    notes = [Callback.objects.get(pk=row.pk).note for row in (earlier, later)]
+    assert (ended, notes) == (2, ["Состояние записано."] * 2)
+    assert known(card) == SWITCHED_ON
+
+
+def test_card_of_another_account_is_untouched(account):
+    other = make_account("other", adapter="tmf640", callback_secret="s")
+    card = card_of(account)
+    row = keep(other, service_event(iccid=card.iccid, state="active", at=minute(3).isoformat()))
+
+    ended = process(row)
+
+    assert ended == ("done", "У этого договора нет такой смарт-карты.")
+    assert known(card) == BEFORE
+
+
+def test_card_in_stock_is_noted_too(account):
+    card = make_card(account=account)
+
+    process(about_card(card, "active"))
+
+    assert known(card) == SWITCHED_ON
+
+
+# --- cards with a command on its way ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.CHECKING])
+def test_wanted_state_ends_the_command(account, state):
+    card = card_of(account)
+    command = sent(card, state)
+
+    ended = process(about_card(card, "active"))
+
+    assert ended == ("done", "Состояние записано, команда выполнена.")
+    assert (state_of(command), known(card)) == (State.DONE, SWITCHED_ON)
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.ACCEPTED, State.CHECKING, State.NEEDS_STAFF])
+def test_other_state_is_only_noted(account, state):
+    card = card_of(account)
+    command = sent(card, state, lease_until=None)
+
+    ended = process(about_card(card, "inactive", reason="debt"))
+
+    assert ended == ("done", "Состояние записано.")
+    assert (state_of(command), known(card)) == (state, ("held", "debt", minute(3), "callback"))
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.NEEDS_STAFF])
+def test_wanted_state_does_not_end_a_command_that_awaits_no_word(account, state):
+    card = card_of(account)
+    command = sent(card, state)
+
+    process(about_card(card, "active"))
+
+    assert (state_of(command), known(card)) == (state, SWITCHED_ON)
+
+
+def test_state_of_before_the_command_left_does_not_end_it(account):
+    card = card_of(account)
+    command = sent(card, sent_at=minute(5))
+
+    process(about_card(card, "active", minute(3)), minute(6))
+
+    assert (state_of(command), known(card)) == (State.ACCEPTED, SWITCHED_ON)
+
+
+def test_our_own_block_does_not_hide_the_operators_in_a_switch_off(account):
+    card = card_of(account, Confirmed.ACTIVE)
+    command = sent(card, kind=OFF)
+
+    process(about_card(card, "inactive", reason="debt"))
+
+    assert (state_of(command), known(card)[:2]) == (State.ACCEPTED, ("held", "debt"))
+
+
+# --- trouble ------------------------------------------------------------------------------------
+
+
+def test_event_that_breaks_our_code_is_undone_and_put_before_staff(account):
+    card, other = card_of(account), card_of(account)
+    broken = about_card(card, "active")
+    # The door keeps objects only: what reads the payload is not ready for a list.
+    Callback.objects.filter(pk=broken.pk).update(payload=[1])
+    good = about_card(other, "active")
+
+    ended = callbacks.process_waiting(minute(4))
+
+    broken.refresh_from_db()
+    good.refresh_from_db()
+    assert (ended, broken.state, broken.note, good.state) == (
+        1,
+        "parked",
+        "Ошибка обработки, нужна помощь разработчика.",
+        "done",
+    )
+    assert known(card) == BEFORE
+    assert Alert.objects.count() == 1
+
+
+def test_unknown_callback_is_nobodys():
+    assert callbacks.process(callback_id=404, at=NOW) is False
+
+
+def test_played_partner_ends_our_command_without_a_question(tmp_path):
+    with standing("tmf640", tmp_path, callback_secret="s", poll_plan=[600]) as stand:
+        stand.bench.limits(delay_seconds=0.2)
+        card = stand.card(wished_on=None)
+        command = stand.activate(card)
+        stand.work()
+        command.refresh_from_db()
+        stand.clock.pass_(seconds=5)
+        at = stand.clock()
+
+        process(about_request(stand.account, number=command.request_id, at=at), at)
+
+        assert (state_of(command), known(card)[0]) == (State.DONE, Confirmed.ACTIVE)
+        assert stand.calls(card)["check"] == 0

@@ -1,0 +1,339 @@
+"""Reading an operator's list of changes: pages, crashes, strangers' cards, and who goes first."""
+
+import logging
+from dataclasses import fields
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import settings as django_settings
+from django.core.cache import cache
+
+from cabinet.actors import SYSTEM
+from cabinet.models import Alert, AuditEvent
+from operators import breaker, quota
+from operators.models import OperatorAccount
+from operators.ports import BlockReason, Changes, Reading, Sim, SimState
+from operators.services import note_new_keys
+from operators.tests.bench import running
+from smartcards import changes, line, services
+from smartcards.changes import Noted
+from smartcards.models import SmartCard
+from smartcards.states import CommandState, Confirmed, Told
+from smartcards.tests.cards import (
+    NOW,
+    OWNER,
+    cover,
+    make_account,
+    make_card,
+    make_command,
+    make_live_subscription,
+    make_merchant,
+)
+from smartcards.tests.listing import SCRIPT, Script
+from smartcards.tests.stand import MovedClock
+
+pytestmark = pytest.mark.django_db
+
+OFF = Reading(SimState.INACTIVE, BlockReason.DEBT, msisdn="79105550099", imei="356938035643809")
+ON = Reading(SimState.ACTIVE)
+
+
+def now():
+    return NOW
+
+
+@pytest.fixture(autouse=True)
+def _fresh(settings):
+    settings.OPERATORS = settings.OPERATORS | {"listing": "smartcards.tests.listing.Listing"}
+    quota.client(django_settings.REDIS_URL).flushdb()
+    cache.clear()
+    blank = Script()
+    for one in fields(Script):
+        setattr(SCRIPT, one.name, getattr(blank, one.name))
+
+
+@pytest.fixture
+def account() -> OperatorAccount:
+    return make_account("listing", adapter="listing", changes_since=NOW - timedelta(hours=1))
+
+
+@pytest.fixture
+def merchant():
+    return make_merchant()
+
+
+def known(card: SmartCard) -> dict[str, object]:
+    card.refresh_from_db()
+    return {
+        "confirmed": (card.confirmed, card.block_reason, card.confirmed_from),
+        "seen": (card.seen_msisdn, card.seen_imei),
+        "read_at": card.read_at,
+    }
+
+
+def since_of(account: OperatorAccount):
+    return OperatorAccount.objects.get(pk=account.pk).changes_since
+
+
+# --- pages -------------------------------------------------------------------------------------
+
+
+def test_list_is_read_to_its_end_and_the_moment_is_kept(account, merchant):
+    cards = [make_card(merchant, account=account, confirmed=Confirmed.ACTIVE) for _ in range(3)]
+    SCRIPT.pages = [[(cards[0].iccid, OFF)], [], [(cards[1].iccid, OFF)]]
+
+    noted = changes.read_changes(account, now)
+
+    since = NOW - timedelta(hours=1, minutes=5)
+    told = {
+        "confirmed": (Confirmed.INACTIVE, "debt", Told.READING),
+        "seen": ("79105550099", "356938035643809"),
+        "read_at": NOW,
+    }
+    assert noted == 2
+    assert SCRIPT.asked == [(since, ""), (since, "1"), (since, "2")]
+    assert [known(card) for card in cards[:2]] == [told, told]
+    assert known(cards[2])["read_at"] is None
+    assert since_of(account) == NOW
+
+
+def test_very_first_list_goes_back_a_week(merchant):
+    account = make_account("listing", adapter="listing")
+
+    changes.read_changes(account, now)
+
+    assert SCRIPT.asked == [(NOW - timedelta(days=7, minutes=5), "")]
+    assert since_of(account) == NOW
+
+
+def test_list_is_not_asked_for_all_the_time(account):
+    account.changes_since = NOW - timedelta(minutes=4, seconds=59)
+    early = changes.read_changes(account, now), list(SCRIPT.asked)
+
+    account.changes_since = NOW - timedelta(minutes=5)
+    changes.read_changes(account, now)
+
+    assert early == (0, [])
+    assert [cursor for _, cursor in SCRIPT.asked] == [""]
+
+
+def test_operator_without_a_list_is_not_asked(merchant):
+    assert changes.read_changes(make_account("mts"), now) == 0
+    assert since_of(make_account("mts")) is None
+
+
+def test_moment_is_that_of_the_beginning_and_not_of_the_end(account):
+    clock = MovedClock()
+    begun = clock()
+    SCRIPT.pages = [[], []]
+
+    def slowly() -> bool:
+        clock.pass_(minutes=3)
+        return False
+
+    changes.read_changes(account, clock, enough=slowly)
+
+    kept = since_of(account)
+    assert begun <= kept < begun + timedelta(minutes=1)
+
+
+# --- what goes wrong ---------------------------------------------------------------------------
+
+
+def test_broken_list_is_read_on_from_where_it_broke(account, merchant):
+    cards = [make_card(merchant, account=account, confirmed=Confirmed.ACTIVE) for _ in range(3)]
+    SCRIPT.pages = [[(card.iccid, OFF)] for card in cards]
+    SCRIPT.fails_at = "1"
+
+    broken = changes.read_changes(account, now), since_of(account)
+    SCRIPT.fails_at = None
+    healed = changes.read_changes(OperatorAccount.objects.get(pk=account.pk), now)
+
+    assert broken == (1, NOW - timedelta(hours=1))
+    assert [cursor for _, cursor in SCRIPT.asked] == ["", "1", "1", "2"]
+    assert (healed, since_of(account)) == (2, NOW)
+    assert {known(card)["confirmed"][0] for card in cards} == {Confirmed.INACTIVE}
+
+
+def test_lost_place_begins_the_list_again_and_changes_nothing_twice(account, merchant):
+    card = make_card(merchant, account=account, confirmed=Confirmed.ACTIVE)
+    SCRIPT.pages = [[(card.iccid, OFF)], []]
+    SCRIPT.fails_at = "1"
+    changes.read_changes(account, now)
+    cache.clear()
+    SCRIPT.fails_at = None
+
+    again = changes.read_changes(account, now)
+
+    assert again == 1
+    assert [cursor for _, cursor in SCRIPT.asked] == ["", "1", "", "1"]
+    assert AuditEvent.objects.filter(action="confirmed").count() == 1
+
+
+def test_place_of_an_older_list_is_not_taken_for_that_of_a_newer_one(account):
+    SCRIPT.pages, SCRIPT.fails_at = [[], []], "1"
+    changes.read_changes(account, now)
+    SCRIPT.fails_at = None
+    account.changes_since = NOW - timedelta(minutes=30)
+
+    changes.read_changes(account, now)
+
+    assert [cursor for _, cursor in SCRIPT.asked] == ["", "1", "", "1"]
+
+
+def test_silent_operators_breaker_counts_and_stops_the_list(account):
+    SCRIPT.fails_at = ""
+    for _ in range(breaker.THRESHOLD + 2):
+        changes.read_changes(account, now)
+
+    assert len(SCRIPT.asked) == breaker.THRESHOLD
+    assert breaker.is_open(OperatorAccount.objects.get(pk=account.pk))
+
+
+def test_bad_row_does_not_hold_up_the_others(account, merchant, caplog):
+    bad = make_card(merchant, account=account, confirmed=Confirmed.ACTIVE)
+    good = make_card(merchant, account=account, confirmed=Confirmed.ACTIVE)
+    too_long = Reading(SimState.INACTIVE, "a reason that fits into no column", msisdn="1")
+    SCRIPT.pages = [[(bad.iccid, too_long), (good.iccid, OFF)]]
+
+    with caplog.at_level(logging.ERROR):
+        noted = changes.read_changes(account, now)
+
+    assert noted == 1
+    assert f"Could not record a change of card {bad.pk}" in caplog.text
+    assert (known(bad)["confirmed"][0], known(good)["confirmed"][0]) == ("active", "inactive")
+
+
+def test_spent_quota_leaves_the_list_for_later(merchant):
+    account = make_account(
+        "listing", adapter="listing", per_minute=1, last_call_at=None, changes_since=None
+    )
+    quota.pause(account, 30)
+
+    assert changes.read_changes(account, now) == 0
+    assert (SCRIPT.asked, since_of(account)) == ([], None)
+
+
+# --- whose cards -------------------------------------------------------------------------------
+
+
+def test_cards_of_others_in_stock_and_of_other_contracts_are_left_alone(account, merchant):
+    stock = make_card(None, account=account)
+    foreign = make_card(merchant, account=make_account("mts"), confirmed=Confirmed.ACTIVE)
+    ours = make_card(merchant, account=account)
+    named = (stock.iccid, foreign.iccid, ours.iccid, "89990000000000000000")
+
+    noted = changes.record(account, Changes(tuple((iccid, OFF) for iccid in named)), asked_at=NOW)
+
+    assert noted == Noted(noted=1, put_off=0, unknown=2)
+    assert [known(card)["read_at"] for card in (stock, foreign, ours)] == [None, None, NOW]
+
+
+@pytest.mark.parametrize("state", [CommandState.QUEUED, CommandState.ACCEPTED])
+def test_card_with_a_command_on_its_way_is_read_by_itself_later(account, merchant, state):
+    card = make_card(merchant, account=account, confirmed=Confirmed.ACTIVE, read_at=NOW)
+    make_command(card, state=state)
+
+    noted = changes.record(account, Changes(((card.iccid, OFF),)), asked_at=NOW)
+
+    assert noted == Noted(put_off=1)
+    assert known(card) == {
+        "confirmed": ("active", "", Told.REQUEST),
+        "seen": ("", ""),
+        "read_at": None,
+    }
+
+
+def test_newer_word_is_not_overwritten_by_an_older_page(account, merchant):
+    card = make_card(
+        merchant,
+        account=account,
+        confirmed=Confirmed.ACTIVE,
+        confirmed_at=NOW + timedelta(seconds=1),
+    )
+
+    noted = changes.record(account, Changes(((card.iccid, OFF),)), asked_at=NOW)
+
+    assert noted == Noted(put_off=1)
+    assert known(card)["confirmed"][0] == Confirmed.ACTIVE
+
+
+# --- in the line -------------------------------------------------------------------------------
+
+
+def test_line_lets_what_is_due_go_before_each_page(account, merchant):
+    card = make_card(merchant, account=account, confirmed=Confirmed.INACTIVE)
+    cover(card, make_live_subscription(merchant))
+    services.request_activation(card=card, by=OWNER, at=NOW)
+    SCRIPT.pages = [[], []]
+
+    done = line.work(account_id=account.pk, clock=now, reading=True, budget=5)
+
+    assert SCRIPT.submitted == ["activate 0"]
+    assert len(SCRIPT.asked) == 2
+    assert done[0] == 1
+    assert since_of(account) == NOW
+
+
+def test_plain_wake_up_asks_for_no_list(account):
+    line.work(account_id=account.pk, clock=now, budget=5)
+
+    assert SCRIPT.asked == []
+
+
+def test_change_at_a_played_operator_is_found_by_its_list(tmp_path, merchant):
+    keys = {"username": "demo-user", "api_key": "demo-api-key"}
+    clock = MovedClock()
+    with running("control_center", keys, tmp_path / "sandbox.json") as bench:
+        account = make_account(
+            "cc",
+            adapter="control_center",
+            base_url=f"{bench.url}/operators/control_center",
+            credentials=keys,
+            concurrency=1,
+            changes_since=clock() - timedelta(hours=1),
+        )
+        cards = [
+            make_card(merchant, account=account, confirmed=Confirmed.ACTIVE) for _ in range(60)
+        ]
+        for card in cards:
+            bench.put(Sim(card.iccid, card.msisdn), state="active")
+        bench.put(Sim(cards[7].iccid, "79105550099"), state="inactive")
+
+        noted = changes.read_changes(account, clock)
+
+    states = list(SmartCard.objects.order_by("pk").values_list("confirmed", "seen_msisdn"))
+    assert noted == 60
+    assert [number for number, (state, _) in enumerate(states) if state == "inactive"] == [7]
+    assert states[7] == ("inactive", "79105550099")
+
+
+# --- keys that cannot be read ------------------------------------------------------------------
+
+
+def test_contract_with_lost_keys_waits_and_staff_are_told(account, merchant, settings):
+    OperatorAccount.objects.filter(pk=account.pk).update(credentials={"token": "тайна"})
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+
+    done = line.work(account_id=account.pk, clock=now, reading=True, budget=5)
+
+    assert (done, SCRIPT.asked) == ((0, 0), [])
+    assert list(Alert.objects.values_list("key", "text", "closed_at")) == [
+        (
+            f"operator:account:{account.pk}:keys",
+            "Ключи договора с оператором не читаются: команды ждут. Введите ключи заново.",
+            None,
+        )
+    ]
+
+
+def test_matter_of_lost_keys_is_settled_by_new_ones(account, settings):
+
+    OperatorAccount.objects.filter(pk=account.pk).update(credentials={"token": "тайна"})
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+    line.work(account_id=account.pk, clock=now, budget=5)
+
+    note_new_keys(account_id=account.pk, by=SYSTEM, at=NOW)
+
+    assert list(Alert.objects.values_list("closed_at", flat=True)) == [NOW]

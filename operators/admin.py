@@ -12,17 +12,22 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cabinet import audit, clock
 from cabinet.crypto import Undecryptable
+from cabinet.errors import Refused
 from cabinet.models import User
 from cabinet.services.staff import staff_actor
-from operators import admin_exchanges, forms, registry, services
+from cabinet.templatetags.ru import moment_full
+from operators import admin_exchanges, breaker, drafting, forms, registry, services
+from operators.declared.profile import InvalidProfile
 from operators.models import OperatorAccount
 
 __all__ = ["OperatorAccountAdmin", "admin_exchanges"]
 
+_CHANGE = "admin:operators_operatoraccount_change"
+_CALLBACK = ("new_callback_secret", "remove_callback_secret")
 _NAMED = ("title", "code", "protocol", "enabled")
 _HEARD = ("last_answer_at", "last_error", "last_error_at", "last_call_at", "clock_skew_seconds")
 
@@ -54,7 +59,7 @@ class OperatorAccountAdmin(_AccountAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OperatorAccount]:
         # The list must open even where the keys cannot be read.
-        return super().get_queryset(request).defer("credentials")
+        return super().get_queryset(request).defer(*services.SECRETS)
 
     @admin.display(description="протокол", ordering="adapter")
     def protocol(self, account: OperatorAccount) -> str:
@@ -75,23 +80,41 @@ class OperatorAccountAdmin(_AccountAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: OperatorAccount | None = None) -> Any:
         keys: list[str] = []
         if self._may_write(request, obj):
-            keys = forms.credential_names(registry.capabilities(_adapter(request, obj)))
+            keys = [*self._profile(request, obj), *self._keys(request, obj), *_CALLBACK]
         described = [
             (None, ("title", "code", "enabled") if obj is None else _NAMED),
             ("Подключение", ("base_url", *keys, "ca_bundle")),
-            ("Квоты", ("per_second", "per_minute", "concurrency")),
+            ("Квоты", ("per_second", "per_minute", "concurrency", "reserve_percent")),
             ("Время", _TIMES),
+            ("Условия договора", _TERMS),
             ("Тормоз автоматических отключений", ("brake_cards", "brake_percent")),
         ]
         if obj is not None:
-            described.append(("Что слышно от оператора", _HEARD))
+            described.append(("Что слышно от оператора", ("breaker_state", *_HEARD)))
         return [(title, {"fields": fields}) for title, fields in described]
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: OperatorAccount | None = None
     ) -> tuple[str, ...]:
         # Counters and stored tokens are kept under the code.
-        return ("protocol", *_HEARD, *(() if obj is None else ("code",)))
+        return ("protocol", "breaker_state", *_HEARD, *(() if obj is None else ("code",)))
+
+    @admin.display(description="предохранитель")
+    def breaker_state(self, account: OperatorAccount) -> str:
+        if not breaker.is_open(account):
+            failures = account.failures_in_a_row
+            return f"закрыт, сбоев подряд: {failures}" if failures else "закрыт"
+        return format_html(
+            "открыт с {}: команды ждут в очереди, следующая проба {}",
+            moment_full(account.broken_since),
+            moment_full(account.probe_at),
+        )
+
+    def _keys(self, request: HttpRequest, obj: OperatorAccount | None) -> list[str]:
+        return forms.credential_names(forms.capabilities_of(_adapter(request, obj), obj))
+
+    def _profile(self, request: HttpRequest, obj: OperatorAccount | None) -> list[str]:
+        return ["profile"] if registry.is_declarative(_adapter(request, obj)) else []
 
     # --- the form -----------------------------------------------------------------------------
 
@@ -103,7 +126,7 @@ class OperatorAccountAdmin(_AccountAdmin):
         **kwargs: Any,
     ) -> type[ModelForm[OperatorAccount]]:
         if self._may_write(request, obj):
-            kwargs["form"] = forms.account_form(_adapter(request, obj))
+            kwargs["form"] = forms.account_form(_adapter(request, obj), obj)
         return super().get_form(request, obj, change=change, **kwargs)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -134,6 +157,8 @@ class OperatorAccountAdmin(_AccountAdmin):
         if not change:
             obj.adapter = _adapter(request, None)
         super().save_model(request, obj, form, change)
+        by, at = staff_actor(cast("User", request.user)), clock.now()
+        services.note_new_keys(account_id=obj.pk, by=by, at=at)
         names = ", ".join(form.changed_titles())
         changed = f"Изменён договор с оператором «{obj.title}»: {names}"
         if change and not names:
@@ -142,10 +167,21 @@ class OperatorAccountAdmin(_AccountAdmin):
             target=obj,
             action="account.changed" if change else "account.added",
             text=changed if change else f"Добавлен договор с оператором «{obj.title}»",
-            by=staff_actor(cast("User", request.user)),
-            at=clock.now(),
+            by=by,
+            at=at,
             merchant_id=None,
         )
+
+    def response_add(
+        self, request: HttpRequest, obj: OperatorAccount, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """A described protocol names its keys only now: staff stay to type them."""
+        if not registry.is_declarative(obj.adapter):
+            return super().response_add(request, obj, post_url_continue)
+        messages.success(
+            request, "Договор добавлен. Теперь введите ключи, которые назвало описание."
+        )
+        return redirect(_CHANGE, obj.pk)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A contract that ended is switched off: its cards and commands stay."""
@@ -163,24 +199,93 @@ class OperatorAccountAdmin(_AccountAdmin):
             return self.has_add_permission(request)
         return self.has_change_permission(request, obj)
 
-    # --- «Проверить связь» ----------------------------------------------------------------------
+    # --- what staff press -----------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        page: Callable[..., HttpResponse] = require_POST(self.ping)
-        wrapped = self.admin_site.admin_view(page)
-        ping = path("<int:pk>/ping/", wrapped, name="operators_operatoraccount_ping")
-        return [ping, *super().get_urls()]
+        pages: list[tuple[str, Callable[..., HttpResponse]]] = [
+            ("ping", require_POST(self.ping)),
+            ("breaker", require_http_methods(["GET", "HEAD", "POST"])(self.close_breaker)),
+            ("dry-run", require_safe(self.dry_run)),
+        ]
+        urls = [
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(page),
+                name=f"operators_operatoraccount_{name.replace('-', '_')}",
+            )
+            for name, page in pages
+        ]
+        return [*urls, *super().get_urls()]
 
-    def ping(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Log in at the operator and say what came of it. No transaction is open."""
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        account = self.get_object(request, object_id)
+        shown = {"is_broken": False, "is_declarative": False}
+        if account is not None and account.adapter in registry.codes():
+            may_close = self.has_change_permission(request, account)
+            shown["is_broken"] = may_close and breaker.is_open(account)
+            shown["is_declarative"] = registry.is_declarative(account.adapter)
+        return super().change_view(request, object_id, form_url, shown | (extra_context or {}))
+
+    def _account_or_404(self, request: HttpRequest, pk: int) -> OperatorAccount:
         account = self.get_queryset(request).filter(pk=pk).first()
         if account is None:
             raise Http404
+        return account
+
+    def ping(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Log in at the operator and say what came of it. No transaction is open."""
+        account = self._account_or_404(request, pk)
         if not self.has_view_permission(request, account):
             raise PermissionDenied
         works, sentence = _pinged(account)
         messages.add_message(request, messages.SUCCESS if works else messages.ERROR, sentence)
-        return redirect("admin:operators_operatoraccount_change", account.pk)
+        return redirect(_CHANGE, account.pk)
+
+    def close_breaker(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """«Закрыть предохранитель», with a reason; a refusal stays on the page."""
+        account = self._account_or_404(request, pk)
+        if not self.has_change_permission(request, account):
+            raise PermissionDenied
+        form = forms.ReasonForm(request.POST if request.method == "POST" else None)
+        by = staff_actor(cast("User", request.user))
+        try:
+            if form.is_valid():
+                reason = form.cleaned_data["reason"]
+                services.close_breaker(account=account, reason=reason, by=by, at=clock.now())
+                messages.success(request, "Предохранитель закрыт: команды пойдут снова.")
+                return redirect(_CHANGE, account.pk)
+        except Refused as refusal:
+            form.add_error(None, refusal.sentence)
+        return self._page(request, account, "breaker", "Закрыть предохранитель", form=form)
+
+    def dry_run(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """«Показать запрос»: what would leave for an invented card. Nothing is sent."""
+        account = self._account_or_404(request, pk)
+        if not self.has_view_permission(request, account):
+            raise PermissionDenied
+        if account.adapter not in registry.codes() or not registry.is_declarative(account.adapter):
+            raise Http404
+        keys = forms.stored_credentials(account)
+        drafts = drafting.drafts(account, keys, at=clock.now())
+        return self._page(request, account, "dry_run", "Показать запрос", drafts=drafts)
+
+    def _page(
+        self, request: HttpRequest, account: OperatorAccount, name: str, title: str, **shown: Any
+    ) -> HttpResponse:
+        context = self.admin_site.each_context(request) | {
+            "title": f"{title}: {account.title}",
+            "page": title,
+            "opts": self.opts,
+            "account": account,
+            **shown,
+        }
+        return TemplateResponse(request, f"admin/operators/operatoraccount/{name}.html", context)
 
 
 _TIMES = (
@@ -191,6 +296,16 @@ _TIMES = (
     "poll_plan",
     "usual_seconds",
     "worst_seconds",
+    "maintenance_windows",
+)
+_TERMS = (
+    "cooldown_seconds",
+    "activation_fee_kopecks",
+    "deactivation_fee_kopecks",
+    "min_active_days",
+    "min_inactive_days",
+    "silence_hours",
+    "hold_hours",
 )
 
 
@@ -201,6 +316,8 @@ def _pinged(account: OperatorAccount) -> tuple[bool, str]:
         return services.ping(account)
     except Undecryptable:
         return False, "Ключи договора не читаются: ключ шифрования сменился. Введите их заново."
+    except InvalidProfile:
+        return False, "Связь не проверена: в описании протокола есть ошибки."
 
 
 def _adapter(request: HttpRequest, obj: OperatorAccount | None) -> str:

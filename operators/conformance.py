@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 from typing import TypeVar
 from uuid import uuid4
 
@@ -37,7 +38,7 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
-from operators.quota import Turnstile
+from operators.quota import QuotaAway, Turnstile, seconds_to_wait
 from operators.witness import Ear, OwnTokens, Pauses
 
 # Digits that no operator gives away: 7-0-99 is no mobile network of any country.
@@ -156,19 +157,36 @@ class _Walk:
     # --- questions --------------------------------------------------------------------------------
 
     def _log_in(self) -> str:
+        try:
+            # A counter of calls that was lost rests first, as it does for the workers.
+            time.sleep(seconds_to_wait(self._account))
+        except QuotaAway as away:
+            raise Broken("счётчик вызовов (Redis) не отвечает") from away
         return self._patiently(self._operator.ping)
 
     def _read(self) -> str:
         self._need_readable()
         reading = self._reading()
-        if reading.state is SimState.UNKNOWN:
+        if reading.state is SimState.UNKNOWN and not self._is_weak():
             raise Broken(f"состояние «{reading.raw}» незнакомо")
         self._first = reading.state
+        if reading.state is SimState.UNKNOWN:
+            # Weak readings tell of blocks only: without one the card works.
+            self._first = SimState.ACTIVE
+            return "о блокировках оператор не сообщает, считаем, что работает"
         reason = f", причина {reading.reason}" if reading.reason else ""
         return f"{reading.state}{reason}"
 
     def _reading(self) -> Reading:
         return self._patiently(lambda: self._operator.read_state(sim=self._plan.sim))
+
+    def _is_weak(self) -> bool:
+        return self._described.state_quality is StateQuality.WEAK
+
+    def _shows(self, goal: SimState) -> bool:
+        """Whether the card is read so; a weak reading may also say nothing."""
+        state = self._reading().state
+        return state is goal or (self._is_weak() and state is SimState.UNKNOWN)
 
     def _need_readable(self) -> None:
         if self._described.state_quality is StateQuality.NONE:
@@ -249,12 +267,11 @@ class _Walk:
         self, request_id: str, pause: float | None, submitted_at: datetime, ends_at: float
     ) -> Check:
         """Ask by the account's plan until the request has ended. Raises `Broken`."""
-        plan = list(self._account.poll_plan) or [5.0]
-        for number in range(10_000):
-            wait = pause if pause is not None and number == 0 else plan[min(number, len(plan) - 1)]
-            if time.monotonic() + wait > ends_at:
-                break
-            time.sleep(wait)
+        pauses = chain([] if pause is None else [pause], self._account.poll_plan or [5])
+        while (left := ends_at - time.monotonic()) > 0:
+            pause = next(pauses, pause) or 1
+            # The last question is asked at the deadline, however far the plan's next one is.
+            time.sleep(min(pause, left))
             check = self._check(request_id, submitted_at)
             if check.state is CheckState.COMPLETED:
                 return check
@@ -274,9 +291,9 @@ class _Walk:
         """The state itself shows it, sooner or later. Raises `Broken`."""
         if self._described.state_quality is StateQuality.NONE:
             return
-        while (state := self._reading().state) is not goal:
+        while not self._shows(goal):
             if time.monotonic() >= ends_at:
-                raise Broken(f"запрос выполнен, а состояние {state}")
+                raise Broken(f"оператор ответил «сделано», а состояние не {goal}")
             time.sleep(0.5)
 
     def _repeat_at_once(self, action: Action, key: str, answers: list[SubmitResult]) -> str:
@@ -313,11 +330,10 @@ class _Walk:
         answer, at = self._submit(action, key), clock.now()
         if isinstance(answer, Accepted) and not _same(answers[0], answer.request_id):
             self._follow(answer.request_id, None, at, time.monotonic() + self._plan.deadline)
-        state = self._reading().state
-        if state is self._first:
+        if self._shows(_GOAL[_OTHER[action]]):
             return "состояние прежнее"
         self._switch(_OTHER[action], str(uuid4()), [])
-        raise Broken(f"повтор сработал второй раз: состояние стало {state}; возвращено прежнее")
+        raise Broken("повтор сработал второй раз; прежнее состояние возвращено")
 
     # --- what was seen on the way -----------------------------------------------------------------
 

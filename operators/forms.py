@@ -1,7 +1,5 @@
 """Forms in which staff keep a contract with an operator."""
 
-import math
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from cryptography import x509
@@ -11,48 +9,32 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 
 from cabinet.crypto import Undecryptable
-from operators import registry
+from operators import registry, windows
+from operators.declared.profile import InvalidProfile
+from operators.declared.validate import validate
+from operators.form_fields import (
+    ProfileField,
+    RoublesField,
+    SecondsListField,
+    WindowsField,
+    seconds_text,
+)
 from operators.models import OperatorAccount
 from operators.ports import Capabilities, Field
 
 KEPT = "Сохранён. Оставьте пустым, чтобы не менять."
-_POLL_STEPS = 30
+_SECRET = {"autocomplete": "new-password", "class": "vTextField"}
 
 
-class SecondsListField(forms.CharField):
-    """Pauses in seconds, typed as «5, 10, 30»; gives a list of positive numbers."""
+class ReasonForm(forms.Form):
+    """Why staff do what they do."""
 
-    def prepare_value(self, value: Any) -> Any:
-        return ", ".join(_number(pause) for pause in value) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> Any:
-        text = super().to_python(value) or ""
-        return [_pause(part) for part in text.replace(";", ",").split(",") if part.strip()]
-
-    def validate(self, value: Any) -> None:
-        super().validate(value)
-        if len(value) > _POLL_STEPS:
-            raise ValidationError(f"Не больше {_POLL_STEPS} пауз: последняя повторяется.")
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return bool(list(initial or []) != self.to_python(data))
-        except ValidationError:
-            return True
-
-
-def _number(pause: float) -> str:
-    return f"{pause:g}"
-
-
-def _pause(text: str) -> float:
-    try:
-        pause = float(text)
-    except ValueError as error:
-        raise ValidationError("Запишите паузы числами через запятую: 5, 10, 30.") from error
-    if not math.isfinite(pause) or not 0 < pause <= 86400:
-        raise ValidationError("Пауза больше нуля и не длиннее суток (86400 с).")
-    return int(pause) if pause == int(pause) else pause
+    reason = forms.CharField(
+        label="Причина",
+        max_length=300,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "class": "vLargeTextField"}),
+        error_messages={"required": "Укажите причину."},
+    )
 
 
 class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -74,6 +56,23 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text="Паузы перед вопросами о принятом запросе, через запятую; последняя повторяется.",
     )
+    maintenance_windows = WindowsField(
+        label="Окна работ у оператора",
+        required=False,
+        help_text="По одному в строке, время московское: «пн–пт 02:00–04:30», «ежедневно 23:50–00:30»,"
+        " «вс 03:00–05:00». В это время команды ждут в очереди.",
+    )
+    activation_fee_kopecks = RoublesField(label="Плата за включение, ₽", required=False)
+    deactivation_fee_kopecks = RoublesField(label="Плата за отключение, ₽", required=False)
+    new_callback_secret = forms.CharField(
+        label="Ключ подписи уведомлений",
+        required=False,
+        max_length=2000,
+        widget=forms.PasswordInput(attrs=_SECRET),
+    )
+    remove_callback_secret = forms.BooleanField(
+        label="Убрать: ключ подписи уведомлений", required=False
+    )
 
     class Meta:
         model = OperatorAccount
@@ -93,6 +92,15 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
             "poll_plan",
             "usual_seconds",
             "worst_seconds",
+            "maintenance_windows",
+            "reserve_percent",
+            "cooldown_seconds",
+            "activation_fee_kopecks",
+            "deactivation_fee_kopecks",
+            "min_active_days",
+            "min_inactive_days",
+            "silence_hours",
+            "hold_hours",
             "brake_cards",
             "brake_percent",
         )
@@ -103,6 +111,8 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
         self._stored = stored_credentials(self.instance)
         for field in self.capabilities.credentials:
             self._prepare(field)
+        if "new_callback_secret" in self.fields and has_callback_secret(self.instance):
+            self.fields["new_callback_secret"].help_text = KEPT
         if "brake_percent" in self.fields:
             self.fields["brake_percent"].validators.append(MaxValueValidator(100))
 
@@ -131,6 +141,19 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
             _check_pem(text)
         return text
 
+    def clean_maintenance_windows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.cleaned_data["maintenance_windows"]
+        if problem := windows.problem(rows):
+            raise ValidationError(problem)
+        return rows
+
+    def clean_profile(self) -> dict[str, Any]:
+        """Only on the form of a declarative protocol. Every mistake is told, with its place."""
+        profile: dict[str, Any] = self.cleaned_data["profile"]
+        if problems := validate(profile):
+            raise ValidationError([str(problem) for problem in problems])
+        return profile
+
     def credentials(self) -> dict[str, str]:
         """The keys after this form: what was typed, what was kept, without what was removed."""
         typed = {field.name: self._typed(field) for field in self.capabilities.credentials}
@@ -145,6 +168,9 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def save(self, commit: bool = True) -> Any:
         self.instance.credentials = self.credentials()
+        typed = self.cleaned_data["new_callback_secret"]
+        if typed or self.cleaned_data["remove_callback_secret"]:
+            self.instance.callback_secret = typed
         return super().save(commit)
 
     def changed_titles(self) -> list[str]:
@@ -160,10 +186,32 @@ def stored_credentials(account: OperatorAccount) -> dict[str, str]:
         return {}
 
 
-def account_form(adapter: str) -> type[AccountForm]:
+def has_callback_secret(account: OperatorAccount) -> bool:
+    """Whether one is stored, readable or not."""
+    return OperatorAccount.objects.filter(pk=account.pk).exclude(callback_secret="").exists()
+
+
+def capabilities_of(adapter: str, account: OperatorAccount | None) -> Capabilities:
+    """What the contract's protocol can do; a profile that cannot be used describes nothing yet.
+
+    Raises `registry.NoSuchAdapter`.
+    """
+    try:
+        return registry.capabilities(adapter, account.profile if account else None)
+    except InvalidProfile:
+        return registry.capabilities(adapter)
+
+
+def account_form(adapter: str, account: OperatorAccount | None = None) -> type[AccountForm]:
     """The form of a contract of that protocol. Raises `registry.NoSuchAdapter`."""
-    capabilities = registry.capabilities(adapter)
+    capabilities = capabilities_of(adapter, account)
     fields: dict[str, Any] = {"capabilities": capabilities}
+    if registry.is_declarative(adapter):
+        fields["profile"] = ProfileField(
+            label="Описание протокола",
+            help_text="JSON: как входить, какие вызовы делать и что значат ответы. Ключи, которые оно"
+            " называет, появятся на этой странице после сохранения.",
+        )
     for field in capabilities.credentials:
         fields[credential_name(field)] = _credential(field)
         if _removable(field):
@@ -200,14 +248,10 @@ def defaults(capabilities: Capabilities) -> dict[str, Any]:
         "per_second": capabilities.per_second,
         "per_minute": capabilities.per_minute,
         "concurrency": capabilities.concurrency,
-        "poll_plan": _listed(capabilities.poll_plan),
+        "poll_plan": seconds_text(capabilities.poll_plan),
         "quiet_seconds": round(capabilities.quiet_seconds),
         "deadline_seconds": round(capabilities.deadline_seconds),
     }
-
-
-def _listed(pauses: Sequence[float]) -> str:
-    return ", ".join(_number(pause) for pause in pauses)
 
 
 def _removable(field: Field) -> bool:
@@ -217,7 +261,7 @@ def _removable(field: Field) -> bool:
 def _credential(field: Field) -> forms.CharField:
     # A password field is never filled in by Django, whatever the form holds.
     widget: forms.Widget = (
-        forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"})
+        forms.PasswordInput(attrs=_SECRET)
         if field.secret
         else forms.TextInput(attrs={"autocomplete": "off", "class": "vTextField"})
     )

@@ -10,6 +10,7 @@ from operators.http import Door
 from operators.ports import CallKind, ErrorClass, Rejected, Reply, Unavailable
 
 _MOST_PAUSES = 5
+_MOST_OWN_PAUSES = 30
 _LONGEST_PAUSE_SECONDS = 120.0
 _OWN_QUOTA = "not_sent_quota"
 _ASK_TO_WAIT = (ErrorClass.RATE_LIMITED, ErrorClass.MAINTENANCE)
@@ -62,6 +63,10 @@ class Pauses:
         """Wait as asked, if asked; whether to try again."""
         if answer.error not in _ASK_TO_WAIT:
             return False
+        if answer.code == _OWN_QUOTA:
+            # Our own quota makes us wait too, but that says nothing of the operator.
+            time.sleep(answer.retry_after or 1)
+            return attempt < _MOST_OWN_PAUSES
         pause = answer.retry_after
         if pause is None:
             self.troubles.append(f"отказ {answer.code} без Retry-After")
@@ -70,6 +75,5 @@ class Pauses:
             self.troubles.append(f"отказ {answer.code}, попыток {attempt}, пауза {pause:.0f} с")
             return False
         time.sleep(pause)
-        # Our own quota makes us wait too, but that says nothing of the operator.
-        self.waited += 0 if answer.code == _OWN_QUOTA else pause
+        self.waited += pause
         return True

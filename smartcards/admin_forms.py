@@ -4,6 +4,9 @@ from typing import Any
 
 from django import forms
 
+from smartcards.numbers import NotANumber, parse_iccid
+from smartcards.states import Withdrawal
+
 DONE, NOT_DONE = "done", "not_done"
 
 
@@ -28,6 +31,37 @@ class CardReasonForm(ReasonForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["reason"].help_text = "Клиент увидит её на странице смарт-карты."
+
+
+class WithdrawForm(CardReasonForm):
+    """A card leaves use."""
+
+    because = forms.TypedChoiceField(
+        label="Что случилось",
+        choices=Withdrawal.choices,
+        coerce=Withdrawal,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Отметьте, что случилось."},
+    )
+    field_order = ("because", "reason")
+
+
+class ReplaceForm(CardReasonForm):
+    """A card of the stock takes the place of another."""
+
+    iccid = forms.CharField(
+        label="ICCID новой смарт-карты",
+        max_length=40,
+        help_text="Со склада, любого работающего оператора; можно с пробелами.",
+        error_messages={"required": "Укажите ICCID."},
+    )
+    field_order = ("iccid", "reason")
+
+    def clean_iccid(self) -> str:
+        try:
+            return parse_iccid(self.cleaned_data["iccid"]).value
+        except NotANumber as refusal:
+            raise forms.ValidationError(refusal.sentence) from refusal
 
 
 class OutcomeForm(ReasonForm):

@@ -9,7 +9,7 @@ read), so each card is read by itself as well, only more seldom (`questions.stal
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.core.cache import cache
@@ -217,5 +217,19 @@ def _record_card(seen: SmartCard, reading: Reading, asked_at: datetime) -> bool:
     if busy or (card.confirmed_at is not None and card.confirmed_at > asked_at):
         SmartCard.objects.filter(pk=card.pk).update(read_at=None)
         return False
-    outcomes.note_reading(card, reading, at=asked_at)
+    _note(card, reading, asked_at)
     return True
+
+
+def _note(card: SmartCard, reading: Reading, asked_at: datetime) -> None:
+    """A list may tell less than a reading: number and IMEI stay as read, and so does the time of that."""
+    read_at = card.read_at
+    told = replace(
+        reading,
+        msisdn=reading.msisdn or card.seen_msisdn,
+        imei=reading.imei or card.seen_imei,
+    )
+    outcomes.note_reading(card, told, at=asked_at)
+    if not (reading.msisdn or reading.imei):
+        card.read_at = read_at
+        card.save(update_fields=["read_at"])

@@ -136,9 +136,9 @@ def take_place(card: SmartCard, *, like: int | None, at: datetime) -> bool:
 
 def _places_kept(subscription_id: int | None, rows: Collection[Coverage]) -> Counter[int]:
     """Places of a subscription that has ended: its cards come back with the next payment."""
-    ended = Subscription.objects.filter(pk=subscription_id).first()
-    if ended is None:
+    if subscription_id is None:
         return Counter()
+    ended = Subscription.objects.get(pk=subscription_id)
     taken = sum(row.subscription_id == ended.pk for row in rows)
     return Counter({ended.pk: ended.paid_cards - taken})
 

@@ -7,7 +7,7 @@ The loop that turns them is `smartcards.line`.
 import logging
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -15,9 +15,18 @@ from django.db.models import Exists, OuterRef
 
 from cabinet.actors import SYSTEM
 from operators.models import OperatorAccount
-from operators.ports import Action, Applied, ErrorClass, Operator, Rejected, Sim, SubmitResult
+from operators.ports import (
+    Action,
+    Applied,
+    ErrorClass,
+    Identity,
+    Operator,
+    Rejected,
+    Sim,
+    SubmitResult,
+)
 from operators.quota import Urgency
-from smartcards import commands, outcomes, queries, rules, turns
+from smartcards import commands, identity, outcomes, queries, rules, turns
 from smartcards.models import Brake, Command, SmartCard
 from smartcards.rules import CardFacts
 from smartcards.services import lock_card
@@ -28,7 +37,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Letter:
-    """One command on its way out: everything the sender needs without the database."""
+    """One command on its way out: everything the sender needs without the database.
+
+    `learned` takes what the operator said of the number on the way, for `record` to keep.
+    """
 
     command_id: int
     attempt: int
@@ -37,6 +49,8 @@ class Letter:
     sim: Sim
     key: str
     urgency: Urgency
+    asks_identity: bool = False
+    learned: list[Identity] = field(default_factory=list, compare=False)
 
 
 def urgency_of(origin: int) -> Urgency:
@@ -72,7 +86,7 @@ def claim(
     until = at + timedelta(seconds=account.lease_seconds)
     commands.begin_many(wanted, at=at, until=until, token=uuid.uuid4())
     turns.served(account_id=account.pk, turn=max(row.turn for row in wanted))
-    return [_letter(row, until) for row in wanted]
+    return [_letter(row, until, at) for row in wanted]
 
 
 def _due(account: OperatorAccount, at: datetime, origins: Collection[Origin]) -> "queries.Commands":
@@ -119,7 +133,7 @@ def _still_wanted(row: Command, card: SmartCard) -> bool:
     return rules.wanted_now(facts, CommandKind(row.kind))
 
 
-def _letter(row: Command, until: datetime) -> Letter:
+def _letter(row: Command, until: datetime, at: datetime) -> Letter:
     return Letter(
         command_id=row.pk,
         attempt=row.attempts + 1,
@@ -128,11 +142,22 @@ def _letter(row: Command, until: datetime) -> Letter:
         sim=Sim(iccid=row.card.iccid, msisdn=row.card.msisdn),
         key=str(row.key),
         urgency=urgency_of(row.origin),
+        asks_identity=identity.is_due(row.card, CommandKind(row.kind), at=at),
     )
 
 
 def send(operator: Operator, letter: Letter, clock: Callable[[], datetime]) -> SubmitResult:
-    """The call itself, with no transaction open. A lease that ran out sends nothing."""
+    """The call itself, with no transaction open. A lease that ran out sends nothing.
+
+    Where the operator tells of Госуслуги it is asked first, and a number that it would refuse is not
+    sent.
+    """
+    said = identity.read(operator, letter.sim) if letter.asks_identity else None
+    if said is not None:
+        letter.learned.append(said)
+    refusal = identity.refusal_of(said)
+    if refusal is not None:
+        return refusal
     at = clock()
     if at >= letter.lease_until:
         return Rejected(ErrorClass.TRANSIENT, code="lease", text="срок захвата истёк до отправки")
@@ -145,7 +170,9 @@ def record(answers: Sequence[tuple[Letter, SubmitResult]], *, at: datetime) -> N
     The attempt number is the fence: where somebody else has sent the command anew, or decided it, the
     late answer changes nothing. One bad row never loses the others' answers.
     """
-    plain = [letter for letter, result in answers if isinstance(result, Applied)]
+    plain = [
+        letter for letter, result in answers if isinstance(result, Applied) and not letter.learned
+    ]
     settled = _record_plain(plain, at) if len(plain) > 1 else set()
     for letter, result in answers:
         if letter.command_id in settled:
@@ -179,6 +206,8 @@ def _record_plain(letters: Sequence[Letter], at: datetime) -> set[int]:
 def _record_one(letter: Letter, result: SubmitResult, at: datetime) -> None:
     found = Command.objects.select_related("card").get(pk=letter.command_id)
     card = lock_card(found.card)
+    for said in letter.learned:
+        identity.note(card, said, at=at)
     command = (
         Command.objects.select_for_update(of=("self",))
         .select_related("account")

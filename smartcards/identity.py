@@ -32,7 +32,10 @@ def is_due(card: SmartCard, kind: CommandKind, *, at: datetime) -> bool:
 
     A good word holds for a day; a bad one is asked about again each time: the person may have acted.
     """
-    if kind != CommandKind.ACTIVATE or not registry.capabilities(card.account.adapter).identity:
+    if (
+        kind != CommandKind.ACTIVATE
+        or not registry.capabilities(card.account.adapter, card.account.profile).identity
+    ):
         return False
     good = card.identity in _PASSING and card.identity_at is not None
     return not good or card.identity_at is None or card.identity_at <= at - FRESH_FOR

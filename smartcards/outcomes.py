@@ -67,7 +67,10 @@ _CONFIRMED = {
 
 def exact(command: Command) -> bool:
     """Whether this operator's reading of a card settles what happened."""
-    return registry.capabilities(command.account.adapter).state_quality is StateQuality.EXACT
+    return (
+        registry.capabilities(command.account.adapter, command.account.profile).state_quality
+        is StateQuality.EXACT
+    )
 
 
 def apply_submit(command: Command, card: SmartCard, result: SubmitResult, *, at: datetime) -> None:

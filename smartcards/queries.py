@@ -251,5 +251,6 @@ def readable_accounts() -> list[OperatorAccount]:
         account
         for account in OperatorAccount.objects.filter(enabled=True).order_by("pk")
         if account.adapter in registry.codes()
-        and registry.capabilities(account.adapter).state_quality is StateQuality.EXACT
+        and registry.capabilities(account.adapter, account.profile).state_quality
+        is StateQuality.EXACT
     ]

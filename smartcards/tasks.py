@@ -4,7 +4,7 @@ from celery import shared_task
 
 from cabinet import clock, health
 from cabinet.wake import ring
-from smartcards import brake, dispatch, line, queries, reconcile
+from smartcards import brake, callbacks, dispatch, line, queries, reconcile
 
 
 @shared_task(name="smartcards.dispatch")
@@ -25,12 +25,19 @@ def reconcile_merchant(*, merchant_id: int, **_older: object) -> None:
     reconcile.reconcile_merchant(merchant_id=merchant_id, at=clock.now())
 
 
+@shared_task(name="smartcards.callback")
+def process_callback(*, callback_id: int, **_older: object) -> None:
+    """What an operator told us of its own accord."""
+    callbacks.process(callback_id=callback_id, at=clock.now())
+
+
 @shared_task(name="smartcards.sweep")
 def sweep(**_older: object) -> None:
     """What a lost wake-up, a dead worker or the end of a paid day left behind."""
     at = clock.now()
     dispatch.release_stuck(at=at)
     reconcile.reconcile_just_ended(at=at)
+    callbacks.process_waiting(at)
     for account_id in queries.accounts_with_work(at).values_list("pk", flat=True):
         ring("smartcards.dispatch", account_id=account_id)
     health.beat("smartcards.sweep")

@@ -172,7 +172,8 @@ def _refusals(day: Day) -> Iterator[tuple[Level, str]]:
 
 
 def _fine(day: Day) -> str:
-    return f"работает, за сутки выполнено {_commands(day.done)}" if day.done else "тихо"
+    done = wording.plural(day.done, "выполнена", "выполнены", "выполнено")
+    return f"работает, за сутки {done} {_commands(day.done)}" if day.done else "тихо"
 
 
 def _is_late(oldest: datetime | None, patience: timedelta, at: datetime) -> bool:
@@ -180,10 +181,29 @@ def _is_late(oldest: datetime | None, patience: timedelta, at: datetime) -> bool
 
 
 def _queue(outbox: Outbox, at: datetime) -> str:
-    waits = wording.duration(at - (outbox.oldest or at))
+    waits = _length(at - (outbox.oldest or at))
     if outbox.queued == 1:
         return f"в очереди {_commands(1)}, ждёт {waits}"
     return f"в очереди {_commands(outbox.queued)}, самая старая ждёт {waits}"
+
+
+def _length(waited: timedelta) -> str:
+    """How long something waits: the two greatest units, in the case that «ждёт» asks for."""
+    left, said = int(waited.total_seconds()) // 60, []
+    for minutes, forms in _LENGTHS:
+        number, left = divmod(left, minutes)
+        if number:
+            said.append(wording.counted(number, *forms))
+        elif said:
+            break
+    return " ".join(said[:2]) or "меньше минуты"
+
+
+_LENGTHS = (
+    (24 * 60, ("день", "дня", "дней")),
+    (60, ("час", "часа", "часов")),
+    (1, ("минуту", "минуты", "минут")),
+)
 
 
 def _commands(number: int) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 
 from cabinet.access import framed, in_a_frame
@@ -21,7 +22,9 @@ def _answer(request: HttpRequest, page: Callable[[HttpRequest], HttpResponse]) -
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """400."""
+    """400. A page asked for while another window of this browser was signing in is asked for again."""
+    if isinstance(exception, SessionInterrupted) and request.method in {"GET", "HEAD"}:
+        return redirect(request.get_full_path())
     return _answer(request, lambda asked: render(asked, "400.html", status=400))
 
 

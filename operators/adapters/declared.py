@@ -259,7 +259,7 @@ class Declared:
         except Unfit as unfit:
             raise _no_keys() from unfit
 
-    def _exchange(self, made: Request, kind: CallKind) -> Reply:
+    def _exchange(self, made: Request, kind: CallKind, *, private: bool = False) -> Reply:
         try:
             return self._connection.http.request(
                 made.method,
@@ -270,6 +270,7 @@ class Declared:
                 data=made.data,
                 headers=made.headers,
                 auth=made.auth,
+                private=private,
             )
         except NotSent as trouble:
             raise not_sent(trouble) from trouble
@@ -281,7 +282,8 @@ class Declared:
         login = self._profile.login
         try:
             made = outgoing.login_request(self._base, login, self._connection.credentials)
-            reply = self._exchange(made, CallKind.AUTH)
+            # Nobody but the profile knows which word of the answer is the token.
+            reply = self._exchange(made, CallKind.AUTH, private=True)
         except Unfit as unfit:
             raise _no_keys() from unfit
         except LostReply as lost:

@@ -19,6 +19,7 @@ from operators.declared.profile import (
     Place,
     Where,
 )
+from operators.masking import hides
 from operators.ports import Field
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -166,6 +167,10 @@ def _place(node: Node) -> Place:
     before = str(prefix.get("prefix", "")) if isinstance(prefix, dict) else ""
     if name and not _HEADER.fullmatch(name):
         node.at("name").wrong("имя заголовка, параметра или cookie: латиница, цифры и знаки")
+    if where is Where.QUERY and name and not hides(name):
+        node.at("name").wrong(
+            "такой параметр останется в журнале обмена: в имени нет token, key, auth"
+        )
     if not (before.isascii() and before.isprintable()) or len(before) > 40:
         node.at("prefix").wrong("только латиница, цифры и знаки, до 40")
     return Place(where, name, before)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -11,13 +12,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group
 from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cabinet.models import AuditEvent
+from cabinet.actors import SYSTEM
+from cabinet.models import Alert, AuditEvent
 from cabinet.services.groups import ensure_groups
 from cabinet.tests.people import make_member, make_staff
-from operators import quota
+from operators import breaker, quota, registry, services
+from operators.declared import validate
+from operators.form_fields import WindowsField, windows_text
 from operators.models import OperatorAccount
+from operators.services import BreakerRefused
 from operators.tests.bench import running
+from operators.windows import window_end
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +50,16 @@ MTS = {
     "poll_plan": "5, 10, 0.5",
     "usual_seconds": "120",
     "worst_seconds": "86400",
+    "maintenance_windows": "",
+    "reserve_percent": "10",
+    "cooldown_seconds": "0",
+    "activation_fee_kopecks": "",
+    "deactivation_fee_kopecks": "",
+    "min_active_days": "0",
+    "min_inactive_days": "0",
+    "silence_hours": "72",
+    "hold_hours": "24",
+    "new_callback_secret": "",
     "brake_cards": "50",
     "brake_percent": "20",
 }
@@ -105,7 +123,9 @@ def certificate() -> str:
 def test_protocol_is_chosen_first(boss):
     answer = boss.get(f"{LIST}add/")
 
-    assert answer.context["protocols"] == [("mts", "МТС"), ("tmf640", "Партнёр по TMF640")]
+    assert answer.context["protocols"] == [
+        (code, registry.capabilities(code).title) for code in registry.codes()
+    ]
     assert 'href="?adapter=tmf640"' in answer.content.decode()
 
 
@@ -161,6 +181,22 @@ def test_contract_is_added_and_written_down_without_its_secrets(boss):
         ("per_second", "0", "Убедитесь, что это значение больше либо равно 1."),
         ("concurrency", "0", "Убедитесь, что это значение больше либо равно 1."),
         ("brake_percent", "101", "Убедитесь, что это значение меньше либо равно 100."),
+        ("reserve_percent", "91", "Убедитесь, что это значение меньше либо равно 90."),
+        (
+            "maintenance_windows",
+            "ежедневно 02:00–04:00\nночью",
+            "Строка 2: запишите так: «пн–пт 02:00–04:30».",
+        ),
+        (
+            "maintenance_windows",
+            "пн, пм 02:00–04:00",
+            "Строка 1: «пм» — не день недели. Пишите пн, вт, ср, чт, пт, сб, вс или «ежедневно».",
+        ),
+        ("maintenance_windows", "вс 25:00–04:00", "Строка 1: «25:00» — не время суток."),
+        ("maintenance_windows", "вс 02:00–2:00", "Строка 1: начало и конец совпадают."),
+        ("maintenance_windows", "вс 02:00–03:00\n" * 51, "Не больше 50 окон."),
+        ("activation_fee_kopecks", "дорого", "Запишите сумму в рублях: 12 или 12,50."),
+        ("deactivation_fee_kopecks", "-1", "Сумма — от нуля до миллиона рублей."),
     ],
 )
 def test_what_cannot_work_is_refused_with_a_sentence(boss, field, typed, complaint):
@@ -309,6 +345,296 @@ def test_contract_of_a_protocol_that_is_gone_can_be_looked_at(boss, account):
     assert said(pinged) == ["Связь не проверена: такого протокола в настройках больше нет."]
 
 
+# --- windows of works and sums -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "rows", "shown"),
+    [
+        (
+            "пн–пт 02:00–04:30",
+            [{"days": [0, 1, 2, 3, 4], "from": "02:00", "to": "04:30"}],
+            "пн–пт 02:00–04:30",
+        ),
+        (
+            " ПН - ПТ   2:00 - 4:30 \n\nвс 03:00—05:00",
+            [
+                {"days": [0, 1, 2, 3, 4], "from": "02:00", "to": "04:30"},
+                {"days": [6], "from": "03:00", "to": "05:00"},
+            ],
+            "пн–пт 02:00–04:30\nвс 03:00–05:00",
+        ),
+        (
+            "ежедневно 23:50–00:30",
+            [{"days": [], "from": "23:50", "to": "00:30"}],
+            "ежедневно 23:50–00:30",
+        ),
+        (
+            "пн–вс 22:00–24:00",
+            [{"days": [], "from": "22:00", "to": "00:00"}],
+            "ежедневно 22:00–00:00",
+        ),
+        (
+            "пт–пн, ср 01:00–02:00",
+            [{"days": [0, 2, 4, 5, 6], "from": "01:00", "to": "02:00"}],
+            "пн, ср, пт–вс 01:00–02:00",
+        ),
+        (
+            "сб, вс 01:00–02:00",
+            [{"days": [5, 6], "from": "01:00", "to": "02:00"}],
+            "сб, вс 01:00–02:00",
+        ),
+        ("", [], ""),
+    ],
+)
+def test_windows_are_typed_as_people_write_them(typed, rows, shown):
+    field = WindowsField(required=False)
+
+    cleaned = field.clean(typed)
+
+    assert (cleaned, windows_text(cleaned)) == (rows, shown)
+    assert field.clean(shown) == rows
+    assert not field.has_changed(rows, typed)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "days": st.sets(st.integers(0, 6), max_size=6).map(sorted),
+                "from": st.times().map(lambda moment: f"{moment:%H:%M}"),
+                "to": st.times().map(lambda moment: f"{moment:%H:%M}"),
+            }
+        ).filter(lambda window: window["from"] != window["to"]),
+        max_size=5,
+    )
+)
+def test_every_window_comes_back_as_it_went(rows):
+    assert WindowsField(required=False).clean(windows_text(rows)) == rows
+
+
+def test_window_that_nobody_could_have_typed_is_shown_as_it_is_stored():
+    assert windows_text([{"days": [9]}, "ночью"]) == '{"days": [9]}\n"ночью"'
+
+
+def test_terms_of_the_contract_are_kept_in_kopecks_and_rows(boss):
+    boss.post(
+        ADD,
+        {
+            **MTS,
+            "maintenance_windows": "вс 03:00–05:00",
+            "activation_fee_kopecks": "12,50 ₽",
+            "deactivation_fee_kopecks": "1 000",
+            "cooldown_seconds": "600",
+            "min_active_days": "30",
+            "min_inactive_days": "1",
+            "silence_hours": "48",
+            "hold_hours": "12",
+            "reserve_percent": "25",
+        },
+    )
+
+    account = OperatorAccount.objects.get()
+    sunday = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
+    form = boss.get(page_of(account)).context["adminform"].form
+    assert (account.activation_fee_kopecks, account.deactivation_fee_kopecks) == (1250, 100000)
+    assert (account.cooldown_seconds, account.min_active_days, account.min_inactive_days) == (
+        600,
+        30,
+        1,
+    )
+    assert (account.silence_hours, account.hold_hours, account.reserve_percent) == (48, 12, 25)
+    assert window_end(account.maintenance_windows, sunday) == datetime(2026, 11, 22, 2, tzinfo=UTC)
+    assert [
+        form[name].value()
+        for name in (
+            "maintenance_windows",
+            "activation_fee_kopecks",
+            "deactivation_fee_kopecks",
+        )
+    ] == ["вс 03:00–05:00", "12,50", "1000"]
+
+
+# --- the secret of callbacks -------------------------------------------------------------------
+
+
+def test_secret_of_callbacks_is_written_kept_and_taken_away_but_never_shown(boss, account):
+    keep = {**CHANGED, "credential_secret": ""}
+    boss.post(page_of(account), {**keep, "new_callback_secret": "klyuch-podpisi"})
+    written = OperatorAccount.objects.get().callback_secret
+    page = boss.get(page_of(account)).content.decode()
+    boss.post(page_of(account), keep)
+    kept = OperatorAccount.objects.get().callback_secret
+    boss.post(page_of(account), {**keep, "remove_callback_secret": "on"})
+
+    assert (written, kept) == ("klyuch-podpisi", "klyuch-podpisi")
+    assert "klyuch-podpisi" not in page
+    assert OperatorAccount.objects.get().callback_secret == ""
+    assert "klyuch-podpisi" not in json.dumps(list(AuditEvent.objects.values()), default=str)
+
+
+# --- the breaker -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(account) -> OperatorAccount:
+    breaker.note(account, good=0, bad=breaker.THRESHOLD, at=AT)
+    return account
+
+
+AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+def test_breaker_is_shown_and_closed_with_a_reason(boss, broken):
+    page = boss.get(page_of(broken)).content.decode().replace("\u00a0", " ")
+    silent = boss.post(f"{LIST}{broken.pk}/breaker/", {"reason": " "})
+    closed = boss.post(
+        f"{LIST}{broken.pk}/breaker/", {"reason": "звонили, всё починили"}, follow=True
+    )
+    again = boss.post(f"{LIST}{broken.pk}/breaker/", {"reason": "ещё раз"})
+
+    broken.refresh_from_db()
+    entry = AuditEvent.objects.get(action="account.breaker_closed")
+    assert "открыт с 22 ноября 2026 г., 12:00: команды ждут в очереди" in page
+    assert f"{LIST}{broken.pk}/breaker/" in page
+    assert silent.context["form"].errors == {"reason": ["Укажите причину."]}
+    assert said(closed) == ["Предохранитель закрыт: команды пойдут снова."]
+    assert again.context["form"].errors == {"__all__": ["Предохранитель уже закрыт."]}
+    assert (broken.broken_since, broken.probe_at, broken.failures_in_a_row) == (None, None, 0)
+    assert (entry.text, entry.reason, entry.actor_name) == (
+        "Закрыт предохранитель договора с оператором «МТС»",
+        "звонили, всё починили",
+        "Зоя Старшая",
+    )
+    assert list(Alert.objects.values_list("closed_at__isnull", flat=True)) == [False]
+
+
+def test_closed_breaker_says_so_and_offers_nothing(boss, account):
+    OperatorAccount.objects.update(failures_in_a_row=3)
+
+    page = boss.get(page_of(account)).content.decode()
+
+    assert "закрыт, сбоев подряд: 3" in page
+    assert "/breaker/" not in page
+
+
+def test_breaker_is_not_closed_without_a_reason(broken):
+    with pytest.raises(BreakerRefused) as refusal:
+        services.close_breaker(account=broken, reason=" ", by=SYSTEM, at=AT)
+
+    broken.refresh_from_db()
+    assert refusal.value.sentence == "Укажите, почему предохранитель можно закрыть."
+    assert broken.broken_since == AT
+
+
+def test_breaker_of_a_contract_with_lost_keys_can_be_closed(boss, broken, settings):
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+
+    boss.post(f"{LIST}{broken.pk}/breaker/", {"reason": "всё починили"})
+
+    assert list(OperatorAccount.objects.values_list("broken_since", flat=True)) == [None]
+
+
+# --- a protocol that staff describe ------------------------------------------------------------
+
+
+EXAMPLE = json.loads(
+    (Path(validate.__file__).parent / "examples" / "telnyx-like.json").read_text("utf-8")
+)
+DECLARED = {name: value for name, value in MTS.items() if not name.startswith("credential")}
+ADD_DECLARED = f"{LIST}add/?adapter=declared"
+
+
+def test_described_protocol_is_saved_and_then_asks_for_its_keys(boss):
+    added = boss.post(ADD_DECLARED, {**DECLARED, "profile": json.dumps(EXAMPLE)}, follow=True)
+
+    account = OperatorAccount.objects.get()
+    wanted = [field.name for field in registry.capabilities("declared", EXAMPLE).credentials]
+    shown = added.context["adminform"].form.fields
+    assert added.redirect_chain == [(page_of(account), 302)]
+    assert account.profile == EXAMPLE
+    assert wanted
+    assert [name for name in shown if name.startswith("credential_")] == [
+        f"credential_{name}" for name in wanted
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        ("{", "Это не JSON: ошибка в строке 1, знак 2."),
+        ("[1]", "описание протокола — это объект {…}"),
+    ],
+)
+def test_text_that_is_no_description_is_refused(boss, typed, complaint):
+    answer = boss.post(ADD_DECLARED, {**DECLARED, "profile": typed})
+
+    assert errors(answer) == {"profile": [complaint]}
+    assert OperatorAccount.objects.count() == 0
+
+
+def test_every_mistake_of_a_description_is_told_with_its_place(boss):
+    wrong = {name: value for name, value in EXAMPLE.items() if name != "calls"} | {"key": "x"}
+
+    answer = boss.post(ADD_DECLARED, {**DECLARED, "profile": json.dumps(wrong)})
+
+    assert errors(answer) == {"profile": [str(problem) for problem in validate.validate(wrong)]}
+    assert len(errors(answer)["profile"]) > 1
+    assert OperatorAccount.objects.count() == 0
+
+
+def test_description_is_a_matter_of_the_declarative_protocol_only(boss, account):
+    form = boss.get(page_of(account)).context["adminform"].form
+
+    boss.post(page_of(account), {**CHANGED, "profile": json.dumps(EXAMPLE)})
+
+    assert "profile" not in form.fields
+    assert OperatorAccount.objects.get().profile == {}
+
+
+@pytest.fixture
+def described() -> OperatorAccount:
+    return OperatorAccount.objects.create(
+        code="own",
+        title="Свой",
+        adapter="declared",
+        base_url="https://api.own.example",
+        credentials={
+            field.name: SECRET for field in registry.capabilities("declared", EXAMPLE).credentials
+        },
+        profile=EXAMPLE,
+    )
+
+
+def test_requests_are_shown_before_anything_is_sent(boss, described):
+    page = boss.get(f"{LIST}{described.pk}/dry-run/").content.decode()
+
+    assert "https://api.own.example/" in page
+    assert SECRET not in page
+    assert "******" in page
+    assert "<h2>Включение</h2>" in page
+    assert "<h2>Отключение</h2>" in page
+    assert f"{LIST}{described.pk}/dry-run/" in boss.get(page_of(described)).content.decode()
+
+
+def test_broken_description_is_told_on_every_page(boss, described):
+    OperatorAccount.objects.update(profile={"title": "обрывок"})
+
+    drafts = boss.get(f"{LIST}{described.pk}/dry-run/").context["drafts"]
+    pinged = boss.post(f"{LIST}{described.pk}/ping/", follow=True)
+
+    assert {draft.problem for draft in drafts} == {
+        "В описании протокола есть ошибки: исправьте их в договоре."
+    }
+    assert said(pinged) == ["Связь не проверена: в описании протокола есть ошибки."]
+
+
+def test_request_of_a_protocol_in_code_is_not_shown(boss, account):
+    assert boss.get(f"{LIST}{account.pk}/dry-run/").status_code == 404
+    assert boss.post(f"{LIST}{account.pk}/dry-run/").status_code == 405
+    assert boss.get(f"{LIST}999999/breaker/").status_code == 404
+
+
 # --- «Проверить связь» -------------------------------------------------------------------------
 
 
@@ -355,11 +681,15 @@ def test_groups_look_at_contracts_and_change_nothing(group, looks, account):
     client.force_login(user)
 
     page = client.get(page_of(account))
-    answers = [client.post(page_of(account), {**CHANGED, "title": "Чужой"}), client.post(ADD, MTS)]
+    answers = [
+        client.post(page_of(account), {**CHANGED, "title": "Чужой"}),
+        client.post(ADD, MTS),
+        client.post(f"{LIST}{account.pk}/breaker/", {"reason": "просто так"}),
+    ]
 
     assert page.status_code == looks
     assert SECRET not in page.content.decode()
-    assert [answer.status_code for answer in answers] == [403, 403]
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
     assert list(OperatorAccount.objects.values_list("title", flat=True)) == ["МТС"]
 
 
@@ -371,7 +701,18 @@ def test_person_of_a_merchant_gets_nowhere(account):
         client.get(LIST),
         client.post(ADD, MTS),
         client.post(f"{LIST}{account.pk}/ping/"),
+        client.post(f"{LIST}{account.pk}/breaker/", {"reason": "просто так"}),
+        client.get(f"{LIST}{account.pk}/dry-run/"),
     ]
 
-    assert [answer.status_code for answer in answers] == [302, 302, 302]
+    assert [answer.status_code for answer in answers] == [302] * 5
     assert OperatorAccount.objects.count() == 1
+
+
+def test_stranger_is_sent_to_the_door_of_the_staff(account):
+    addresses = [LIST, ADD, page_of(account), "/admin/", "/admin/password_change/"]
+
+    answers = [Client().get(address) for address in addresses]
+
+    assert {answer["Location"].split("?")[0] for answer in answers} == {"/admin/login/"}
+    assert Client().get("/admin/login/").status_code == 200

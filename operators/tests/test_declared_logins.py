@@ -163,7 +163,8 @@ def test_token_is_fetched_once_and_used(login, keys, expected):
     submit(adapter, Action.ACTIVATE)
 
     asked = door.asked[0]
-    assert asked == {"method": "POST", "headers": {"Accept": "application/json"}} | expected
+    common = {"method": "POST", "headers": {"Accept": "application/json"}, "private": True}
+    assert asked == common | expected
     assert len(door.asked) == 3
     assert sent(door) == {"headers": {"Authorization": "Bearer t-1"}}
 

@@ -26,6 +26,7 @@ from operators.tests.described import EXAMPLES, SMALL, described, document
 MISTAKES = json.loads(
     Path(__file__).with_name("data").joinpath("declared_mistakes.json").read_text(encoding="utf-8")
 )
+BASE = "https://api.example.com/v1"
 AT = datetime(2026, 11, 20, 22, 30, tzinfo=UTC)
 
 

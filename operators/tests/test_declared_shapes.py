@@ -48,7 +48,8 @@ class Played:
     name: str = "shape"
 
     def routes(self) -> list[Route]:
-        return [Route(*line.split(" "), self._noted(line)) for line in self.handlers]
+        lines = ((line, *line.split(" ")) for line in self.handlers)
+        return [Route(method, path, self._noted(line)) for line, method, path in lines]
 
     def _noted(self, line: str) -> Handler:
         def handler(request: Request) -> Response:

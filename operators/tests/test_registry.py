@@ -60,7 +60,7 @@ def test_every_enabled_adapter_satisfies_the_port(settings_operators):
     ("path", "problem"),
     [
         (f"{HERE}.Silent", "Silent names no capabilities"),
-        (f"{HERE}.Halfway", "Halfway lacks or changes: check, ping"),
+        (f"{HERE}.Halfway", "Halfway lacks or changes: check, ping, read_identity"),
         ("operators.nowhere.Adapter", "No module named 'operators.nowhere'"),
     ],
 )

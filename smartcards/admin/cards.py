@@ -11,12 +11,13 @@ from django.utils.html import format_html
 
 from cabinet import clock
 from cabinet.actors import Actor
-from smartcards import phrases, queries, rules, services
+from smartcards import phrases, queries, rules, services, withdrawal
 from smartcards.admin.decisions import DecidingAdmin, Decision, ReadOnlyInline
 from smartcards.admin.search import cards_matching
-from smartcards.admin_forms import CardReasonForm, NothingToAsk
+from smartcards.admin_forms import CardReasonForm, NothingToAsk, ReplaceForm, WithdrawForm
 from smartcards.admin_stock import StockImportMixin
 from smartcards.models import Command, Coverage, SmartCard
+from smartcards.orders.queries import whole_stock
 from smartcards.rules import CardRefused
 from smartcards.states import CommandState, Confirmed
 
@@ -57,6 +58,40 @@ def _deactivate(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime)
 
 def _check_again(card: SmartCard, _asked: dict[str, Any], by: Actor, at: datetime) -> None:
     services.check_again(card=card, by=by, at=at)
+
+
+def _check_withdraw(card: SmartCard, at: datetime) -> None:
+    _check_handed(card)
+    rules.check_can_withdraw(queries.facts_of(card, at), None)
+
+
+def _check_take_back(card: SmartCard, at: datetime) -> None:
+    _check_handed(card)
+    rules.check_can_take_back(queries.facts_of(card, at), None)
+
+
+def _check_replace(card: SmartCard, at: datetime) -> None:
+    _check_handed(card)
+    rules.check_can_replace(queries.facts_of(card, at), None)
+
+
+def _withdraw(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
+    withdrawal.withdraw(card=card, because=asked["because"], by=by, at=at, reason=asked["reason"])
+
+
+def _take_back(card: SmartCard, _asked: dict[str, Any], by: Actor, at: datetime) -> None:
+    withdrawal.take_back(card=card, by=by, at=at)
+
+
+def _replace(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
+    withdrawal.replace_from_stock(
+        card=card,
+        stock=whole_stock(),
+        iccid=asked["iccid"],
+        by=by,
+        at=at,
+        reason=asked["reason"],
+    )
 
 
 class WhereFilter(admin.SimpleListFilter):
@@ -118,8 +153,16 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
             "Что сказал оператор",
             {"fields": ("confirmed", "block_reason", "confirmed_at", "confirmed_from", "read_at")},
         ),
+        (
+            "Госуслуги и сеть",
+            {"fields": ("identity", "identity_at", "off_since", "may_hold_until")},
+        ),
+        (
+            "Выведена из работы",
+            {"fields": ("withdrawn_at", "withdrawn_because", "replaced_by_link")},
+        ),
     )
-    readonly_fields = ("shown_state", "merchant_link")
+    readonly_fields = ("shown_state", "merchant_link", "replaced_by_link")
     decisions = (
         Decision(
             "activate",
@@ -148,6 +191,33 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
             _check_unclear,
             _check_again,
         ),
+        Decision(
+            "withdraw",
+            "Потеряна, украдена или сломана…",
+            "Вывести из работы",
+            "Смарт-карта выведена из работы.",
+            WithdrawForm,
+            _check_withdraw,
+            _withdraw,
+        ),
+        Decision(
+            "replace",
+            "Заменить смарт-картой со склада…",
+            "Заменить",
+            "Смарт-карта заменена, новая передана клиенту.",
+            ReplaceForm,
+            _check_replace,
+            _replace,
+        ),
+        Decision(
+            "take_back",
+            "Нашлась: вернуть в работу…",
+            "Вернуть в работу",
+            "Смарт-карта снова в работе.",
+            NothingToAsk,
+            _check_take_back,
+            _take_back,
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SmartCard]:
@@ -171,6 +241,13 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
             return "на складе"
         url = reverse("admin:cabinet_merchant_whole", kwargs={"pk": card.merchant.pk})
         return format_html('<a href="{}">{}</a>', url, card.merchant)
+
+    @admin.display(description="заменена на")
+    def replaced_by_link(self, card: SmartCard) -> str:
+        if card.replaced_by is None:
+            return "—"
+        url = reverse("admin:smartcards_smartcard_change", args=[card.replaced_by.pk])
+        return format_html('<a href="{}">{}</a>', url, card.replaced_by.iccid)
 
     def facts_shown(self, row: SmartCard) -> list[tuple[str, str]]:
         facts = queries.facts_of(row, clock.now())

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from cabinet.actors import Actor
-from smartcards import queries, rules, services
+from smartcards import phrases, queries, rules, services
 from smartcards.admin.decisions import DecidingAdmin, Decision, ReadOnlyInline
 from smartcards.admin.search import cards_matching
 from smartcards.admin_forms import NothingToAsk, OutcomeForm
@@ -72,6 +72,7 @@ class CommandAdmin(DecidingAdmin):
     show_full_result_count = False
     inlines = (StepInline,)
     exclude = ("lease_token",)
+    readonly_fields = ("advice",)
     decisions = (
         Decision(
             "outcome",
@@ -92,6 +93,12 @@ class CommandAdmin(DecidingAdmin):
             _cancel,
         ),
     )
+
+    @admin.display(description="что делать")
+    def advice(self, command: Command) -> str:
+        if command.state == CommandState.NEEDS_STAFF:
+            return phrases.staff_advice("unknown_outcome")
+        return phrases.staff_advice(command.error, command.code) or "—"
 
     @admin.display(description="клиент")
     def merchant(self, command: Command) -> str:

@@ -39,6 +39,13 @@ def stock_of(account: OperatorAccount) -> QuerySet[SmartCard]:
     ).order_by("imported_at", "pk")
 
 
+def whole_stock() -> QuerySet[SmartCard]:
+    """New cards of all operators that work for us, that nobody has and nobody has packed."""
+    return SmartCard.objects.filter(
+        account__enabled=True, merchant=None, packed=None, confirmed=Confirmed.NEW
+    )
+
+
 def stock_facts(cards: Collection[SmartCard], order: Order) -> dict[str, StockFacts]:
     """What the rules ask about these cards, by ICCID; the cards bring their accounts along."""
     packed = dict(PackedCard.objects.filter(card__in=cards).values_list("card_id", "order_id"))

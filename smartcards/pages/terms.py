@@ -114,11 +114,12 @@ def _too_soon_on(card: SmartCard, zone: tzinfo, at: datetime) -> tuple[str, ...]
     ends = _off_till(card, at)
     if ends is None:
         return ()
-    return (
+    said = (
         f"По договору с оператором смарт-карту отключают не меньше чем на "
         f"{wording.days(card.account.min_inactive_days)}, до {_day(ends, zone)} Если включить её раньше, "
-        "оператор может взять дополнительную плату или включить позже.",
+        "оператор может взять дополнительную плату или включить позже."
     )
+    return (said,)
 
 
 def _too_soon_off(card: SmartCard, zone: tzinfo, at: datetime) -> tuple[str, ...]:
@@ -127,20 +128,22 @@ def _too_soon_off(card: SmartCard, zone: tzinfo, at: datetime) -> tuple[str, ...
     ends = since + timedelta(days=days) if since else None
     if ends is None or ends <= at:
         return ()
-    return (
+    said = (
         f"По договору с оператором смарт-карта должна проработать не меньше {_days_of(days)}, "
-        f"до {_day(ends, zone)} Если отключить её раньше, оператор может взять плату за весь срок.",
+        f"до {_day(ends, zone)} Если отключить её раньше, оператор может взять плату за весь срок."
     )
+    return (said,)
 
 
 def _stays_off(account: OperatorAccount, at: datetime, zone: tzinfo) -> tuple[str, ...]:
     days = account.min_inactive_days
     if not days:
         return ()
-    return (
+    said = (
         f"По договору с оператором отключают не меньше чем на {wording.days(days)}: включение раньше "
-        f"{_day(at + timedelta(days=days), zone)} может стоить дополнительных денег.",
+        f"{_day(at + timedelta(days=days), zone)} может стоить дополнительных денег."
     )
+    return (said,)
 
 
 def _days_of(days: int) -> str:

@@ -259,6 +259,26 @@ def test_newer_word_is_not_overwritten_by_an_older_page(account, merchant):
     assert known(card)["confirmed"][0] == Confirmed.ACTIVE
 
 
+def test_list_that_tells_only_states_is_no_reading(account, merchant):
+    earlier = NOW - timedelta(days=2)
+    card = make_card(
+        merchant,
+        account=account,
+        confirmed=Confirmed.ACTIVE,
+        seen_msisdn="79105550099",
+        seen_imei="356938035643809",
+        read_at=earlier,
+    )
+
+    changes.record(account, Changes(((card.iccid, Reading(SimState.INACTIVE)),)), asked_at=NOW)
+
+    assert known(card) == {
+        "confirmed": ("inactive", "", Told.READING),
+        "seen": ("79105550099", "356938035643809"),
+        "read_at": earlier,
+    }
+
+
 # --- in the line -------------------------------------------------------------------------------
 
 
@@ -299,14 +319,13 @@ def test_change_at_a_played_operator_is_found_by_its_list(tmp_path, merchant):
         ]
         for card in cards:
             bench.put(Sim(card.iccid, card.msisdn), state="active")
-        bench.put(Sim(cards[7].iccid, "79105550099"), state="inactive")
+        bench.put(Sim(cards[7].iccid, cards[7].msisdn), state="inactive")
 
         noted = changes.read_changes(account, clock)
 
-    states = list(SmartCard.objects.order_by("pk").values_list("confirmed", "seen_msisdn"))
+    states = list(SmartCard.objects.order_by("pk").values_list("confirmed", flat=True))
     assert noted == 60
-    assert [number for number, (state, _) in enumerate(states) if state == "inactive"] == [7]
-    assert states[7] == ("inactive", "79105550099")
+    assert [number for number, state in enumerate(states) if state == "inactive"] == [7]
 
 
 # --- keys that cannot be read ------------------------------------------------------------------

@@ -204,7 +204,7 @@ def test_card_page_asks_as_many_queries_however_long_the_history(
     make_command(card, state=CommandState.QUEUED)
     owner.get(reverse("card", args=[card.pk]))
 
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         owner.get(reverse("card", args=[card.pk]))
 
 

@@ -15,7 +15,6 @@ from cabinet.states import Right
 from smartcards import queries, rules, withdrawal
 from smartcards.forms import ReplaceForm, WithdrawForm
 from smartcards.models import SmartCard
-from smartcards.pages import words
 from smartcards.pages.withdrawal import replacement_page, withdrawal_page
 from smartcards.views.deeds import PAGE, do, own_card
 
@@ -46,6 +45,9 @@ def withdraw(request: MerchantRequest, pk: int) -> HttpResponseBase:
 def replace(request: MerchantRequest, pk: int) -> HttpResponseBase:
     """«Заменить»: which of the merchant's new cards takes over, and what goes with it."""
     row = own_card(request, pk)
+    if request.method == "POST" and request.POST.get("card") == str(row.replaced_by_id):
+        messages.info(request, "Запрос уже принят: смарт-карта заменена.")
+        return redirect("card", pk=pk)
     offered = queries.stand_ins(request.merchant)
     form = ReplaceForm(request.POST or None, cards=offered)
     if form.is_valid():

@@ -57,7 +57,9 @@ class Merchant:
         expect(page.get_by_text("Модуль установлен.")).to_be_visible()
 
     def opens_the_module(self) -> None:
-        """The link of the market's cabinet, in a window of its own."""
+        """The link of the market's cabinet, in a window of its own, once its frame has shown the same."""
+        inside = self.market.frame_locator("iframe")
+        expect(inside.get_by_role("heading", name="Добро пожаловать")).to_be_visible()
         with self.market.expect_popup() as opened:
             self.market.get_by_role("link", name="Открыть модуль").click()
         self.cabinet = opened.value

@@ -1,0 +1,203 @@
+"""Fields of a contract's form that are typed as people write: pauses, windows of works, sums, a profile."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import time
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from cabinet import wording
+
+_POLL_STEPS = 30
+_MOST_WINDOWS = 50
+_MOST_KOPECKS = 100_000_000
+_DAYS = ("пн", "вт", "ср", "чт", "пт", "сб", "вс")
+_EVERY_DAY = "ежедневно"
+_DASH = r"\s*[-–—]\s*"
+_TIME = r"\d{1,2}:\d{2}"
+_WINDOW = re.compile(rf"(?P<days>\S.*?)\s+(?P<begins>{_TIME}){_DASH}(?P<ends>{_TIME})")
+
+
+class _TypedField(forms.CharField):
+    """Text that means something else: a change is a change of the meaning, not of the spelling."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(self.prepare_value(initial)) != self.to_python(data))
+        except ValidationError:
+            return True
+
+
+class SecondsListField(_TypedField):
+    """Pauses in seconds, typed as «5, 10, 30»; gives a list of positive numbers."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return seconds_text(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value) or ""
+        return [_pause(part) for part in text.replace(";", ",").split(",") if part.strip()]
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if len(value) > _POLL_STEPS:
+            raise ValidationError(f"Не больше {_POLL_STEPS} пауз: последняя повторяется.")
+
+
+def seconds_text(pauses: Iterable[float]) -> str:
+    """Pauses as they are typed."""
+    return ", ".join(f"{pause:g}" for pause in pauses)
+
+
+def _pause(text: str) -> float:
+    try:
+        pause = float(text)
+    except ValueError as error:
+        raise ValidationError("Запишите паузы числами через запятую: 5, 10, 30.") from error
+    if not math.isfinite(pause) or not 0 < pause <= 86400:
+        raise ValidationError("Пауза больше нуля и не длиннее суток (86400 с).")
+    return int(pause) if pause == int(pause) else pause
+
+
+class WindowsField(_TypedField):
+    """Windows of works, one a line: «пн–пт 02:00–04:30»; gives the rows of `operators.windows`."""
+
+    widget = forms.Textarea(attrs={"rows": 4, "cols": 40, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return windows_text(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value) or ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if len(lines) > _MOST_WINDOWS:
+            raise ValidationError(f"Не больше {_MOST_WINDOWS} окон.")
+        return [_window(number, line) for number, line in enumerate(lines, start=1)]
+
+
+def windows_text(windows: Iterable[Any]) -> str:
+    """The rows as they are typed; a row that nobody could have typed is shown as it is stored."""
+    return "\n".join(_window_text(window) for window in windows)
+
+
+def _window_text(window: Any) -> str:
+    try:
+        days = _days_text(window.get("days") or [])
+        return f"{days} {window['from']}–{window['to']}"
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return json.dumps(window, ensure_ascii=False)
+
+
+def _days_text(days: Iterable[int]) -> str:
+    numbers = sorted(set(days))
+    if len(numbers) in {0, len(_DAYS)}:
+        return _EVERY_DAY
+    return ", ".join(_runs(numbers))
+
+
+def _runs(numbers: list[int]) -> Iterator[str]:
+    """Three days in a row and more are a range."""
+    while numbers:
+        length = 1
+        while length < len(numbers) and numbers[length] == numbers[0] + length:
+            length += 1
+        run, numbers = numbers[:length], numbers[length:]
+        names = [_DAYS[number] for number in run]
+        yield f"{names[0]}–{names[-1]}" if length > 2 else ", ".join(names)
+
+
+def _window(number: int, line: str) -> Mapping[str, Any]:
+    found = _WINDOW.fullmatch(line)
+    if found is None:
+        raise ValidationError(f"Строка {number}: запишите так: «пн–пт 02:00–04:30».")
+    begins, ends = (_moment(number, found[name]) for name in ("begins", "ends"))
+    if begins == ends:
+        raise ValidationError(f"Строка {number}: начало и конец совпадают.")
+    return {"days": _days(number, found["days"]), "from": begins, "to": ends}
+
+
+def _moment(number: int, text: str) -> str:
+    hours, minutes = (int(part) for part in text.split(":"))
+    if (hours, minutes) == (24, 0):
+        return "00:00"
+    try:
+        return f"{time(hours, minutes):%H:%M}"
+    except ValueError as error:
+        raise ValidationError(f"Строка {number}: «{text}» — не время суток.") from error
+
+
+def _days(number: int, text: str) -> list[int]:
+    """Weekdays, 0 is Monday; none means every day. «пт–пн» goes over Sunday."""
+    words = text.lower().rstrip(",: ")
+    if words == _EVERY_DAY:
+        return []
+    days: set[int] = set()
+    for part in words.split(","):
+        first, *rest = (_day(number, word) for word in re.split(_DASH, part.strip(), maxsplit=1))
+        last = rest[0] if rest else first
+        days |= {(first + step) % 7 for step in range((last - first) % 7 + 1)}
+    return [] if len(days) == len(_DAYS) else sorted(days)
+
+
+def _day(number: int, word: str) -> int:
+    if word not in _DAYS:
+        known = ", ".join(_DAYS)
+        raise ValidationError(
+            f"Строка {number}: «{word}» — не день недели. Пишите {known} или «{_EVERY_DAY}»."
+        )
+    return _DAYS.index(word)
+
+
+class RoublesField(_TypedField):
+    """A sum typed in roubles, «12,50»; gives kopecks. Nothing typed is nothing to pay."""
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, int):
+            return value
+        roubles, rest = divmod(value, 100)
+        return f"{roubles},{rest:02}" if rest else str(roubles)
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        if not text:
+            return 0
+        try:
+            kopecks = wording.kopecks(text)
+        except ValueError as error:
+            raise ValidationError("Запишите сумму в рублях: 12 или 12,50.") from error
+        if not 0 <= kopecks <= _MOST_KOPECKS:
+            raise ValidationError("Сумма — от нуля до миллиона рублей.")
+        return kopecks
+
+
+class ProfileField(forms.JSONField):
+    """The description of a protocol: a JSON object, laid out for reading; its meaning is checked by the form."""
+
+    widget = forms.Textarea(
+        attrs={"rows": 24, "cols": 100, "spellcheck": "false", "class": "vLargeTextField"}
+    )
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and value.strip():
+            _check_json(value)
+        return super().to_python(value)
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return json.dumps(value, ensure_ascii=False, indent=2) if value else ""
+        return super().prepare_value(value)
+
+
+def _check_json(text: str) -> None:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValidationError(
+            f"Это не JSON: ошибка в строке {error.lineno}, знак {error.colno}."
+        ) from error
+    except RecursionError as error:
+        raise ValidationError("Слишком глубокая вложенность.") from error

@@ -1,0 +1,315 @@
+"""What a contract and the network add to a switch: silence of 72 hours, pauses, prices, shortest terms."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import reverse
+
+from cabinet.states import Role
+from cabinet.wording import NBSP
+from smartcards import queries
+from smartcards.models import Command, SmartCard
+from smartcards.pages.card import HeldBack, card_page
+from smartcards.pages.notices import Notice
+from smartcards.pages.overview import Shelf, Wish, overview
+from smartcards.pages.progress import progress_of
+from smartcards.states import CommandKind, CommandState, Confirmed
+from smartcards.tests.cards import (
+    NOW,
+    clock_at,
+    cover,
+    make_account,
+    make_card,
+    make_command,
+    make_live_subscription,
+    make_member,
+    make_merchant,
+)
+from smartcards.tests.stand import Stand, standing
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+OFF = {"confirmed": Confirmed.INACTIVE, "wished_on": False}
+ON = {"confirmed": Confirmed.ACTIVE, "wished_on": True}
+
+
+@pytest.fixture
+def merchant():
+    return make_merchant()
+
+
+@pytest.fixture
+def partner(tmp_path: Path) -> Iterator[Stand]:
+    with standing("tmf640", tmp_path) as stand:
+        yield stand
+
+
+@pytest.fixture
+def owner(merchant, settings, tmp_path) -> Client:
+    clock_at(settings, tmp_path)
+    client = Client()
+    client.force_login(make_member(merchant).user)
+    return client
+
+
+def paid(merchant, **fields) -> SmartCard:
+    card = make_card(merchant, **fields)
+    cover(card, make_live_subscription(merchant))
+    return card
+
+
+def page_of(merchant, at=NOW):
+    card = queries.cards_of(merchant).get()
+    return card_page(card=card, merchant=merchant, role=Role.OWNER, at=at)
+
+
+def first_page(merchant, shelf=Shelf.ALL, at=NOW):
+    return overview(merchant=merchant, role=Role.OWNER, wish=Wish(shelf=shelf), at=at)
+
+
+def text_of(response) -> str:
+    return response.content.decode().replace(NBSP, " ").replace("&nbsp;", " ")
+
+
+# --- silence ------------------------------------------------------------------------------------
+
+
+def test_card_that_was_silent_for_three_days_works_and_says_till_when_the_network_may_hold_it(
+    partner,
+):
+    card = partner.card(state="active", wished_on=True)
+    partner.deactivate(card)
+    partner.work()
+    partner.clock.pass_(hours=73)
+    command = partner.activate(queries.cards_of(partner.merchant).get())
+    partner.work()
+
+    page = page_of(partner.merchant, partner.clock())
+    view = first_page(partner.merchant, at=partner.clock())
+
+    command.refresh_from_db()
+    assert (command.state, page.pill.text, page.failure) == (CommandState.DONE, "Работает", None)
+    assert page.works == "Работает, интернет может появиться не сразу"
+    assert isinstance(page.held_back, HeldBack)
+    assert page.held_back.title.startswith("Сеть может придержать интернет до ")
+    assert f"молчала больше 72{NBSP}часов" in page.held_back.advice
+    assert (view.tally.works, view.tally.needs, view.tally.held_back) == (1, 0, 1)
+    assert view.notices[0] == Notice(
+        f"1{NBSP}смарт-карта работает, но сеть может пока придержать интернет после долгого молчания.",
+        "Что делать",
+        "cards",
+        "state=held_back",
+    )
+
+
+def test_notice_of_the_network_goes_when_its_time_is_over(merchant):
+    paid(merchant, **ON, may_hold_until=NOW + 24 * HOUR)
+
+    before = page_of(merchant, NOW + 24 * HOUR - timedelta(seconds=1))
+    after = page_of(merchant, NOW + 24 * HOUR)
+
+    assert (before.held_back is None, after.held_back) == (False, None)
+    assert after.works == "Да, работает"
+    assert first_page(merchant, at=NOW + 24 * HOUR).notices == ()
+    assert first_page(merchant, Shelf.HELD_BACK, NOW + 24 * HOUR).places == ()
+
+
+def test_row_of_the_first_page_says_till_when(merchant):
+    paid(merchant, **ON, may_hold_until=NOW + 24 * HOUR)
+
+    [row] = first_page(merchant, Shelf.HELD_BACK).places[0].rows
+
+    assert row.note == f"Сеть может придержать интернет до 23{NBSP}ноября, 12:00"
+    assert row.pill.text == "Работает"
+
+
+def test_time_of_today_stands_without_its_day(merchant):
+    paid(merchant, **ON, may_hold_until=NOW + 3 * HOUR)
+
+    page = page_of(merchant)
+
+    assert page.held_back is not None
+    assert page.held_back.title == "Сеть может придержать интернет до 15:00"
+
+
+@pytest.mark.parametrize(
+    ("silent", "hint"),
+    [
+        (71 * HOUR, ""),
+        (
+            72 * HOUR,
+            f"Смарт-карта молчит больше 72{NBSP}часов: после включения сеть может до 24{NBSP}часов "
+            "придерживать интернет.",
+        ),
+    ],
+)
+def test_button_warns_before_a_card_of_long_silence_is_switched_on(merchant, silent, hint):
+    paid(merchant, **OFF, off_since=NOW - silent)
+
+    assert page_of(merchant).offers[0].hint == hint
+
+
+def test_both_pages_show_it(owner, merchant):
+    card = paid(merchant, **ON, may_hold_until=NOW + 24 * HOUR)
+
+    whole = text_of(owner.get(reverse("card", args=[card.pk])))
+    listed = text_of(owner.get("/"))
+
+    assert "Работает. Сеть может придержать интернет до 23 ноября, 12:00" in whole
+    assert "Сеть может придержать интернет до 23 ноября, 12:00" in listed
+    assert "Смарт-карта работает" in listed
+
+
+# --- the pause between two switches --------------------------------------------------------------
+
+
+def test_waiting_for_the_contracts_pause_is_told_with_its_time(merchant):
+    card = make_card(merchant, account=make_account(cooldown_seconds=2400))
+    make_command(card, due_at=NOW + timedelta(minutes=40))
+
+    progress = progress_of(card=card, merchant=merchant, at=NOW)
+
+    assert progress is not None
+    assert progress.steps[1].hint == "по правилам оператора не раньше 12:40"
+    assert progress.said == "Включаем смарт-карту: по правилам оператора не раньше 12:40"
+
+
+def test_waiting_that_the_operator_asked_for_is_told_apart(merchant):
+    card = make_card(merchant)
+    make_command(card, due_at=NOW + timedelta(minutes=5), error="rate_limited")
+
+    progress = progress_of(card=card, merchant=merchant, at=NOW)
+
+    assert progress is not None
+    assert progress.steps[1].hint == "повторим сами не раньше 12:05"
+
+
+def test_button_tells_of_the_pause_before_the_click(merchant):
+    account = make_account(cooldown_seconds=3600)
+    card = paid(merchant, account=account, **ON)
+    make_command(card, state=CommandState.DONE, at=NOW - timedelta(seconds=1203))
+
+    page = page_of(merchant)
+
+    assert page.offers[0].hint == "По правилам оператора переключим не раньше 12:40."
+    assert page_of(merchant, NOW + HOUR).offers[0].hint == ""
+
+
+# --- prices --------------------------------------------------------------------------------------
+
+
+def said(response) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def test_activation_that_costs_shows_the_sum_and_waits(owner, merchant):
+    card = paid(merchant, account=make_account(activation_fee_kopecks=1550))
+    address = reverse("card_activate", args=[card.pk])
+
+    by_link = owner.get(address)
+    by_an_old_button = owner.post(address)
+
+    for page in (by_link, by_an_old_button):
+        assert "Плата оператору за включение" in text_of(page)
+        assert "15,50 ₽" in text_of(page)
+    assert f'href="{address}">Активировать</a>' in text_of(owner.get("/"))
+    assert Command.objects.count() == 0
+
+    done = owner.post(address, {"fee": "1550"})
+
+    assert said(done)[-1] == "Запрос принят: включаем смарт-карту."
+    assert Command.objects.count() == 1
+
+
+def test_price_that_has_changed_meanwhile_is_asked_about_again(owner, merchant):
+    card = paid(merchant, account=make_account(activation_fee_kopecks=1550))
+    make_account(activation_fee_kopecks=2000)
+
+    page = owner.post(reverse("card_activate", args=[card.pk]), {"fee": "1550"})
+
+    assert "20 ₽" in text_of(page)
+    assert Command.objects.count() == 0
+
+
+def test_deactivation_that_costs_shows_the_sum_and_takes_no_other(owner, merchant):
+    card = paid(merchant, account=make_account(deactivation_fee_kopecks=900), **ON)
+    address = reverse("card_deactivate", args=[card.pk])
+
+    page, unseen = owner.get(address), owner.post(address)
+    assert ("9 ₽" in text_of(page), "9 ₽" in text_of(unseen)) == (True, True)
+    assert Command.objects.count() == 0
+
+    owner.post(address, {"fee": "900"})
+
+    assert Command.objects.get().kind == CommandKind.DEACTIVATE
+
+
+def test_switch_that_costs_nothing_is_made_at_once(owner, merchant):
+    card = paid(merchant)
+
+    owner.post(reverse("card_activate", args=[card.pk]))
+
+    assert Command.objects.get().kind == CommandKind.ACTIVATE
+
+
+@pytest.mark.parametrize("body", [{"fee": "x"}, {"fee": ""}, {"fee": "-1"}, {"fee": "9" * 40}])
+def test_a_sum_that_is_none_agrees_to_nothing(owner, merchant, body):
+    card = paid(merchant, account=make_account(activation_fee_kopecks=1550))
+
+    page = owner.post(reverse("card_activate", args=[card.pk]), body)
+
+    assert (page.status_code, Command.objects.count()) == (200, 0)
+
+
+# --- shortest terms ------------------------------------------------------------------------------
+
+
+def test_switching_on_too_soon_warns_and_is_not_refused(owner, merchant):
+    account = make_account(min_inactive_days=30)
+    card = paid(merchant, account=account, **OFF, off_since=NOW - 10 * DAY)
+    address = reverse("card_activate", args=[card.pk])
+
+    page = text_of(owner.get(address))
+    assert "отключают не меньше чем на 30 дней, до 12 декабря 2026 г." in page
+
+    owner.post(address, {"fee": "0"})
+
+    assert Command.objects.get().kind == CommandKind.ACTIVATE
+
+
+def test_switching_on_after_the_term_asks_nothing(merchant):
+    paid(merchant, account=make_account(min_inactive_days=30), **OFF, off_since=NOW - 30 * DAY)
+
+    assert page_of(merchant).offers[0].asks_first is False
+
+
+def test_switching_off_too_soon_warns_and_is_not_refused(owner, merchant):
+    card = paid(merchant, account=make_account(min_active_days=30, min_inactive_days=7), **ON)
+    make_command(card, state=CommandState.DONE, at=NOW - 10 * DAY)
+    address = reverse("card_deactivate", args=[card.pk])
+
+    page = text_of(owner.get(address))
+    assert "должна проработать не меньше 30 дней, до 12 декабря 2026 г." in page
+    assert "отключают не меньше чем на 7 дней: включение раньше 29 ноября 2026 г." in page
+
+    owner.post(address)
+
+    assert Command.objects.filter(kind=CommandKind.DEACTIVATE).count() == 1
+
+
+def test_switching_off_after_the_term_or_of_unknown_age_warns_of_nothing(owner, merchant):
+    card = paid(merchant, account=make_account(min_active_days=30), **ON)
+    address = reverse("card_deactivate", args=[card.pk])
+
+    unknown = text_of(owner.get(address))
+    make_command(card, state=CommandState.DONE, at=NOW - 31 * DAY)
+    old = text_of(owner.get(address))
+
+    assert ("проработать" in unknown, "проработать" in old) == (False, False)
+    assert "Включить смарт-карту снова можно в любой момент." in old

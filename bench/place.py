@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -59,16 +59,28 @@ def _other_redis() -> None:
     os.environ["REDIS_URL"] = urlunsplit(parts._replace(path="/9"))
 
 
-@contextmanager
-def process(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """A Python process of ours, ended with the block."""
-    started = subprocess.Popen(
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    """A Python process of ours; the caller ends it. Returns when it says that it is ready."""
+    started = _popen(arguments)
+    assert started.stdout is not None
+    started.stdout.readline()
+    return started
+
+
+def _popen(arguments: Sequence[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
+
+
+@contextmanager
+def process(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """A Python process of ours, ended with the block."""
+    started = _popen(arguments)
     try:
         yield started
     finally:

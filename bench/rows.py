@@ -19,6 +19,8 @@ from subscriptions.states import Source
 CREDENTIALS = {
     "mts": {"key": "demo-key", "secret": "demo-secret"},
     "tmf640": {"token": "demo-partner-token"},
+    "beeline": {"login": "demo-login", "password": "demo-password", "ban": "100000001"},
+    "control_center": {"username": "demo-user", "api_key": "demo-api-key"},
     "nothing": {},
 }
 _numbers = count(1)

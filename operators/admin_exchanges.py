@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from cabinet.admin.readonly import ReadOnlyAdmin
@@ -18,6 +19,16 @@ _KINDS = {
     CallKind.SUBMIT: "команда",
     CallKind.CHECK: "вопрос о команде",
     CallKind.READ: "чтение состояния",
+}
+_WHOLE_ICCID = 17
+_NOT_SENT = "not_sent_"
+_RESULTS = {
+    "ok": "принято",
+    "http_3xx": "переадресация",
+    "http_4xx": "отказ",
+    "http_5xx": "сбой",
+    "lost_reply": "ответ потерян",
+    _NOT_SENT: "не отправлено",
 }
 
 
@@ -32,32 +43,49 @@ class CappedPaginator(Paginator[Any]):
         return rows.order_by()[: self.FARTHEST].count()
 
 
+class KindFilter(admin.SimpleListFilter):
+    """Known words: Django's own filter would read the whole log for them."""
+
+    title = "зачем"
+    parameter_name = "what_for"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind.value, title) for kind, title in _KINDS.items()]
+
+    def queryset(self, request: Any, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:
+        return queryset.filter(kind=self.value()) if self.value() in set(CallKind) else queryset
+
+
+class ResultFilter(admin.SimpleListFilter):
+    """How the call ended, as the transport saw it."""
+
+    title = "исход"
+    parameter_name = "ended"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+        return list(_RESULTS.items())
+
+    def queryset(self, request: Any, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:
+        chosen = self.value()
+        return queryset.filter(result__startswith=chosen) if chosen in _RESULTS else queryset
+
+
 @admin.register(Exchange)
 class ExchangeAdmin(ReadOnlyAdmin):
     """Found by the whole ICCID or by the number of a command."""
 
-    list_display = (
-        "at",
-        "account",
-        "what_for",
-        "card",
-        "command",
-        "method",
-        "url",
-        "status",
-        "took",
-        "result",
-    )
-    list_filter = ("account", "kind", "result", "at")
+    list_display = ("when", "account", "what_for", "ended", "card", "command", "status", "took")
+    list_filter = ("account", KindFilter, ResultFilter, "at")
     list_select_related = ("account",)
     list_per_page = 50
-    search_fields = ("=iccid", "=command_id")
+    # Only makes the field of the search appear: Django's own search would pass the indexes by.
+    search_fields = ("iccid",)
     search_help_text = "ICCID целиком или номер команды; хранится 30 дней"
     ordering = ("-at", "-pk")
     paginator = CappedPaginator
     show_full_result_count = False
     fields = (
-        "at",
+        "when",
         "account",
         "what_for",
         "card",
@@ -66,38 +94,75 @@ class ExchangeAdmin(ReadOnlyAdmin):
         "url",
         "status",
         "took",
-        "result",
+        "ended",
         "laid_request",
         "laid_reply",
     )
-    readonly_fields = ("what_for", "card", "command", "took", "laid_request", "laid_reply")
+    readonly_fields = (
+        "when",
+        "what_for",
+        "card",
+        "command",
+        "took",
+        "ended",
+        "laid_request",
+        "laid_reply",
+    )
 
-    @admin.display(description="зачем", ordering="kind")
+    class Media:
+        css = {"all": ["css/board.css"]}
+
+    def changelist_view(self, request: Any, extra_context: dict[str, Any] | None = None) -> Any:
+        title = {"title": "Обмены с операторами"}
+        return super().changelist_view(request, title | (extra_context or {}))
+
+    def get_search_results(
+        self, request: Any, queryset: QuerySet[Exchange], search_term: str
+    ) -> tuple[QuerySet[Exchange], bool]:
+        digits = "".join(letter for letter in search_term if letter in "0123456789")
+        if not search_term.strip():
+            return queryset, False
+        if not digits:
+            return queryset.none(), False
+        named = {"iccid": digits} if len(digits) >= _WHOLE_ICCID else {"command_id": int(digits)}
+        return queryset.filter(**named), False
+
+    @admin.display(description="когда", ordering="at")
+    def when(self, exchange: Exchange) -> str:
+        return f"{timezone.localtime(exchange.at):%d.%m.%Y %H:%M:%S}"
+
+    @admin.display(description="зачем")
     def what_for(self, exchange: Exchange) -> str:
         return _KINDS.get(CallKind(exchange.kind), exchange.kind)
 
-    @admin.display(description="смарт-карта", ordering="iccid")
+    @admin.display(description="смарт-карта")
     def card(self, exchange: Exchange) -> str:
         if not exchange.iccid:
             return "—"
         url = f"{reverse('admin:smartcards_smartcard_changelist')}?q={exchange.iccid}"
         return format_html('<a href="{}">{}</a>', url, exchange.iccid)
 
-    @admin.display(description="команда", ordering="command_id")
+    @admin.display(description="команда")
     def command(self, exchange: Exchange) -> str:
         if exchange.command_id is None:
             return "—"
         url = reverse("admin:smartcards_command_change", args=[exchange.command_id])
         return format_html('<a href="{}">№ {}</a>', url, exchange.command_id)
 
-    @admin.display(description="длительность", ordering="seconds")
+    @admin.display(description="длительность")
     def took(self, exchange: Exchange) -> str:
         return f"{exchange.seconds:.2f}".replace(".", ",") + "\u00a0с"
 
+    @admin.display(description="исход")
+    def ended(self, exchange: Exchange) -> str:
+        if exchange.result.startswith(_NOT_SENT):
+            return f"{_RESULTS[_NOT_SENT]}: {exchange.result.removeprefix(_NOT_SENT)}"
+        return _RESULTS.get(exchange.result, exchange.result)
+
     @admin.display(description="запрос")
     def laid_request(self, exchange: Exchange) -> str:
-        return format_html("<pre>{}</pre>", exchange.request)
+        return format_html('<pre class="exchange-text">{}</pre>', exchange.request)
 
     @admin.display(description="ответ")
     def laid_reply(self, exchange: Exchange) -> str:
-        return format_html("<pre>{}</pre>", exchange.reply or "—")
+        return format_html('<pre class="exchange-text">{}</pre>', exchange.reply or "—")

@@ -155,6 +155,11 @@ class Exchange(models.Model):
             models.Index(fields=["at"], name="exchange_by_age"),
             models.Index(fields=["account", "-at"], name="exchange_by_account"),
             models.Index(fields=["iccid", "-at"], condition=~Q(iccid=""), name="exchange_by_card"),
+            models.Index(
+                fields=["command_id"],
+                condition=Q(command_id__isnull=False),
+                name="exchange_by_command",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@
 here for as long as they last. The others wait for a person.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,15 +23,18 @@ from django.db.models import (
     Value,
     When,
 )
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Greatest, Left
 
 from operators.models import OperatorAccount
+from operators.services import SECRETS
 from smartcards import queries
 from smartcards.models import Command, Coverage, SmartCard
 from smartcards.states import OPEN_COMMANDS, Confirmed
 
 # An IMEI is told with its check digit, without it, or with the version of the software behind it.
 _IMEI_DIGITS = 14
+_SECRETS = tuple(f"account__{name}" for name in (*SECRETS, "ca_bundle"))
 _FOREIGN_REASONS = ("debt", "fraud", "stolen", "operator", "law", "limit", "imei")
 
 
@@ -74,26 +77,40 @@ class Counted:
         return sum(self.numbers)
 
 
-def drifting(at: datetime, *, kinds: Iterable[Drift] = tuple(Drift)) -> QuerySet[SmartCard]:
-    """Cards of merchants that differ in one of these ways, marked for `found`."""
-    chosen = Q(pk__in=[])
-    for kind in kinds:
-        chosen |= _CONDITIONS[kind]
-    return _told(at).filter(chosen)
-
-
 def page_of(
-    at: datetime, *, kind: Drift | None = None, account_id: int | None = None
-) -> QuerySet[SmartCard]:
-    """The rows of the staff's list; of one kind the longest lasting come first."""
-    cards = drifting(at, kinds=tuple(Drift) if kind is None else (kind,))
+    at: datetime,
+    *,
+    kind: Drift | None = None,
+    account_id: int | None = None,
+    start: int = 0,
+    size: int = 100,
+) -> list[SmartCard]:
+    """A stretch of the staff's list, for `found`; of one kind the longest lasting come first.
+
+    Two steps: which cards, then everything about these few.
+    """
+    chosen = Q(pk__in=[])
+    for one in tuple(Drift) if kind is None else (kind,):
+        chosen |= _CONDITIONS[one]
+    cards = _told(at).filter(chosen)
     if account_id is not None:
         cards = cards.filter(account_id=account_id)
-    cards = _with_times(cards).select_related("merchant", "account", "terminal")
-    cards = cards.defer("account__credentials", "account__callback_secret", "account__ca_bundle")
-    if kind is None:
-        return cards.order_by("pk")
-    return cards.order_by(F(_since_name(kind)).asc(nulls_first=True), "pk")
+    if kind is not None:
+        name = _since_name(kind)
+        cards = cards.alias(**{name: _time(_times()[kind])})
+        cards = cards.order_by(F(name).asc(nulls_first=True), "pk")
+    else:
+        cards = cards.order_by("pk")
+    return _whole(list(cards.values_list("pk", flat=True)[start : start + size]), at)
+
+
+def _whole(ids: Sequence[int], at: datetime) -> list[SmartCard]:
+    marks = {f"is_{kind.value}": _mark(_CONDITIONS[kind]) for kind in Drift}
+    since = {_since_name(kind): _time(expression) for kind, expression in _times().items()}
+    rows = _told(at).filter(pk__in=ids).annotate(**marks, **since)
+    rows = rows.select_related("merchant", "account", "terminal").defer(*_SECRETS)
+    by_id = {row.pk: row for row in rows}
+    return [by_id[pk] for pk in ids if pk in by_id]
 
 
 def found(card: SmartCard) -> list[Found]:
@@ -108,9 +125,9 @@ def found(card: SmartCard) -> list[Found]:
 def counts(at: datetime) -> list[Counted]:
     """One line for each account that has something, by title; one pass over the cards."""
     numbers = {f"n_{kind.value}": Count("pk", filter=_CONDITIONS[kind]) for kind in Drift}
-    rows = drifting(at).order_by().values_list("account_id").annotate(**numbers)
+    rows = _told(at).order_by().values_list("account_id").annotate(**numbers)
     titles = dict(OperatorAccount.objects.values_list("pk", "title"))
-    lines = [Counted(pk, titles[pk], tuple(counted)) for pk, *counted in rows]
+    lines = [Counted(pk, titles[pk], tuple(counted)) for pk, *counted in rows if any(counted)]
     return sorted(lines, key=lambda line: (line.title, line.account_id))
 
 
@@ -164,37 +181,30 @@ def _since_name(kind: Drift) -> str:
     return f"since_{kind.value}"
 
 
-def _with_times(cards: QuerySet[SmartCard]) -> QuerySet[SmartCard]:
-    """Each kind's mark, and since when it lasts; PostgreSQL's GREATEST passes over what is unknown."""
+def _times() -> dict[Drift, Combinable]:
+    """Since when each kind lasts; PostgreSQL's GREATEST passes over what is unknown."""
     open_rows = Coverage.objects.filter(card=OuterRef("pk"), till=None)
     covered_since = Subquery(
         open_rows.values(since_both=Greatest("since", "subscription__entitled_from"))[:1]
     )
     ended_at = Subquery(open_rows.values("subscription__entitled_until")[:1])
-    last_till = Subquery(
-        Coverage.objects.filter(card=OuterRef("pk"), till__isnull=False)
-        .order_by("-till")
-        .values("till")[:1]
-    )
-    seen = F("read_at")
-    times = {
+    past_rows = Coverage.objects.filter(card=OuterRef("pk"), till__isnull=False)
+    last_till = Subquery(past_rows.order_by("-till").values("till")[:1])
+    return {
         Drift.PAID_BUT_OFF: Greatest("wished_at", "off_since", covered_since),
         Drift.ON_BUT_UNPAID: Coalesce(ended_at, last_till, "handed_at"),
         Drift.ON_THOUGH_WISHED_OFF: F("wished_at"),
         Drift.HELD: Coalesce("off_since", "confirmed_at"),
         Drift.LOST: F("lost_to_operator_at"),
-        Drift.OTHER_NUMBER: seen,
-        Drift.OTHER_DEVICE: seen,
+        Drift.OTHER_NUMBER: F("read_at"),
+        Drift.OTHER_DEVICE: F("read_at"),
         Drift.RETIRED: Coalesce("off_since", "confirmed_at"),
     }
-    marks = {f"is_{kind.value}": _mark(_CONDITIONS[kind]) for kind in Drift}
-    since = {_since_name(kind): _time(expression) for kind, expression in times.items()}
-    return cards.annotate(**marks, **since)
 
 
 def _mark(condition: Q) -> Case:
     return Case(When(condition, then=Value(True)), default=False, output_field=BooleanField())
 
 
-def _time(expression: object) -> Coalesce:
+def _time(expression: Combinable) -> Coalesce:
     return Coalesce(expression, None, output_field=DateTimeField())

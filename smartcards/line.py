@@ -207,7 +207,9 @@ class Line:
         return result
 
     def _note(self, results: Sequence[Result]) -> None:
-        heard, self.heard[:] = list(self.heard), []
+        # Threads append meanwhile: what is taken is cut off, the rest stays.
+        heard = self.heard[:]
+        del self.heard[: len(heard)]
         if quota.windows(self.account):
             quota.note_call(self.account)
         note_exchanges(self.account, heard)

@@ -228,6 +228,11 @@ class Command(models.Model):
                 name="command_waiting",
             ),
             models.Index(fields=["card", "-created_at"], name="command_by_card"),
+            models.Index(
+                fields=["account", "finished_at"],
+                condition=Q(finished_at__isnull=False),
+                name="command_by_end",
+            ),
         ]
 
     def __str__(self) -> str:

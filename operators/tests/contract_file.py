@@ -99,7 +99,8 @@ class ContractFile:
         Draft202012Validator(whole, format_checker=FormatChecker()).validate(value)
 
     def schema(self, name: str) -> dict[str, Any]:
-        return self.document["components"]["schemas"][name]
+        found: dict[str, Any] = self.document["components"]["schemas"][name]
+        return found
 
     def _followed(self, node: dict[str, Any]) -> dict[str, Any]:
         if "$ref" not in node:
@@ -107,4 +108,4 @@ class ContractFile:
         found: Any = self.document
         for step in node["$ref"].removeprefix("#/").split("/"):
             found = found[step]
-        return found
+        return dict(found)

@@ -222,9 +222,10 @@ def test_log_is_for_support_only_and_nobody_writes_in_it(account):
     one = row(account)
     pages = (LIST, f"{LIST}{one.pk}/change/", f"{LIST}add/", f"{LIST}{one.pk}/delete/")
 
+    clients = {name: of_group(name) for name in ("Поддержка", "Склад", "Финансы")}
+
     answers = {
-        name: [of_group(name).get(page).status_code for page in pages]
-        for name in ("Поддержка", "Склад", "Финансы")
+        name: [client.get(page).status_code for page in pages] for name, client in clients.items()
     }
 
     assert answers == {
@@ -246,7 +247,10 @@ def test_log_is_filtered_by_card_and_by_command(account):
             "?iccid=89701010000000000015",
             "?command_id=7",
             "?q=89701010000000000999",
+            "?q=8970 1010 0000 0000 0999",
             "?q=70",
+            "?q=nonsense",
+            "?iccid=89701010000000000015&command_id=7",
             "",
         )
     ]
@@ -256,6 +260,9 @@ def test_log_is_filtered_by_card_and_by_command(account):
         [first.pk],
         [third.pk],
         [third.pk],
+        [third.pk],
+        [],
+        [first.pk],
         [third.pk, first.pk, second.pk],
     ]
 
@@ -265,8 +272,8 @@ def test_page_of_an_exchange_lays_out_both_sides_and_escapes_them(account):
 
     page = of_group("Поддержка").get(f"{LIST}{one.pk}/change/").content.decode()
 
-    assert "<pre>GET /state\n\n&lt;b&gt;</pre>" in page
-    assert "<pre>HTTP 200\n\n&lt;script&gt;</pre>" in page
+    assert '<pre class="exchange-text">GET /state\n\n&lt;b&gt;</pre>' in page
+    assert '<pre class="exchange-text">HTTP 200\n\n&lt;script&gt;</pre>' in page
     assert '<a href="/admin/smartcards/command/7/change/">№ 7</a>' in page
 
 
@@ -278,3 +285,19 @@ def test_list_counts_no_further_than_anybody_leafs(account, monkeypatch):
     answer = of_group("Поддержка").get(LIST)
 
     assert answer.context["cl"].result_count == 3
+
+
+def test_log_is_filtered_by_what_for_and_by_the_end(account):
+    client = of_group("Поддержка")
+    refused = row(account, kind="submit", result="http_4xx")
+    stayed = row(account, kind="read", result="not_sent_dns", at=AT - timedelta(hours=1))
+
+    answers = [
+        listed(client.get(f"{LIST}{query}"))
+        for query in ("?what_for=submit", "?ended=http_4xx", "?ended=not_sent_", "?ended=nonsense")
+    ]
+    page = client.get(LIST).content.decode()
+
+    assert answers == [[refused.pk], [refused.pk], [stayed.pk], [refused.pk, stayed.pk]]
+    assert "не отправлено: dns" in page
+    assert "22.11.2026 12:00:00" in page

@@ -1,13 +1,17 @@
 """What the database itself keeps right about contracts with operators."""
 
+from datetime import UTC, datetime
+
 import pytest
 from cryptography.fernet import Fernet
 from django.db import IntegrityError, connection, transaction
 
 from cabinet.crypto import Undecryptable, decrypt
-from operators.models import OperatorAccount
+from operators.models import Callback, Exchange, OperatorAccount
 
 pytestmark = pytest.mark.django_db
+
+AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 
 def make(**fields):
@@ -29,6 +33,10 @@ def make(**fields):
         ("operator_concurrency_positive", {"concurrency": 0}),
         ("operator_quota_positive", {"per_second": 0}),
         ("operator_quota_positive", {"per_minute": 0}),
+        ("operator_breaker_paired", {"broken_since": AT}),
+        ("operator_breaker_paired", {"probe_at": AT}),
+        ("operator_reserve_in_range", {"reserve_percent": 91}),
+        ("reserve_percent", {"reserve_percent": -1}),
     ],
 )
 def test_database_refuses_a_contract_that_cannot_work(constraint, fields):
@@ -48,9 +56,91 @@ def test_database_refuses_a_second_contract_of_the_same_code():
 
 
 def test_contract_at_the_limits_is_kept():
-    make(timeout_seconds=1, lease_seconds=2, concurrency=1, per_second=1, per_minute=None)
+    make(
+        timeout_seconds=1,
+        lease_seconds=2,
+        concurrency=1,
+        per_second=1,
+        per_minute=None,
+        reserve_percent=90,
+        broken_since=AT,
+        probe_at=AT,
+    )
 
-    assert OperatorAccount.objects.get().per_second == 1
+    account = OperatorAccount.objects.get()
+    assert (account.per_second, account.reserve_percent, account.probe_at) == (1, 90, AT)
+
+
+# --- what was said to operators, and by them ---------------------------------------------------
+
+
+def make_exchange(account, **fields):
+    given = {"at": AT, "kind": "read", "method": "GET", "url": "https://a", "seconds": 0.1}
+    return Exchange.objects.create(account=account, **given | fields)
+
+
+def make_callback(account, **fields):
+    given = {
+        "event_id": "e-1",
+        "event_type": "changed",
+        "occurred_at": AT,
+        "received_at": AT,
+        "payload": {},
+    }
+    return Callback.objects.create(account=account, **given | fields)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "fields"),
+    [
+        ("account", {"account": None}),
+        ("at", {"at": None}),
+        ("status", {"status": -1}),
+        ("seconds", {"seconds": None}),
+    ],
+)
+def test_database_refuses_an_exchange_that_cannot_be(constraint, fields):
+    account = make()
+
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        make_exchange(**{"account": account} | fields)
+
+    assert Exchange.objects.count() == 0
+
+
+def test_database_refuses_the_same_event_twice_and_keeps_that_of_another_contract():
+    mts, other = make(), make(code="other")
+    make_callback(mts)
+
+    with pytest.raises(IntegrityError, match="callback_once"), transaction.atomic():
+        make_callback(mts)
+    make_callback(mts, event_id="e-2")
+    make_callback(other)
+
+    assert list(Callback.objects.order_by("pk").values_list("account", "event_id")) == [
+        (mts.pk, "e-1"),
+        (mts.pk, "e-2"),
+        (other.pk, "e-1"),
+    ]
+
+
+def test_database_refuses_an_unknown_state_of_a_callback():
+    account = make()
+
+    with pytest.raises(IntegrityError, match="callback_state_known"), transaction.atomic():
+        make_callback(account, state="lost")
+
+    assert Callback.objects.count() == 0
+
+
+def test_log_goes_with_its_contract():
+    account = make()
+    make_exchange(account)
+    make_callback(account)
+
+    account.delete()
+
+    assert (Exchange.objects.count(), Callback.objects.count()) == (0, 0)
 
 
 def stored_credentials() -> str:
@@ -76,6 +166,17 @@ def test_empty_credentials_are_an_empty_object():
     account = OperatorAccount.objects.get()
 
     assert (stored_credentials(), account.credentials) == ("", {})
+
+
+def test_secret_of_callbacks_lies_encrypted():
+    make(callback_secret="подпись")
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT callback_secret FROM operators_operatoraccount")
+        (raw,) = cursor.fetchone()
+
+    assert "подпись" not in raw
+    assert decrypt(raw) == OperatorAccount.objects.get().callback_secret == "подпись"
 
 
 def test_credentials_of_a_lost_key_are_told(settings):

@@ -1,10 +1,12 @@
 """Our side of the published contract: what we send, what the sandbox answers, what it tells us."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from openapi_spec_validator import validate
 from cabinet.clock import advance, now
 from cabinet.sandbox.http import Request, Response, Route, json_response
 from cabinet.sandbox.server import serving
+from operators import callbacks as door
 from operators import events
 from operators.adapters.tmf640 import Tmf640
 from operators.http import Door
@@ -36,7 +39,7 @@ from operators.ports import (
     Unavailable,
 )
 from operators.tests.bench import SIM, STRANGER, Bench, MemoryTokens, own_clock, running, submit
-from operators.tests.contract_file import ContractFile, Said
+from operators.tests.contract_file import FILE, ContractFile, Said
 from operators.tests.signing import monitor_event, service_event
 
 __all__ = ["own_clock"]
@@ -114,6 +117,20 @@ def test_examples_of_the_file_fit_their_schemas(contract):
                     found += 1
 
     assert found == 7
+
+
+def test_worked_example_of_the_how_to_is_right(contract):
+    text = (FILE.parents[1] / "how-to" / "integrate-an-operator.md").read_text(encoding="utf-8")
+    body = next(line for line in text.splitlines() if line.startswith('{"eventId"')).encode()
+    header = re.search(r"^X-Signature: (t=([0-9]+),\S+)$", text, re.MULTILINE)
+    assert header is not None
+    account = OperatorAccount(code="partner", callback_secret="demo-callback-secret")
+    at = datetime.fromtimestamp(int(header[2]), UTC)
+
+    event_id = door.verify(account=account, header=header[1], body=body, at=at)
+
+    contract.fits(json.loads(body), contract.schema("ServiceStateChangeEvent"))
+    assert door.read_envelope(event_id=event_id, body=body).event_type == "serviceStateChangeEvent"
 
 
 # --- what our adapter sends and the sandbox answers ---------------------------------------------

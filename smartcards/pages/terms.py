@@ -39,7 +39,7 @@ def activation_terms(card: SmartCard, zone: tzinfo, at: datetime) -> Terms:
     silence = (_silence(account),) if commands.may_be_held(card, at) else ()
     return Terms(
         fee=account.activation_fee_kopecks,
-        fees=_fees("Плата оператора за включение", account.activation_fee_kopecks),
+        fees=_fees("Плата оператору за включение", account.activation_fee_kopecks),
         warnings=_too_soon_on(card, zone, at),
         hints=(*silence, *_pause(card, zone, at)),
     )
@@ -50,7 +50,7 @@ def deactivation_terms(card: SmartCard, zone: tzinfo, at: datetime) -> Terms:
     account = card.account
     return Terms(
         fee=account.deactivation_fee_kopecks,
-        fees=_fees("Плата оператора за отключение", account.deactivation_fee_kopecks),
+        fees=_fees("Плата оператору за отключение", account.deactivation_fee_kopecks),
         warnings=(*_too_soon_off(card, zone, at), *_stays_off(account, at, zone)),
         hints=_pause(card, zone, at),
     )

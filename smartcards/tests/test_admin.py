@@ -233,7 +233,10 @@ def test_page_of_a_card_shows_state_commands_and_only_possible_decisions(boss):
     answer = boss.get(f"{CARDS}{card.pk}/change/")
 
     page = text(answer)
-    assert [title for _, title in answer.context["decisions"]] == ["Деактивировать…"]
+    assert [title for _, title in answer.context["decisions"]] == [
+        "Деактивировать…",
+        "Потеряна, украдена или сломана…",
+    ]
     assert "Работает" in page
     assert "по просьбе" in page
 

@@ -27,7 +27,7 @@ from smartcards.tests.cards import (
     make_merchant,
 )
 from smartcards.tests.test_admin import of_group, text
-from smartcards.verdicts import Day, Level, Outbox, Slot, Times, Waiting, since, verdict
+from smartcards.verdicts import Day, Level, Outbox, Slot, Standing, Times, Waiting, since, verdict
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +62,7 @@ def command(account: OperatorAccount, state: CommandState = CommandState.DONE, *
     return make_command(card, state=state, at=at, **ends, **fields)
 
 
-def standing(account: OperatorAccount, at: datetime = NOW) -> board.Standing:
+def standing(account: OperatorAccount, at: datetime = NOW) -> Standing:
     return next(row for row in board.standings(at) if row.account.pk == account.pk)
 
 
@@ -510,7 +510,7 @@ def test_exchanges_are_one_click_from_the_card_and_the_command(group, mts):
     )
     boss = Client()
     boss.force_login(make_staff(f"boss{next(_numbers)}"))
-    on_command = f"/admin/operators/exchange/?command_id={sent.pk}" in text(
+    on_command = f"?iccid={card.iccid}&amp;command_id={sent.pk}" in text(
         boss.get(f"/admin/smartcards/command/{sent.pk}/change/")
     )
 

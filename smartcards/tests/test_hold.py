@@ -73,7 +73,7 @@ def first_page(merchant, shelf=Shelf.ALL, at=NOW):
     return overview(merchant=merchant, role=Role.OWNER, wish=Wish(shelf=shelf), at=at)
 
 
-def text_of(response) -> str:
+def text_of(response):
     return response.content.decode().replace(NBSP, " ").replace("&nbsp;", " ")
 
 
@@ -144,8 +144,7 @@ def test_time_of_today_stands_without_its_day(merchant):
         (71 * HOUR, ""),
         (
             72 * HOUR,
-            f"Смарт-карта молчит больше 72{NBSP}часов: после включения сеть может до 24{NBSP}часов "
-            "придерживать интернет.",
+            f"Смарт-карта молчит больше 72{NBSP}часов: после включения сеть может до 24{NBSP}часов придерживать интернет.",
         ),
     ],
 )
@@ -204,7 +203,7 @@ def test_button_tells_of_the_pause_before_the_click(merchant):
 # --- prices --------------------------------------------------------------------------------------
 
 
-def said(response) -> list[str]:
+def said(response):
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, transaction
 
-from smartcards.models import Brake, Command, SmartCard
+from smartcards.models import Brake, Command, FairShare, SmartCard
 from smartcards.states import OPEN_COMMANDS, CommandState
 from smartcards.tests.cards import (
     NOW,
@@ -46,6 +46,15 @@ def refused(constraint: str):
         ("card_wish_has_author", {"wished_on": True, "wished_at": None}),
         ("card_wish_has_author", {"wished_by": "кто-то"}),
         ("card_handed_at_known", {"handed_at": None}),
+        ("card_withdrawn_has_reason_and_is_off", {"withdrawn_at": NOW, "wished_on": False}),
+        (
+            "card_withdrawn_has_reason_and_is_off",
+            {"withdrawn_because": "lost", "wished_on": False},
+        ),
+        (
+            "card_withdrawn_has_reason_and_is_off",
+            {"withdrawn_at": NOW, "withdrawn_because": "lost", "wished_on": True},
+        ),
     ],
 )
 def test_database_refuses_a_card_that_cannot_be(constraint, fields):
@@ -82,6 +91,39 @@ def test_shortest_and_longest_iccid_are_kept(iccid):
     make_card(iccid=iccid, msisdn="")
 
     assert SmartCard.objects.get().iccid == iccid
+
+
+WITHDRAWN = {"withdrawn_at": NOW, "withdrawn_because": "lost", "wished_on": False}
+
+
+def test_withdrawn_card_is_kept_with_the_one_that_replaces_it():
+    merchant = make_merchant()
+    new = make_card(merchant)
+
+    make_card(merchant, **WITHDRAWN, replaced_by=new)
+
+    assert new.replaces.withdrawn_because == "lost"
+
+
+def test_card_in_use_is_replaced_by_none():
+    merchant = make_merchant()
+    new = make_card(merchant)
+
+    with refused("card_withdrawn_has_reason_and_is_off"):
+        make_card(merchant, replaced_by=new)
+
+    assert list(SmartCard.objects.values_list("pk", flat=True)) == [new.pk]
+
+
+def test_one_card_replaces_one_card():
+    merchant = make_merchant()
+    new = make_card(merchant)
+    make_card(merchant, **WITHDRAWN, replaced_by=new)
+
+    with refused("replaced_by"):
+        make_card(merchant, **WITHDRAWN, replaced_by=new)
+
+    assert SmartCard.objects.count() == 2
 
 
 # --- coverage ----------------------------------------------------------------------------------
@@ -214,3 +256,18 @@ def test_closed_tap_has_an_author(fields):
         Brake.objects.create(**fields)
 
     assert Brake.objects.count() == 0
+
+
+# --- fair turns --------------------------------------------------------------------------------
+
+
+def test_merchant_has_one_place_in_the_queue_of_an_account():
+    mts, other, merchant = make_account(), make_account("other"), make_merchant()
+    FairShare.objects.create(account=mts, merchant=merchant, turn=1)
+
+    with refused("fair_share_once"):
+        FairShare.objects.create(account=mts, merchant=merchant, turn=2)
+    FairShare.objects.create(account=other, merchant=merchant, turn=2)
+    FairShare.objects.create(account=mts, merchant=make_merchant(), turn=3)
+
+    assert list(FairShare.objects.order_by("turn").values_list("turn", flat=True)) == [1, 2, 3]

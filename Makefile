@@ -21,8 +21,8 @@ run: $(VENV)/.stamp ## everything: servers, migrations, demo data, web, workers,
 	@# Tied to make: when make is killed, all is stopped as with Ctrl-C.
 	@$(RUN) -I -S cabinet/launcher/tether.py $$PPID 15 - -- $(LAUNCHER) run
 
-test: $(VENV)/.stamp ## the whole suite; ARGS="…" goes to pytest
-	@$(RUN) -m pytest $(ARGS)
+test: $(VENV)/.stamp ## the whole suite on two cores; ARGS="…" goes to pytest
+	@$(RUN) -m pytest -n 2 --dist loadscope $(ARGS)
 
 lint: $(VENV)/.stamp ## ruff, types, layers, templates, migrations, deploy checks, generated docs
 	$(VENV)/bin/python -m ruff check .

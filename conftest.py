@@ -3,6 +3,7 @@
 import atexit
 import os
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -11,20 +12,28 @@ from cabinet.launcher import servers_for_tests
 from cabinet.launcher.environment import chosen_local_dir, forget_foreign, isolated_environment
 
 _running = ExitStack()
+_BASE = "KASSOVYE_TESTS_BASE"
 # Beside pytest_unconfigure, which a broken start never reaches; closing twice is harmless.
 atexit.register(_running.close)
 
 
 def _start_servers() -> None:
+    """Servers of this process's own: each of several processes of one run has its own, too."""
+    if "PYTEST_XDIST_WORKER" in os.environ and _BASE in os.environ:
+        # What the first process has started is its own; only what the person gave is shared.
+        os.environ.pop("DATABASE_URL", None)
+        os.environ.pop("REDIS_URL", None)
+    base = os.environ.get(_BASE) or str(chosen_local_dir(os.environ) / "test")
+    given = {name: os.environ.get(name, "") for name in ("DATABASE_URL", "REDIS_URL")}
     folder, running = _running.enter_context(
         servers_for_tests(
-            chosen_local_dir(os.environ) / "test",
-            database_url=os.environ.get("DATABASE_URL", ""),
-            redis_url=os.environ.get("REDIS_URL", ""),
+            Path(base), database_url=given["DATABASE_URL"], redis_url=given["REDIS_URL"]
         )
     )
     forget_foreign()
     os.environ.update(isolated_environment(local_dir=folder, running=running))
+    if not any(given.values()):
+        os.environ[_BASE] = base
 
 
 # At import: pytest-django reads the settings as soon as this file is read.
@@ -50,18 +59,16 @@ def pytest_unconfigure() -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With REQUIRE_BROWSER=1 a run without a single browser journey is a failed run."""
-    if os.environ.get("REQUIRE_BROWSER") == "1" and not session.config.stash.get(_journeys, 0):
+    is_helper = hasattr(session.config, "workerinput")
+    if os.environ.get("REQUIRE_BROWSER") == "1" and not is_helper and not _journeys:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         session.config.get_terminal_writer().line("REQUIRE_BROWSER=1, and no browser journey ran.")
 
 
-_journeys = pytest.StashKey[int]()
+_journeys: list[str] = []
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item):
-    """Counts the journeys that came to their end; a skipped one does not count."""
-    result = yield
-    if item.get_closest_marker("journey"):
-        item.config.stash[_journeys] = item.config.stash.get(_journeys, 0) + 1
-    return result
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Notes the journeys that came to their end, in whichever process; a skipped one does not count."""
+    if report.when == "call" and report.passed and "journey" in report.keywords:
+        _journeys.append(report.nodeid)

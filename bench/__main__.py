@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import datetime
 from statistics import quantiles
 
 import requests
@@ -16,7 +17,6 @@ from bench import place
 place.prepare()
 
 from django.db import connection  # noqa: E402 - after setup
-from django.utils import timezone  # noqa: E402
 
 from bench import rows  # noqa: E402
 from cabinet import clock  # noqa: E402
@@ -104,7 +104,7 @@ def against_naive_tasks(number: int = 4000) -> None:
     arguments = ("-m", "celery", "-A", "bench.naive", "worker", "-c", "2", "-l", "ERROR")
     with place.process(*arguments, "--without-gossip", "--without-mingle", "-Q", "celery"):
         mine = SmartCard.objects.filter(
-            merchant_id=theirs[0].merchant_id, confirmed=Confirmed.ACTIVE
+            pk__in=[card.pk for card in theirs], confirmed=Confirmed.ACTIVE
         )
         switch_on.delay(theirs[0].pk)
         while not mine.exists():
@@ -195,14 +195,12 @@ def click_past_mass(number: int = 10_000, clicks: int = 40) -> None:
         )
 
 
-def _until_effect(sandbox: str, card: SmartCard, at: object) -> float:
+def _until_effect(sandbox: str, card: SmartCard, at: datetime) -> float:
     while True:
         shown = rows.call("GET", f"{sandbox}/state/tmf640/{card.iccid}")
         if shown["effects"]:
-            effect = timezone.datetime.fromisoformat(
-                shown["effects"][0]["at"].replace("Z", "+00:00")
-            )
-            return float((effect - at).total_seconds())
+            effect = datetime.fromisoformat(shown["effects"][0]["at"].replace("Z", "+00:00"))
+            return (effect - at).total_seconds()
         time.sleep(0.02)
 
 

@@ -1,5 +1,6 @@
 """The named faults that are not part of the test suite's own crash tests, each as one run."""
 
+import random
 import time
 from collections.abc import Callable
 
@@ -55,7 +56,7 @@ def killed_at_every_moment() -> Found:
                 services.request_activation(card=card, by=schedules.OWNER, at=clock.now())
             time.sleep(moment * 0.15)
             for _ in range(len(stage.workers)):
-                stage.kill(schedules.random.Random(moment), cards)
+                stage.kill(random.Random(moment), cards)
             rows.call("DELETE", f"{stage.sandbox}/faults")
             stage.come_to_rest(cards)
             found = stage.examine(cards)

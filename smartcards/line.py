@@ -20,7 +20,7 @@ from django.db import connection
 from operators import breaker, quota
 from operators.http import About, Exchange
 from operators.models import OperatorAccount
-from operators.ports import ErrorClass, Rejected, Unavailable, Unknown
+from operators.ports import ErrorClass, Rejected, SubmitResult, Unavailable, Unknown
 from operators.quota import Urgency
 from operators.services import connect, note_exchanges, ping, working_account
 from operators.windows import window_end
@@ -46,11 +46,20 @@ AHEAD_SECONDS = 0.5
 # While enough letters are begun, answers are gathered for so long and written down together.
 GATHER_SECONDS = 0.03
 _LOCK_SPACE = 7_401
+_BROKEN = "ошибка в нашем коде"
 _CLICKS = (Origin.PERSON,)
 _PRIORITY = {Urgency.CLICK: 0, Urgency.MASS: 1, Urgency.SPARE: 2}
 
 Job = Letter | Question
-Result = object
+Result = SubmitResult | Answer
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What came back from a thread, and how long it took."""
+
+    result: Result
+    seconds: float
 
 
 @dataclass
@@ -65,7 +74,7 @@ class Line:
     sent: int = 0
     asked: int = 0
     call_seconds: float = AHEAD_SECONDS
-    flights: dict[Future[Result], Job] = field(default_factory=dict)
+    flights: dict[Future[object], Job] = field(default_factory=dict)
     heard: list[Exchange] = field(default_factory=list)
 
     def run(self) -> None:
@@ -186,8 +195,8 @@ class Line:
         self._write_down([(self.flights.pop(flight), self._result(flight)) for flight in done])
 
     def _write_down(self, landed: Sequence[tuple[Job, Result]]) -> None:
-        letters = [(job, result) for job, result in landed if isinstance(job, Letter)]
-        asked = [(job, result) for job, result in landed if isinstance(job, Question)]
+        letters = [(job, _sent(result)) for job, result in landed if isinstance(job, Letter)]
+        asked = [(job, _told(result)) for job, result in landed if isinstance(job, Question)]
         if letters:
             dispatch.record(letters, at=self.clock())
         if asked:
@@ -196,15 +205,16 @@ class Line:
         self.asked += len(asked)
         self._note([result for _, result in landed])
 
-    def _result(self, flight: "Future[Result]") -> Result:
+    def _result(self, flight: "Future[object]") -> Result:
         try:
-            seconds, result = flight.result()  # type: ignore[misc]
+            landed = flight.result()
         except Exception:
             # A broken adapter must not lose a command that may have been done.
             logger.exception("The adapter of %s broke", self.account.code)
-            return Unknown("ошибка в нашем коде")
-        self.call_seconds = max(0.001, 0.8 * self.call_seconds + 0.2 * seconds)
-        return result
+            return Unknown(_BROKEN)
+        assert isinstance(landed, Landed)  # noqa: S101 - the crew gives back what `_measured` made
+        self.call_seconds = max(0.001, 0.8 * self.call_seconds + 0.2 * landed.seconds)
+        return landed.result
 
     def _note(self, results: Sequence[Result]) -> None:
         # Threads append meanwhile: what is taken is cut off, the rest stays.
@@ -231,30 +241,39 @@ class Line:
         return good
 
 
-def _measured(call: Callable[[], Result]) -> tuple[float, Result]:
+def _measured(call: Callable[[], Result]) -> Landed:
     started = time.monotonic()
     result = call()
-    return time.monotonic() - started, result
+    return Landed(result, time.monotonic() - started)
+
+
+def _sent(result: Result) -> SubmitResult:
+    return Unknown(_BROKEN) if isinstance(result, Answer) else result
+
+
+def _told(result: Result) -> Answer:
+    """A broken adapter has not answered the question."""
+    if isinstance(result, Answer):
+        return result
+    return Answer(unavailable=Unavailable(ErrorClass.TRANSIENT, "broken", _BROKEN))
 
 
 def error_of(result: Result) -> ErrorClass | None:
     """What an answer says of the operator's health; our own waiting for a turn says nothing."""
-    if isinstance(result, Answer):
-        result = result.unavailable
-    if isinstance(result, Rejected | Unavailable) and result.code in {"quota", "lease"}:
+    word = result.unavailable if isinstance(result, Answer) else result
+    if isinstance(word, Rejected | Unavailable) and word.code in {"quota", "lease"}:
         return None
-    if isinstance(result, Rejected | Unknown | Unavailable):
-        return ErrorClass(result.error)
+    if isinstance(word, Rejected | Unknown | Unavailable):
+        return ErrorClass(word.error)
     return None
 
 
 def asked_pause(result: Result) -> float:
     """Seconds that the operator asked everybody to wait; 0 where it did not."""
-    if isinstance(result, Answer):
-        result = result.unavailable
-    if not isinstance(result, Rejected | Unavailable) or result.code == "quota":
+    word = result.unavailable if isinstance(result, Answer) else result
+    if not isinstance(word, Rejected | Unavailable) or word.code == "quota":
         return 0
-    return (result.retry_after or 0) if result.error == ErrorClass.RATE_LIMITED else 0
+    return (word.retry_after or 0) if word.error == ErrorClass.RATE_LIMITED else 0
 
 
 def work(

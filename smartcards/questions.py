@@ -119,20 +119,21 @@ def record(answers: Sequence[tuple[Question, Answer]], *, at: datetime) -> None:
     """Write down what was answered, each in its own transaction: one bad row never holds the others."""
     for question, answer in answers:
         try:
-            _record_command(question, answer, at) if question.command_id else _record_card(
-                question, answer, at
-            )
+            if question.command_id is None:
+                _record_card(question, answer, at)
+            else:
+                _record_command(question, question.command_id, answer, at)
         except Exception:
             logger.exception("Could not record an answer about card %s", question.card_id)
 
 
 @transaction.atomic
-def _record_command(question: Question, answer: Answer, at: datetime) -> None:
+def _record_command(question: Question, command_id: int, answer: Answer, at: datetime) -> None:
     card = lock_card(SmartCard(pk=question.card_id))
     command = (
         Command.objects.select_for_update(of=("self",))
         .select_related("account")
-        .filter(pk=question.command_id, state=question.state, attempts=question.attempt)
+        .filter(pk=command_id, state=question.state, attempts=question.attempt)
         .first()
     )
     if command is None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cabinet.actors import SYSTEM
 from cabinet.models import Alert, AuditEvent
-from cabinet.services.groups import ensure_groups
+from cabinet.services.groups import GROUPS, ensure_groups
 from cabinet.tests.people import make_member, make_staff
 from operators import breaker, quota, registry, services
 from operators.declared import validate
@@ -477,7 +477,7 @@ def test_secret_of_callbacks_is_written_kept_and_taken_away_but_never_shown(boss
 
 
 @pytest.fixture
-def broken(account) -> OperatorAccount:
+def broken(account):
     breaker.note(account, good=0, bad=breaker.THRESHOLD, at=AT)
     return account
 
@@ -683,6 +683,22 @@ def test_groups_look_at_contracts_and_change_nothing(group, looks, account):
     assert SECRET not in page.content.decode()
     assert [answer.status_code for answer in answers] == [403, 403, 403]
     assert list(OperatorAccount.objects.values_list("title", flat=True)) == ["МТС"]
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS))
+def test_every_right_of_a_group_exists_and_is_given(name):
+    ensure_groups()
+
+    given = Group.objects.get(name=name).permissions.select_related("content_type")
+
+    rights = {f"{one.content_type.app_label}.{one.codename}" for one in given}
+    assert rights == set(GROUPS[name])
+
+
+def test_support_ends_silent_subscriptions_and_finance_only_reads_them():
+    assert "subscriptions.add_staffstop" in GROUPS["Поддержка"]
+    assert "subscriptions.view_subscription" in GROUPS["Финансы"]
+    assert "subscriptions.add_staffstop" not in GROUPS["Финансы"]
 
 
 def test_person_of_a_merchant_gets_nowhere(account):

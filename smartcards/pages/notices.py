@@ -212,8 +212,11 @@ def _about_cards(tally: Tally) -> list[Notice]:
         said.append(Notice(f"{count(tally.idle)} {verb}.", "Показать", "cards", "state=new"))
     if tally.held_back:
         verb = plural(tally.held_back, "работает", "работают", "работают")
-        text = f"{count(tally.held_back)} {verb}, но сеть может пока придержать интернет после долгого молчания."
-        said.append(Notice(text, "Что делать", "cards", "state=held_back"))
+        text = (
+            f"{count(tally.held_back)} {verb}, но после долгого молчания сеть может пока придержать интернет. "
+            "Делать ничего не нужно, это пройдёт само."
+        )
+        said.append(Notice(text, "Показать", "cards", "state=held_back"))
     return said
 
 

@@ -370,7 +370,7 @@ def of_group(name: str) -> Client:
     return client
 
 
-def text(answer) -> str:
+def text(answer):
     return answer.content.decode().replace("\u00a0", " ").replace("&nbsp;", " ")
 
 

@@ -37,6 +37,10 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 OFF = {"confirmed": Confirmed.INACTIVE, "wished_on": False}
 ON = {"confirmed": Confirmed.ACTIVE, "wished_on": True}
+SILENT = (
+    f"Смарт-карта молчит больше 72{NBSP}часов: после включения сеть может до 24{NBSP}часов "
+    "придерживать интернет."
+)
 
 
 @pytest.fixture
@@ -101,8 +105,9 @@ def test_card_that_was_silent_for_three_days_works_and_says_till_when_the_networ
     assert f"молчала больше 72{NBSP}часов" in page.held_back.advice
     assert (view.tally.works, view.tally.needs, view.tally.held_back) == (1, 0, 1)
     assert view.notices[0] == Notice(
-        f"1{NBSP}смарт-карта работает, но сеть может пока придержать интернет после долгого молчания.",
-        "Что делать",
+        f"1{NBSP}смарт-карта работает, но после долгого молчания сеть может пока придержать интернет. "
+        "Делать ничего не нужно, это пройдёт само.",
+        "Показать",
         "cards",
         "state=held_back",
     )
@@ -144,7 +149,7 @@ def test_time_of_today_stands_without_its_day(merchant):
         (71 * HOUR, ""),
         (
             72 * HOUR,
-            f"Смарт-карта молчит больше 72{NBSP}часов: после включения сеть может до 24{NBSP}часов придерживать интернет.",
+            SILENT,
         ),
     ],
 )

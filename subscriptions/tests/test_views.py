@@ -164,7 +164,9 @@ def test_prices_stand_side_by_side(browser, owner, module):
         (5.5, "Ждём сообщения Эвотор об оплате. Карты работают."),
     ],
 )
-def test_overdue_subscription_counts_the_days_of_trying(browser, owner, module, at_now, days, sentence):
+def test_overdue_subscription_counts_the_days_of_trying(
+    browser, owner, module, at_now, days, sentence
+):
     subscribe(owner, module)
     at_now(PAID_TILL + days * DAY)
 
@@ -401,7 +403,10 @@ def test_fewer_cards_return_nothing_and_wait_for_the_next_period(browser, owner,
 
     offer = text_of(browser.get(f"/subscription/{row.pk}/change/?tariff={tariff.pk}&cards=1"))
 
-    assert "До 1 мая 2027 г. работают все оплаченные карты: 2. Дальше оплачено будет 1 смарт-карта." in offer
+    assert (
+        "До 1 мая 2027 г. работают все оплаченные карты: 2. Дальше оплачено будет 1 смарт-карта."
+        in offer
+    )
     assert "К оплате сейчас 0 ₽" in offer
 
 
@@ -547,7 +552,9 @@ def view_of(start, months, kopecks, cards, anchor=None):
     wanted=st.integers(1, 50),
     share=st.floats(0, 0.999),
 )
-def test_cards_of_the_same_tariff_cost_their_share_and_never_return(start, months, cards, wanted, share):
+def test_cards_of_the_same_tariff_cost_their_share_and_never_return(
+    start, months, cards, wanted, share
+):
     view = view_of(start, months, 300_00, cards)
     begins, ends = view.periods[0].starts_at, view.paid_until
     at = begins + (ends - begins) * share
@@ -582,7 +589,9 @@ def test_sums_are_the_lines_of_the_estimate():
     ]
 
 
-def test_page_asks_the_database_a_fixed_number_of_times(browser, owner, module, django_assert_max_num_queries):
+def test_page_asks_the_database_a_fixed_number_of_times(
+    browser, owner, module, django_assert_max_num_queries
+):
     subscribe(owner, module)
     for number in range(5):
         subscribe(owner, module, external_id=f"a99fbf70-6307-4acc-b61c-00000000000{number}")

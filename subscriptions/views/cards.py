@@ -24,5 +24,6 @@ def chosen_cards(merchant: Merchant) -> dict[int, Chosen]:
         wished=Count("coverages", filter=is_open & Q(coverages__card__wished_on=True)),
     )
     return {
-        pk: Chosen(chosen, wished) for pk, chosen, wished in rows.values_list("pk", "chosen", "wished")
+        pk: Chosen(chosen, wished)
+        for pk, chosen, wished in rows.values_list("pk", "chosen", "wished")
     }

@@ -68,7 +68,9 @@ def install(request: MerchantRequest, pk: int) -> HttpResponseBase:
     if request.method == "POST":
         return market.go(request, Module.objects.get(pk=view.id), Kind.INSTALL)
     running = _running(request, view)
-    return _confirm(request, view, f"Установить модуль «{view.title}»", _install_brings(request, running))
+    return _confirm(
+        request, view, f"Установить модуль «{view.title}»", _install_brings(request, running)
+    )
 
 
 def _install_brings(request: MerchantRequest, running: list[SubscriptionView]) -> str:

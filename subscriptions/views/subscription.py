@@ -168,7 +168,9 @@ def _case(request: MerchantRequest, pk: int) -> Case:
     return Case(request, row, next(view for view in views if view.id == row.pk))
 
 
-def _asked(request: MerchantRequest, pk: int, button: str, offer: Callable[[Case], Offer]) -> HttpResponseBase:
+def _asked(
+    request: MerchantRequest, pk: int, button: str, offer: Callable[[Case], Offer]
+) -> HttpResponseBase:
     """The confirming page, and after it the way to the market."""
     case = _case(request, pk)
     if button not in _buttons(case.view):
@@ -192,12 +194,16 @@ def _still_the_same(request: MerchantRequest, offer: Offer) -> bool:
     return False
 
 
-def _confirm(request: MerchantRequest, offer: Offer, form: ChangeConfirmForm | None = None) -> HttpResponseBase:
+def _confirm(
+    request: MerchantRequest, offer: Offer, form: ChangeConfirmForm | None = None
+) -> HttpResponseBase:
     context = {
         "offer": offer,
         "rows": words.sums(offer.estimate) if offer.estimate else [],
         "total": wording.money(offer.estimate.total_kopecks) if offer.estimate else "",
-        "forms": [one for one in (form, ConfirmForm(initial={"fingerprint": offer.fingerprint})) if one],
+        "forms": [
+            one for one in (form, ConfirmForm(initial={"fingerprint": offer.fingerprint})) if one
+        ],
         "back_url": reverse("subscription"),
         "estimate_words": words.ESTIMATE,
     }
@@ -270,7 +276,9 @@ def change(request: MerchantRequest, pk: int) -> HttpResponseBase:
         return _choose_terms(request, case, form)
     tariff, cards = form.wanted
     if (tariff.id, cards) == (case.row.tariff_id, case.view.next_cards):
-        form.add_error(None, "Сейчас именно так и есть. Выберите другой период или другое число карт.")
+        form.add_error(
+            None, "Сейчас именно так и есть. Выберите другой период или другое число карт."
+        )
         return _choose_terms(request, case, form)
     return _change_to(request, case, tariff, cards)
 
@@ -279,7 +287,9 @@ def _change_form(case: Case) -> ChangeForm:
     tariffs = _module(case).tariffs
     given = case.request.POST if case.request.method == "POST" else case.request.GET
     return ChangeForm(
-        given or None, tariffs=tariffs, initial={"tariff": case.row.tariff_id, "cards": case.view.next_cards}
+        given or None,
+        tariffs=tariffs,
+        initial={"tariff": case.row.tariff_id, "cards": case.view.next_cards},
     )
 
 

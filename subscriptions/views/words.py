@@ -165,7 +165,9 @@ def stop_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
     """What happens after a stop or a removal, to how many cards and when."""
     end = view.entitled_until or view.paid_until or view.trial_until
     if not cards:
-        return f"Оплаченное время идёт до {day(end, zone)}" if end else "Смарт-карт это не коснётся."
+        return (
+            f"Оплаченное время идёт до {day(end, zone)}" if end else "Смарт-карт это не коснётся."
+        )
     paid = wording.plural(cards, "оплачена", "оплачены", "оплачены")
     said = f"{wording.cards(cards)} {paid}"
     till = f"{said} до {day(end, zone)}" if end else f"{said}, пока идёт оплаченное время."

@@ -198,7 +198,10 @@ def _new_terms(seat: Seat, deal: Deal, order: Order) -> list[Message]:
     if charged:
         changed["chargedSum"] = roubles(charged)
     told = [_addons(seat, deal, order.at)] if other_addons else []
-    return [*told, *([seat.event(deal, "SubscriptionTermsChanged", order.at, **changed)] if changed else [])]
+    return [
+        *told,
+        *([seat.event(deal, "SubscriptionTermsChanged", order.at, **changed)] if changed else []),
+    ]
 
 
 def _change_charge(deal: Deal, before: Taken, at: datetime) -> int:

@@ -58,7 +58,12 @@ ACTIONS = {
 
 def _purchase(body: dict[str, Any]) -> dict[str, Any]:
     action = ACTIONS.get(body["type"], body["type"])
-    return {"type": "MarketplacePurchase", "source": "APPLICATION", "action": action, "payload": body}
+    return {
+        "type": "MarketplacePurchase",
+        "source": "APPLICATION",
+        "action": action,
+        "payload": body,
+    }
 
 
 def _bearer(request: Request) -> str:

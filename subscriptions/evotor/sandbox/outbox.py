@@ -64,7 +64,9 @@ class Outbox:
         """Send again what is due, and forget what is older than three days."""
         with self._lock:
             self._waiting = [one for one in self._waiting if one.busy or _hopeful(one, now)]
-            due = [one for one in self._waiting if not one.busy and one.next_try <= time.monotonic()]
+            due = [
+                one for one in self._waiting if not one.busy and one.next_try <= time.monotonic()
+            ]
             for parcel in due:
                 parcel.busy = True
         for parcel in due:

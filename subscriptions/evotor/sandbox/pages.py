@@ -57,7 +57,9 @@ class Pages:
                 self._said(request, account, "/"),
                 _about(account, clock.now()),
                 _doors(account, request),
-                *sections(account, settings.EVOTOR_PRODUCT_ID, page="user", asked="", now=clock.now()),
+                *sections(
+                    account, settings.EVOTOR_PRODUCT_ID, page="user", asked="", now=clock.now()
+                ),
             )
         )
 
@@ -127,7 +129,9 @@ def _stands(account: Account, now: datetime) -> Iterable[str]:
 
 
 def _new_form() -> str:
-    name = '<label>Название <input name="name" maxlength="100" placeholder="ИП Иванов И. И."></label>'
+    name = (
+        '<label>Название <input name="name" maxlength="100" placeholder="ИП Иванов И. И."></label>'
+    )
     return form("new", {}, name + button("Новый предприниматель", "main"))
 
 

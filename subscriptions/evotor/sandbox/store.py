@@ -95,16 +95,16 @@ def _pay(deal: Deal, fields: dict[str, str], now: datetime) -> str:
 
 def _change(deal: Deal, fields: dict[str, str]) -> str:
     inside = _terms(deal.plan_id, deal.devices) + "<br>" + button("Изменить тариф", "main")
-    lead = (
-        "<p>Разница в цене за оставшиеся дни списывается сразу, при удешевлении деньги не возвращаются.</p>"
-    )
+    lead = "<p>Разница в цене за оставшиеся дни списывается сразу, при удешевлении деньги не возвращаются.</p>"
     return f"<h2>Тариф и число карт</h2>\n{lead}\n" + form("change_terms", fields, inside)
 
 
 def _stop(deal: Deal, fields: dict[str, str]) -> str:
     if deal.stop_requested:
         lead = f"<p>Подписка остановлена и закончится {phrases.day(deal.due)}</p>"
-        return f"<h2>Остановка</h2>\n{lead}\n" + form("resume", fields, button("Возобновить", "main"))
+        return f"<h2>Остановка</h2>\n{lead}\n" + form(
+            "resume", fields, button("Возобновить", "main")
+        )
     lead = f"<p>Оплаченное время идёт до {phrases.day(deal.due)}, потом подписка закончится.</p>"
     return f"<h2>Остановка</h2>\n{lead}\n" + form(
         "request_termination", fields, button("Остановить", "danger")

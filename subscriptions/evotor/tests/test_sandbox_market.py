@@ -93,9 +93,7 @@ def market(product):
 
 
 def act(market, action, at=NOW, **order):
-    return market.act(
-        action, user_id=USER, product_id=PRODUCT, order=Order(at, **order), now=at
-    )
+    return market.act(action, user_id=USER, product_id=PRODUCT, order=Order(at, **order), now=at)
 
 
 def test_install_tells_the_documented_hooks_in_their_order(market, product):
@@ -262,7 +260,9 @@ def test_fewer_cards_return_nothing(market, product):
 
 
 def test_documented_example_of_a_dearer_plan_costs_48_roubles():
-    cheap, dear = (PLANS[0].__class__(name, name, 1, kop) for name, kop in (("a", 9000), ("b", 18000)))
+    cheap, dear = (
+        PLANS[0].__class__(name, name, 1, kop) for name, kop in (("a", 9000), ("b", 18000))
+    )
     month = {"since": datetime(2026, 4, 1, tzinfo=UTC), "until": datetime(2026, 5, 1, tzinfo=UTC)}
 
     charged = change_kopecks(
@@ -308,7 +308,13 @@ def test_hooks_wait_until_the_merchant_is_registered_and_keep_their_order(market
     market.live_through(NOW + timedelta(seconds=3))
 
     assert unsent == [Answer()] * 5
-    assert product.names() == ["UserCreate", "Created", "Activated", "InstallationEvent", "UserToken"]
+    assert product.names() == [
+        "UserCreate",
+        "Created",
+        "Activated",
+        "InstallationEvent",
+        "UserToken",
+    ]
     assert market.outbox.waiting() == []
 
 
@@ -349,7 +355,15 @@ def test_state_survives_a_restart(market, product):
     st.lists(
         st.tuples(
             st.sampled_from(
-                ["install", "renew", "resume", "change_terms", "request_termination", "uninstall", "terminate"]
+                [
+                    "install",
+                    "renew",
+                    "resume",
+                    "change_terms",
+                    "request_termination",
+                    "uninstall",
+                    "terminate",
+                ]
             ),
             st.integers(0, 40),
             st.sampled_from([plan.id for plan in PLANS]),
@@ -446,7 +460,12 @@ def test_script_gets_what_was_sent_and_the_answers(sandbox, product):
     status, answer = call_json(
         sandbox,
         "/market/install",
-        {"userId": USER, "planId": "kassovye-1m", "deviceNumber": 2, "at": "2026-03-31T12:00:00+03:00"},
+        {
+            "userId": USER,
+            "planId": "kassovye-1m",
+            "deviceNumber": 2,
+            "at": "2026-03-31T12:00:00+03:00",
+        },
     )
 
     assert (status, answer["waiting"]) == (200, 0)
@@ -510,7 +529,9 @@ def test_person_buys_changes_stops_and_removes_with_plain_forms(sandbox, product
     store = f"/market/{PRODUCT}?user={user_id}"
 
     before = call(sandbox, "GET", f"{store}&action=install")[1]
-    _, _, bought = submit(sandbox, "/market/install", **fields, planId="kassovye-3m", deviceNumber="4", trialDays="0")
+    _, _, bought = submit(
+        sandbox, "/market/install", **fields, planId="kassovye-3m", deviceNumber="4", trialDays="0"
+    )
     after = call(sandbox, "GET", bought["Location"])[1]
     submit(sandbox, "/market/change_terms", **fields, planId="kassovye-3m", deviceNumber="6")
     submit(sandbox, "/market/request_termination", **fields)
@@ -521,8 +542,13 @@ def test_person_buys_changes_stops_and_removes_with_plain_forms(sandbox, product
     assert "ИП Примеров &lt;b&gt;" in before
     assert ">Установить</button>" in before
     assert bought["Location"] == f"/market/{PRODUCT}?user={user_id}&done=install"
-    assert ["Модуль установлен." in after, ">Вернуться в Кассовые сервисы<" in after] == [True, True]
-    assert [word in after for word in ("Оплатить сейчас", "Изменить тариф", "Остановить", "Удалить")] == [True] * 4
+    assert ["Модуль установлен." in after, ">Вернуться в Кассовые сервисы<" in after] == [
+        True,
+        True,
+    ]
+    assert [
+        word in after for word in ("Оплатить сейчас", "Изменить тариф", "Остановить", "Удалить")
+    ] == [True] * 4
     assert ">Возобновить</button>" in stopped
     assert product.state.device_number == 6
     assert product.state.stop_requested_at is not None
@@ -550,7 +576,14 @@ def test_merchant_page_opens_the_module_on_the_host_it_was_opened_by(sandbox, se
 
 
 def test_switch_decides_whether_the_next_payment_is_made(sandbox, market, product):
-    submit(sandbox, "/market/install", userId=USER, page="user", planId="kassovye-1m", at="2026-03-31T09:00:00Z")
+    submit(
+        sandbox,
+        "/market/install",
+        userId=USER,
+        page="user",
+        planId="kassovye-1m",
+        at="2026-03-31T09:00:00Z",
+    )
 
     submit(sandbox, "/market/billing", userId=USER, page="user", billing="refuses")
     market.live_through(NOW + 36 * DAY)

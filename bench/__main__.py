@@ -199,7 +199,7 @@ def _until_effect(sandbox: str, card: SmartCard, at: datetime) -> float:
     while True:
         shown = rows.call("GET", f"{sandbox}/state/tmf640/{card.iccid}")
         if shown["effects"]:
-            effect = datetime.fromisoformat(shown["effects"][0]["at"].replace("Z", "+00:00"))
+            effect = datetime.fromisoformat(shown["effects"][0]["at"])
             return (effect - at).total_seconds()
         time.sleep(0.02)
 

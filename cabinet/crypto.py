@@ -9,6 +9,7 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import models
+from django.db.models.query_utils import DeferredAttribute
 
 
 class Undecryptable(Exception):
@@ -38,11 +39,41 @@ def fingerprint(secret: str) -> str:
     return hmac.new(settings.SECRET_KEY.encode(), secret.encode(), hashlib.sha256).hexdigest()
 
 
-class EncryptedTextField(models.TextField[str, str]):
-    """Text that lies encrypted in the database and is readable in Python."""
+class _Unreadable:
+    """Stands in a row for a secret that no key fits: the rest of the row can still be worked with."""
 
-    def from_db_value(self, value: str | None, *_args: Any) -> str | None:
-        return decrypt(value) if value else value
+
+class _Secret(DeferredAttribute):
+    """The attribute of an encrypted field: raises Undecryptable where the stored secret cannot be read."""
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        value = super().__get__(instance, cls)
+        if isinstance(value, _Unreadable):
+            raise Undecryptable
+        return value
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        # With it Python asks `__get__` even where the row holds a value.
+        instance.__dict__[self.field.attname] = value
+
+
+def _read(stored: str) -> Any:
+    try:
+        return decrypt(stored)
+    except Undecryptable:
+        return _Unreadable()
+
+
+class EncryptedTextField(models.TextField[str, str]):
+    """Text that lies encrypted in the database and is readable in Python.
+
+    A row whose secret cannot be read loads as ever; only looking at the secret raises Undecryptable.
+    """
+
+    descriptor_class = _Secret
+
+    def from_db_value(self, value: str | None, *_args: Any) -> Any:
+        return _read(value) if value else value
 
     def get_prep_value(self, value: Any) -> Any:
         prepared = super().get_prep_value(value)
@@ -56,8 +87,11 @@ class EncryptedJSONField(models.TextField[Any, Any]):
     _pyi_private_set_type: Any
     _pyi_private_get_type: Any
 
+    descriptor_class = _Secret
+
     def from_db_value(self, value: str | None, *_args: Any) -> Any:
-        return json.loads(decrypt(value)) if value else {}
+        read = _read(value) if value else "{}"
+        return read if isinstance(read, _Unreadable) else json.loads(read)
 
     def to_python(self, value: Any) -> Any:
         return value

@@ -109,7 +109,8 @@ class SmartCard(models.Model):
                 condition=Q(
                     withdrawn_at__isnull=True, withdrawn_because="", replaced_by__isnull=True
                 )
-                | Q(withdrawn_at__isnull=False, wished_on=False) & ~Q(withdrawn_because=""),
+                | Q(withdrawn_at__isnull=False, wished_on__isnull=False, wished_on=False)
+                & ~Q(withdrawn_because=""),
                 name="card_withdrawn_has_reason_and_is_off",
             ),
             models.CheckConstraint(

@@ -11,7 +11,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from operators.models import OperatorAccount
 from operators.ports import Action, Check, ErrorClass, Operator, Reading, Sim, Unavailable
 from operators.quota import Urgency
-from smartcards import outcomes
+from smartcards import changes, outcomes
 from smartcards.dispatch import urgency_of
 from smartcards.models import Command, SmartCard
 from smartcards.services import lock_card
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 # Every card is read at least this often, paced over the day.
 READ_EVERY = timedelta(hours=24)
+# Where the operator tells of changes by a list, this often is enough to find what the list passed over.
+READ_SELDOM = timedelta(days=7)
 # A card whose reading failed is read again after this, not at once: it must not hold the others up.
 READ_AGAIN = timedelta(hours=1)
 _ASKED = (CommandState.ACCEPTED, CommandState.CHECKING)
@@ -81,13 +83,17 @@ def stale_cards(
     """Cards of merchants whose last reading is oldest, none with a command on its way."""
     busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=OPEN_COMMANDS))
     rows = SmartCard.objects.filter(~busy, account=account, merchant__isnull=False).filter(
-        Q(read_at=None) | Q(read_at__lte=at - READ_EVERY)
+        Q(read_at=None) | Q(read_at__lte=at - _read_every(account))
     )
     rows = rows.exclude(pk__in=list(asked)).order_by(F("read_at").asc(nulls_first=True), "pk")
     return [
         Question(card_id=row.pk, sim=Sim(iccid=row.iccid, msisdn=row.msisdn), urgency=Urgency.SPARE)
         for row in rows[:limit]
     ]
+
+
+def _read_every(account: OperatorAccount) -> timedelta:
+    return READ_SELDOM if changes.has_list(account) else READ_EVERY
 
 
 def ask(operator: Operator, question: Question, at: datetime) -> Answer:
@@ -158,7 +164,7 @@ def _record_card(question: Question, answer: Answer, at: datetime) -> None:
 
 
 def _note_unread(card: SmartCard, trouble: Unavailable, at: datetime) -> None:
-    card.read_at = at - READ_EVERY + READ_AGAIN
+    card.read_at = at - _read_every(card.account) + READ_AGAIN
     if trouble.error == ErrorClass.NOT_FOUND and card.lost_to_operator_at is None:
         card.lost_to_operator_at = at
     card.save(update_fields=["read_at", "lost_to_operator_at"])

@@ -527,6 +527,14 @@ def test_breaker_is_not_closed_without_a_reason(broken):
     assert broken.broken_since == AT
 
 
+def test_breaker_of_a_contract_with_lost_keys_can_be_closed(boss, broken, settings):
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+
+    boss.post(f"{LIST}{broken.pk}/breaker/", {"reason": "всё починили"})
+
+    assert list(OperatorAccount.objects.values_list("broken_since", flat=True)) == [None]
+
+
 # --- a protocol that staff describe ------------------------------------------------------------
 
 

@@ -183,5 +183,10 @@ def test_credentials_of_a_lost_key_are_told(settings):
     make(credentials={"secret": "слово"})
     settings.FIELD_KEYS = [Fernet.generate_key().decode()]
 
+    account = OperatorAccount.objects.get()
+
+    assert account.title == "МТС"
     with pytest.raises(Undecryptable):
-        OperatorAccount.objects.get()
+        _ = account.credentials
+    with pytest.raises(Undecryptable):
+        account.save()

@@ -16,7 +16,7 @@ from operators.models import OperatorAccount
 from operators.ports import BlockReason, Changes, Reading, Sim, SimState
 from operators.services import note_new_keys
 from operators.tests.bench import running
-from smartcards import changes, line, services
+from smartcards import changes, line, queries, questions, reconcile, services
 from smartcards.changes import Noted
 from smartcards.models import SmartCard
 from smartcards.states import CommandState, Confirmed, Told
@@ -296,6 +296,19 @@ def test_line_lets_what_is_due_go_before_each_page(account, merchant):
     assert since_of(account) == NOW
 
 
+def test_card_of_an_operator_with_a_list_is_read_by_itself_once_a_week(account, merchant):
+    for age in (timedelta(days=6, hours=23), timedelta(days=7)):
+        make_card(merchant, account=account, read_at=NOW - age)
+        make_card(merchant, account=make_account("mts"), read_at=NOW - age)
+
+    due = {
+        code: len(questions.stale_cards(account=make_account(code), at=NOW, limit=9))
+        for code in ("listing", "mts")
+    }
+
+    assert due == {"listing": 1, "mts": 2}
+
+
 def test_plain_wake_up_asks_for_no_list(account):
     line.work(account_id=account.pk, clock=now, budget=5)
 
@@ -356,3 +369,17 @@ def test_matter_of_lost_keys_is_settled_by_new_ones(account, settings):
     note_new_keys(account_id=account.pk, by=SYSTEM, at=NOW)
 
     assert list(Alert.objects.values_list("closed_at", flat=True)) == [NOW]
+
+
+def test_lost_keys_of_one_contract_leave_reconcile_and_the_pages_alone(account, settings):
+    merchants = [make_merchant(), make_merchant()]
+    for merchant, of in zip(merchants, (account, make_account("mts")), strict=True):
+        card = make_card(merchant, account=of, confirmed=Confirmed.INACTIVE, wished_on=True)
+        cover(card, make_live_subscription(merchant))
+    OperatorAccount.objects.filter(pk=account.pk).update(credentials={"token": "тайна"})
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+
+    queued = reconcile.reconcile_all(at=NOW)
+
+    assert queued == 2
+    assert {row.code for row in queries.readable_accounts()} == {"listing"}

@@ -4,6 +4,7 @@ import atexit
 import os
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.conf import settings
@@ -12,28 +13,39 @@ from cabinet.launcher import servers_for_tests
 from cabinet.launcher.environment import chosen_local_dir, forget_foreign, isolated_environment
 
 _running = ExitStack()
-_BASE = "KASSOVYE_TESTS_BASE"
+# The name of this process among several of one run («gw0»); empty in the first.
+_helper = os.environ.get("PYTEST_XDIST_WORKER", "")
 # Beside pytest_unconfigure, which a broken start never reaches; closing twice is harmless.
 atexit.register(_running.close)
 
 
 def _start_servers() -> None:
-    """Servers of this process's own: each of several processes of one run has its own, too."""
-    if "PYTEST_XDIST_WORKER" in os.environ and _BASE in os.environ:
-        # What the first process has started is its own; only what the person gave is shared.
-        os.environ.pop("DATABASE_URL", None)
-        os.environ.pop("REDIS_URL", None)
-    base = os.environ.get(_BASE) or str(chosen_local_dir(os.environ) / "test")
-    given = {name: os.environ.get(name, "") for name in ("DATABASE_URL", "REDIS_URL")}
+    """One pair of servers for a run. Each of several processes of it has a database, a Redis database
+    and a folder of its own.
+    """
+    if _helper:
+        _move_in()
+        return
     folder, running = _running.enter_context(
         servers_for_tests(
-            Path(base), database_url=given["DATABASE_URL"], redis_url=given["REDIS_URL"]
+            chosen_local_dir(os.environ) / "test",
+            database_url=os.environ.get("DATABASE_URL", ""),
+            redis_url=os.environ.get("REDIS_URL", ""),
         )
     )
     forget_foreign()
     os.environ.update(isolated_environment(local_dir=folder, running=running))
-    if not any(given.values()):
-        os.environ[_BASE] = base
+
+
+def _move_in() -> None:
+    folder = Path(os.environ["LOCAL_DIR"]) / _helper
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "clock").unlink(missing_ok=True)
+    number = int(_helper.removeprefix("gw")) + 1
+    os.environ["LOCAL_DIR"] = str(folder)
+    os.environ["REDIS_URL"] = urlunsplit(
+        urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}")
+    )
 
 
 # At import: pytest-django reads the settings as soon as this file is read.
@@ -45,6 +57,10 @@ def pytest_configure() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     settings.CELERY_BROKER_URL = "memory://"
+    # A helper's settings were read from its parent's environment, before this file.
+    settings.REDIS_URL = os.environ["REDIS_URL"]
+    settings.LOCAL_DIR = Path(os.environ["LOCAL_DIR"])
+    settings.CLOCK_FILE = settings.LOCAL_DIR / "clock"
     # WhiteNoise warns where the folder is missing, and warnings are errors.
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     settings.STORAGES = settings.STORAGES | {

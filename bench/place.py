@@ -56,7 +56,7 @@ def _empty_database() -> None:
 
 def _other_redis() -> None:
     parts = urlsplit(os.environ["REDIS_URL"])
-    os.environ["REDIS_URL"] = urlunsplit(parts._replace(path="/9"))
+    os.environ["REDIS_URL"] = urlunsplit(parts._replace(path="/8"))
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":

@@ -15,7 +15,9 @@ from operators.ports import ErrorClass
 
 # So many troubles in a row are no accident any more.
 THRESHOLD = 5
-_PAUSES = (10, 20, 40, 80, 160, 300)
+# The next probe comes after as long again as the operator has been down: 10, 20, 40, … 300 s.
+_FIRST_PAUSE = timedelta(seconds=10)
+_LONGEST_PAUSE = timedelta(minutes=5)
 _TROUBLES = frozenset({ErrorClass.TRANSIENT, ErrorClass.MAINTENANCE, ErrorClass.UNKNOWN_OUTCOME})
 
 
@@ -60,8 +62,8 @@ def _count(row: OperatorAccount, bad: int, at: datetime) -> None:
                 at=at,
                 link=f"/admin/operators/operatoraccount/{row.pk}/change/",
             )
-        tries = (row.failures_in_a_row - THRESHOLD) // max(1, bad)
-        row.probe_at = at + timedelta(seconds=_PAUSES[min(tries, len(_PAUSES) - 1)])
+        if row.probe_at is None or row.probe_at <= at:  # calls still in the air do not put it off
+            row.probe_at = at + min(_LONGEST_PAUSE, at - row.broken_since + _FIRST_PAUSE)
     _save(row)
 
 

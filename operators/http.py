@@ -175,14 +175,15 @@ class Door:
         kind: CallKind,
         params: Mapping[str, str] | None = None,
         json: Any = None,
-        data: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         private: bool = False,
     ) -> Reply:
         """One exchange within `total_seconds` and what is left of `spending`.
 
-        Raises `NotSent` or `LostReply`; see the module. Of a `private` answer only the status is told.
+        Raises `NotSent` or `LostReply`; see the module. Of a `private` answer, and of every login's,
+        only the status is told.
 
         Any status is an answer, redirects included. Bodies over 1 MB are a `LostReply`.
         """
@@ -200,7 +201,7 @@ class Door:
             url=address,
             started=started,
             at=now(),
-            private=private,
+            private=private or kind is CallKind.AUTH,
         )
         try:
             reply = self._exchange(

@@ -103,12 +103,16 @@ class Masker:
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         body: Any = None,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | bytes | None = None,
     ) -> str:
-        """First line, headers and body as they may be kept; `body` is what goes as JSON."""
+        """First line, headers and body as they may be kept; `body` is what goes as JSON, `form` may be a
+        ready body of another kind (SOAP).
+        """
         shown = [*self._headers(headers or {}), *([f"Authorization: {MASK}"] if auth else [])]
         said = ""
-        if form is not None:
+        if isinstance(form, bytes):
+            said = self.body(form.decode("utf-8", "replace"))
+        elif form is not None:
             said = self._fields(form.items())
         elif body is not None:
             said = self._json(body)

@@ -203,7 +203,7 @@ class Http(Protocol):
         kind: CallKind,
         params: Mapping[str, str] | None = None,
         json: Any = None,
-        data: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         private: bool = False,

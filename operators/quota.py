@@ -131,7 +131,11 @@ def seconds_to_wait(account: OperatorAccount, urgency: Urgency = Urgency.CLICK) 
         return 0
     try:
         wait = _ask(account, urgency, place="")
-        return _rest_after_loss(account) if wait == _LOST else wait / 1000
+        if wait == _LOST:
+            if (rest := _rest_after_loss(account)) > 0:
+                return rest
+            wait = _ask(account, urgency, place="")  # a pause outlives the loss
+        return max(0, wait) / 1000
     except redis.RedisError as error:
         raise QuotaAway from error
 
@@ -195,11 +199,15 @@ class Turnstile:
 
 
 def pause(account: OperatorAccount, seconds: float) -> None:
-    """The operator asked to wait: nobody calls it until then. With Redis away nobody does anyway."""
+    """The operator asked to wait: nobody calls it until then. With Redis away nobody does anyway.
+
+    A counter that was lost stays lost: after the pause the account rests as long as it would have.
+    """
     _paused_here.add(account.pk)
     try:
         redis_client = client(settings.REDIS_URL)
-        redis_client.set(_keys(account)[1], "1", nx=True)
+        if not windows(account):  # nothing is counted, so nothing can be lost
+            redis_client.set(_keys(account)[1], "1")
         redis_client.set(_keys(account)[2], "1", px=max(1, int(seconds * 1000)))
     except redis.RedisError as error:
         logger.warning("The pause of %s was not kept: %s", account.code, type(error).__name__)

@@ -54,5 +54,6 @@ def problem(windows: Any) -> str:
 def _check(window: Mapping[str, Any]) -> None:
     time.fromisoformat(window["from"])
     time.fromisoformat(window["to"])
-    if not set(window.get("days") or []) <= set(range(7)):
+    days = window.get("days")
+    if days is not None and not (isinstance(days, list) and set(days) <= set(range(7))):
         raise ValueError

@@ -71,6 +71,7 @@ class Line:
     crew: Crew
     ends_at: float
     reading: bool = False
+    asked_last: bool = False
     sent: int = 0
     asked: int = 0
     call_seconds: float = AHEAD_SECONDS
@@ -132,18 +133,22 @@ class Line:
     def _sources(
         self, at: datetime, waiting: Waiting
     ) -> list[tuple[Urgency, Callable[[int], Sequence[Job]]]]:
-        """What to take in which order: clicks, their questions and others', mass work, readings."""
+        """What to take in which order: clicks, questions and mass work by turns, readings."""
         paused = window_end(self.account.maintenance_windows, at) is not None
-        found: list[tuple[Urgency, Callable[[int], Sequence[Job]]]] = []
+        first: list[tuple[Urgency, Callable[[int], Sequence[Job]]]] = []
         if waiting.clicks and not paused:
-            found.append((Urgency.CLICK, partial(self._letters, origins=_CLICKS)))
+            first.append((Urgency.CLICK, partial(self._letters, origins=_CLICKS)))
+        by_turns: list[tuple[Urgency, Callable[[int], Sequence[Job]]]] = []
         if waiting.questions:  # reading does no harm while the operator works on its systems
-            found.append((Urgency.MASS, self._questions))
+            by_turns.append((Urgency.MASS, self._questions))
         if waiting.others and not paused:
-            found.append((Urgency.MASS, partial(self._letters, origins=tuple(Origin))))
+            by_turns.append((Urgency.MASS, partial(self._letters, origins=tuple(Origin))))
+        if self.asked_last:
+            # Where there is room for one only, half of it is no room at all for letters.
+            by_turns.reverse()
         if self.reading and not paused:
-            found.append((Urgency.SPARE, self._readings))
-        return found
+            by_turns.append((Urgency.SPARE, self._readings))
+        return first + by_turns
 
     def _letters(self, room: int, *, origins: Sequence[Origin]) -> list[Letter]:
         return dispatch.claim(account=self.account, at=self.clock(), limit=room, origins=origins)
@@ -171,6 +176,7 @@ class Line:
         return threads + int(threads * ahead) - len(self.flights)
 
     def _start(self, job: Job) -> None:
+        self.asked_last = isinstance(job, Question)
         operator = connect(
             self.account,
             heard=self.heard.append,

@@ -3,7 +3,8 @@
 import threading
 import time
 from datetime import timedelta
-from itertools import count
+from itertools import count, pairwise
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -12,6 +13,7 @@ from cabinet.clock import real_now
 from operators import quota
 from operators.models import OperatorAccount
 from operators.ports import CallKind, NotSent
+from operators.quota import Turnstile, Urgency, Window
 
 pytestmark = pytest.mark.django_db
 
@@ -41,87 +43,98 @@ def counted(**fields) -> OperatorAccount:
     return account
 
 
-def leaves(account: OperatorAccount) -> bool:
+def leaves(account: OperatorAccount, urgency: Urgency = Urgency.CLICK) -> bool:
+    """Whether a call of a new question leaves, if need be after a short wait."""
     try:
-        quota.admit(account, CallKind.SUBMIT)
+        Turnstile(account, urgency)(CallKind.SUBMIT)
     except NotSent:
         return False
     return True
 
 
-def refusal(account: OperatorAccount) -> tuple[str, float]:
+def refusal(account: OperatorAccount, urgency: Urgency = Urgency.CLICK) -> tuple[str, float]:
     with pytest.raises(NotSent) as refused:
-        quota.admit(account, CallKind.SUBMIT)
+        Turnstile(account, urgency)(CallKind.SUBMIT)
     return refused.value.code, refused.value.retry_after or 0
 
 
-def push(account: OperatorAccount, *, threads: int, seconds: float) -> list[float]:
-    """The times at which calls left, while so many threads press without a pause."""
-    ends, left = time.monotonic() + seconds, []
+def departures(account: OperatorAccount) -> list[int]:
+    """When calls left, in milliseconds of the server's own clock, which no busy machine delays."""
+    key = f"quota:{account.code}:departures"
+    server: Any = quota.client(django_settings.REDIS_URL)
+    rows = server.zrange(key, 0, -1, withscores=True)
+    return [int(at) for _, at in rows]
+
+
+def gaps(account: OperatorAccount) -> list[int]:
+    return [later - earlier for earlier, later in pairwise(departures(account))]
+
+
+def push(account: OperatorAccount, *, threads: int, calls: int) -> None:
+    """So many threads press without a pause until each has made so many calls."""
 
     def work() -> None:
-        while time.monotonic() < ends:
-            if leaves(account):
-                left.append(time.monotonic())
-            time.sleep(0.001)
+        left = 0
+        while left < calls:
+            left += leaves(account)
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    return sorted(left)
+
+
+# --- never exceeded ------------------------------------------------------------------------------
 
 
 def test_three_threads_together_never_exceed_a_second():
     account = counted(per_second=5)
 
-    left = push(account, threads=3, seconds=2.6)
+    push(account, threads=3, calls=4)
 
-    busiest = max(sum(1 for other in left if one <= other < one + 1) for one in left)
-    assert busiest == 5
+    left = departures(account)
+    busiest = max(sum(1 for other in left if one <= other < one + 1150) for one in left)
+    assert (len(left), busiest) == (12, 5)
     # Windows of 1.15 s: at 0, 1.15 and 2.3 s. The quota is used, not only kept.
-    assert len(left) == 15
+    assert 2300 <= left[-1] - left[0] < 3450
 
 
-def test_both_windows_hold_at_once():
-    account = counted(per_second=3, per_minute=4)
+def test_both_windows_hold_at_once_and_waiting_takes_no_place():
+    account = counted(per_second=1, per_minute=2)
 
-    first = [leaves(account) for _ in range(4)]
-    in_the_second = refusal(account)
-    time.sleep(1.2)
-    second = [leaves(account) for _ in range(2)]
+    pressed = [leaves(account), leaves(account)]
     in_the_minute = refusal(account)
 
-    assert first == [True, True, True, False]
-    assert second == [True, False]
-    assert in_the_second[0] == in_the_minute[0] == "quota"
-    assert 0 < in_the_second[1] <= 1.15
+    assert pressed == [True, True]
+    assert gaps(account)[0] >= 1150
+    assert in_the_minute[0] == "quota"
     assert 55 < in_the_minute[1] <= 60.5
 
 
 def test_call_refused_by_one_window_takes_no_place_in_the_other():
-    account = counted(per_second=1, per_minute=2)
+    account = counted(per_second=2, per_minute=1)
 
     pressed = [leaves(account) for _ in range(6)]
-    time.sleep(1.2)
+    taken = len(departures(account))
+    account.per_minute = None
 
-    assert pressed == [True, False, False, False, False, False]
-    assert leaves(account)
+    assert (pressed, taken) == ([True] + [False] * 5, 1)
+    assert quota.seconds_to_wait(account) == 0
 
 
 def test_question_takes_no_place():
-    account = counted(per_second=1)
+    account = counted(per_minute=1)
 
     waits = [quota.seconds_to_wait(account) for _ in range(5)]
 
     assert waits == [0] * 5
     assert leaves(account)
-    assert 0 < quota.seconds_to_wait(account) <= 1.15
+    assert 55 < quota.seconds_to_wait(account) <= 60.5
 
 
 def test_accounts_do_not_share_a_quota():
-    one, other = counted(per_second=1), counted(per_second=1)
+    one, other = counted(per_minute=1), counted(per_minute=1)
 
     assert [leaves(one), leaves(one), leaves(other)] == [True, False, True]
 
@@ -132,6 +145,207 @@ def test_account_without_limits_needs_no_server(settings):
 
     assert quota.seconds_to_wait(account) == 0
     assert all(leaves(account) for _ in range(100))
+
+
+def test_short_wait_is_waited_for_and_a_long_one_is_not():
+    second, minute = counted(per_second=1), counted(per_minute=1)
+    leaves(second)
+    leaves(minute)
+    began = time.monotonic()
+
+    comes = (quota.turn_comes(second), quota.turn_comes(minute))
+
+    assert comes == (True, False)
+    assert 0.5 < time.monotonic() - began < 3
+    assert leaves(second)
+
+
+# --- what a call may take ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reserve", "urgency", "calls"),
+    [
+        (10, Urgency.CLICK, [10, 60]),
+        (10, Urgency.MASS, [9, 54]),
+        (10, Urgency.SPARE, [4, 27]),
+        (0, Urgency.MASS, [10, 60]),
+        (0, Urgency.SPARE, [5, 30]),
+        (90, Urgency.CLICK, [10, 60]),
+        (90, Urgency.MASS, [1, 6]),
+        (90, Urgency.SPARE, [1, 3]),
+    ],
+)
+def test_share_of_an_urgency(reserve, urgency, calls):
+    account = make(per_second=10, per_minute=60, reserve_percent=reserve)
+
+    assert quota.share(account, urgency) == [Window(calls[0], 1), Window(calls[1], 60)]
+
+
+def test_share_is_never_less_than_one_call():
+    account = make(per_second=1, reserve_percent=90)
+
+    assert {quota.share(account, urgency)[0].calls for urgency in Urgency} == {1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "paces"),
+    [
+        ({}, [0, 0, 0]),
+        ({"per_second": 10}, [0, 1150 // 9, 1150 // 4]),
+        ({"per_minute": 60}, [0, 60500 // 54, 60500 // 27]),
+        # The slower window sets the pace, or its share would be gone in the first seconds.
+        ({"per_second": 10, "per_minute": 60}, [0, 60500 // 54, 60500 // 27]),
+        ({"per_second": 1, "per_minute": 600}, [0, 1150, 1150]),
+    ],
+)
+def test_pace_of_an_urgency(fields, paces):
+    account = make(**fields)
+
+    assert [quota.pace_of(account, urgency) for urgency in Urgency] == paces
+
+
+def test_mass_leaves_the_reserve_for_clicks():
+    account = counted(per_minute=4, reserve_percent=50)
+
+    clicks = [leaves(account), leaves(account)]
+    mass = refusal(account, Urgency.MASS)
+    more_clicks = [leaves(account) for _ in range(3)]
+
+    assert (clicks, more_clicks) == ([True, True], [True, True, False])
+    assert mass[0] == "quota"
+    assert 55 < mass[1] <= 60.5
+
+
+def test_readings_take_half_of_what_mass_work_may():
+    account = counted(per_minute=8, reserve_percent=0)
+    for _ in range(4):
+        leaves(account)
+
+    left = [leaves(account, urgency) for urgency in (Urgency.SPARE, Urgency.MASS)]
+
+    assert left == [False, True]
+
+
+def test_mass_is_spread_evenly_over_the_window():
+    account = counted(per_second=5, reserve_percent=20)
+
+    assert all(leaves(account, Urgency.MASS) for _ in range(4))
+
+    assert min(gaps(account)) >= 1150 // 4
+
+
+def test_click_does_not_wait_for_the_pace_of_mass_work():
+    account = counted(per_minute=10)
+    began = [leaves(account, Urgency.MASS), leaves(account, Urgency.MASS)]
+
+    waits = [quota.seconds_to_wait(account, urgency) for urgency in Urgency]
+
+    assert began == [True, False]
+    assert waits[0] == 0
+    assert 5 < waits[1] <= 60.5 / 9
+    assert waits[1] < waits[2]
+    assert leaves(account)
+
+
+def test_click_does_not_push_the_pace_of_mass_work_back():
+    account = counted(per_minute=10)
+    leaves(account, Urgency.MASS)
+    before = quota.seconds_to_wait(account, Urgency.MASS)
+
+    leaves(account)
+
+    assert quota.seconds_to_wait(account, Urgency.MASS) <= before
+
+
+def test_following_calls_of_one_question_are_not_paced():
+    account = counted(per_minute=10)
+    question = Turnstile(account, Urgency.MASS)
+
+    for kind in (CallKind.AUTH, CallKind.READ, CallKind.SUBMIT):
+        question(kind)
+
+    assert len(departures(account)) == 3
+    assert not leaves(account, Urgency.MASS)
+
+
+def test_following_calls_of_one_question_may_use_the_reserve_but_no_more():
+    account = counted(per_minute=2, reserve_percent=50)
+    question = Turnstile(account, Urgency.MASS)
+    question(CallKind.READ)
+    question(CallKind.SUBMIT)
+
+    with pytest.raises(NotSent) as refused:
+        question(CallKind.CHECK)
+
+    assert (refused.value.code, len(departures(account))) == ("quota", 2)
+
+
+# --- the operator asked to wait ------------------------------------------------------------------
+
+
+def test_pause_asked_by_the_operator_holds_everybody():
+    account, other = counted(per_minute=60), counted(per_minute=60)
+
+    quota.pause(account, 30)
+
+    for urgency in Urgency:
+        code, retry_after = refusal(account, urgency)
+        assert code == "quota"
+        assert 25 < retry_after <= 30
+        assert 25 < quota.seconds_to_wait(account, urgency) <= 30
+        assert not quota.turn_comes(account, urgency)
+    assert departures(account) == []
+    assert leaves(other)
+
+
+def test_pause_ends_by_itself():
+    account = counted(per_minute=60)
+    quota.pause(account, 0.3)
+
+    left = leaves(account)
+
+    assert left
+
+
+def test_pause_holds_an_account_without_limits():
+    account = make()
+
+    quota.pause(account, 30)
+
+    assert all(25 < quota.seconds_to_wait(account, urgency) <= 30 for urgency in Urgency)
+
+
+def test_pause_after_a_loss_does_not_end_the_rest():
+    account = counted(per_minute=60)
+    quota.note_call(account)
+    quota.client(django_settings.REDIS_URL).flushdb()
+
+    quota.pause(account, 0.01)
+    time.sleep(0.02)
+
+    assert 50 < quota.seconds_to_wait(account) <= 61
+
+
+def test_pause_holds_an_account_that_was_never_counted():
+    account = make(per_minute=60)
+
+    quota.pause(account, 30)
+
+    assert 25 < quota.seconds_to_wait(account) <= 30
+
+
+def test_pause_that_cannot_be_kept_breaks_nothing(settings, caplog):
+    account = counted(per_minute=60)
+    settings.REDIS_URL = NOBODY_THERE
+
+    quota.pause(account, 30)
+
+    assert caplog.messages == [f"The pause of {account.code} was not kept: ConnectionError"]
+    assert refusal(account) == ("quota", 5)
+
+
+# --- nobody can count ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -145,7 +359,16 @@ def test_lost_counter_rests_one_whole_window_after_the_last_call(fields, longest
     wait = quota.seconds_to_wait(account)
 
     assert longest - 1.5 < wait <= longest
+    assert quota.seconds_to_wait(account) > 0
+
+
+def test_nothing_leaves_by_a_lost_counter():
+    account = counted(per_minute=60)
+    quota.note_call(account)
+    quota.client(django_settings.REDIS_URL).flushdb()
+
     assert refusal(account) == ("quota", 1)
+    assert departures(account) == []
 
 
 def test_lost_counter_of_an_account_that_has_rested_begins_anew():
@@ -170,19 +393,6 @@ def test_nothing_leaves_while_nobody_can_count(settings):
 
     assert refusal(account) == ("quota", 5)
     assert not quota.turn_comes(account)
-
-
-def test_short_wait_is_waited_for_and_a_long_one_is_not():
-    second, minute = counted(per_second=1), counted(per_minute=1)
-    leaves(second)
-    leaves(minute)
-    began = time.monotonic()
-
-    comes = (quota.turn_comes(second), quota.turn_comes(minute))
-
-    assert comes == (True, False)
-    assert 0.5 < time.monotonic() - began < 3
-    assert leaves(second)
 
 
 def test_calls_are_noted_about_once_a_second():

@@ -65,7 +65,7 @@ def test_broker_emptied_loses_nothing(partner, tmp_path, settings):
     cards = [partner.card() for _ in range(5)]
     for card in cards:
         partner.activate(card)
-    quota.client(settings.REDIS_URL).flushall()
+    quota.client(settings.REDIS_URL).flushdb()
 
     with processes.beat(tmp_path), processes.worker(tmp_path):
         assert processes.eventually(all_done)

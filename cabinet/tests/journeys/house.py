@@ -23,7 +23,8 @@ from cabinet.launcher.processes import Supervisor
 from cabinet.launcher.run import Product
 
 PATIENCE = 60.0  # seconds; a shared machine of two cores may be busy with something else
-REDIS_DATABASE = 9
+# Journeys of two processes of one run do not meet.
+REDIS_DATABASE = 9 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 LOG_TAIL = 2500  # characters of each log that a failed journey shows
 T = TypeVar("T")
 

@@ -1,0 +1,416 @@
+"""The line to an operator over real HTTP: who goes first, who waits, and what a broken part costs."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from django.db import connection
+
+from cabinet.models import Alert
+from operators.adapters.tmf640 import Tmf640
+from operators.models import Exchange, OperatorAccount
+from operators.ports import (
+    Action,
+    Applied,
+    Check,
+    CheckState,
+    ErrorClass,
+    Reading,
+    Rejected,
+    Sim,
+    SimState,
+    SubmitResult,
+    Unavailable,
+    Unknown,
+)
+from smartcards import commands, line
+from smartcards.line import asked_pause, error_of
+from smartcards.models import Command, SmartCard
+from smartcards.questions import Answer
+from smartcards.states import CommandKind, CommandState, Origin
+from smartcards.tests.cards import OWNER, make_card
+from smartcards.tests.stand import Stand, standing, told
+
+pytestmark = pytest.mark.django_db
+
+
+class BreaksBefore(Tmf640):
+    """Our own code fails before anything is sent, and when it reads."""
+
+    def submit(self, *, action: Action, sim: Sim, key: str, at: datetime) -> SubmitResult:
+        raise RuntimeError("submit")
+
+    def read_state(self, *, sim: Sim) -> Reading:
+        raise RuntimeError("read_state")
+
+
+class BreaksAfter(Tmf640):
+    """The switch is done, then our own code fails."""
+
+    def submit(self, *, action: Action, sim: Sim, key: str, at: datetime) -> SubmitResult:
+        super().submit(action=action, sim=sim, key=key, at=at)
+        raise RuntimeError("submit")
+
+
+@pytest.fixture
+def partner(tmp_path: Path) -> Iterator[Stand]:
+    with standing("tmf640", tmp_path) as stand:
+        yield stand
+
+
+@pytest.fixture
+def _broken(settings):
+    settings.OPERATORS = settings.OPERATORS | {
+        "before": f"{__name__}.BreaksBefore",
+        "after": f"{__name__}.BreaksAfter",
+    }
+
+
+def mass(stand: Stand, count: int) -> list[Command]:
+    """Commands of mass work, waiting in the queue."""
+    return [
+        commands.create(
+            card=stand.card(wished_on=True),
+            kind=CommandKind.ACTIVATE,
+            origin=Origin.MASS,
+            by=OWNER,
+            at=stand.clock(),
+        )
+        for _ in range(count)
+    ]
+
+
+def order_of(*named: Command) -> list[int]:
+    """In which order they were done, by their places in the list."""
+    done = Command.objects.filter(state=CommandState.DONE).order_by("finished_at", "pk")
+    places = {command.pk: place for place, command in enumerate(named)}
+    return [places[pk] for pk in done.values_list("pk", flat=True)]
+
+
+def kinds(stand: Stand) -> list[str]:
+    """What was asked of the operator so far, in order, without the logins."""
+    rows = Exchange.objects.filter(account=stand.account).exclude(kind="auth")
+    return list(rows.order_by("pk").values_list("kind", flat=True))
+
+
+def use(stand: Stand, **fields: object) -> None:
+    OperatorAccount.objects.filter(pk=stand.account.pk).update(**fields)
+    stand.account.refresh_from_db()
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < ends_at
+        time.sleep(0.01)
+
+
+class Aside(threading.Thread):
+    """Work in a thread with a database connection of its own; `result` after `join`."""
+
+    def __init__(self, job: Callable[[], object]) -> None:
+        super().__init__()
+        self._job = job
+        self.result: object = None
+
+    def run(self) -> None:
+        try:
+            self.result = self._job()
+        except BaseException as error:
+            self.result = error
+            raise
+        finally:
+            connection.close()
+
+
+def begin(job: Callable[[], object]) -> Aside:
+    thread = Aside(job)
+    thread.start()
+    return thread
+
+
+# --- who goes first ------------------------------------------------------------------------------
+
+
+def test_click_leaves_before_mass_work_that_was_there_earlier(tmp_path):
+    with standing("tmf640", tmp_path, per_second=10, concurrency=1) as stand:
+        waiting = mass(stand, 3)
+        click = stand.activate(stand.card())
+
+        done = stand.work()
+
+        assert done == (4, 0)
+        assert order_of(click, *waiting) == [0, 1, 2, 3]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_click_overtakes_a_waiting_mass(tmp_path):
+    # Mass work may begin once in 1.15 s here, clicks may have the other places of the second.
+    with standing("tmf640", tmp_path, per_second=10, reserve_percent=90, concurrency=2) as stand:
+        waiting, clicked = mass(stand, 2), stand.card()
+        working = begin(stand.work)
+        wait_until(lambda: Command.objects.filter(state=CommandState.DONE).exists())
+
+        click = stand.activate(clicked)
+        working.join(10)
+
+        assert working.result == (3, 0)
+        assert order_of(click, *waiting) == [1, 0, 2]
+
+
+@pytest.mark.parametrize("fields", [{"per_second": 60, "reserve_percent": 0}, {}])
+def test_questions_do_not_keep_letters_at_home(tmp_path, fields):
+    with standing("mts", tmp_path, concurrency=1, **fields) as stand:
+        for _ in range(6):
+            stand.activate(stand.card())
+        stand.work()
+        Exchange.objects.all().delete()
+        stand.clock.pass_(seconds=6)
+        mass(stand, 3)
+
+        done = stand.work()
+
+        asked = kinds(stand)
+        assert done == (3, 6)
+        assert [asked.count(kind) for kind in ("check", "submit")] == [6, 3]
+        # Six questions were due before the first letter, yet it leaves among the first.
+        assert "submit" in asked[:3]
+        assert asked[-1] == "check"
+
+
+# --- one line at a time --------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_second_line_of_the_account_does_nothing_while_the_first_works(partner):
+    cards = [partner.card(), partner.card()]
+    partner.bench.fault("submit", "slow", seconds=0.4)
+    first_command = partner.activate(cards[0])
+    working = begin(partner.work)
+    wait_until(lambda: Command.objects.get(pk=first_command.pk).state == CommandState.SENDING)
+    partner.activate(cards[1])
+
+    second = partner.work()
+    working.join(10)
+    after_the_first = partner.work()
+
+    assert (second, working.result, after_the_first) == ((0, 0), (2, 0), (0, 0))
+    assert [partner.effects(card) for card in cards] == [["activate"], ["activate"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_line_that_is_over_lets_the_next_one_work(partner):
+    card = partner.card()
+    begin(partner.work).join(10)
+    partner.activate(card)
+
+    done = begin(partner.work)
+    done.join(10)
+
+    assert (done.result, partner.effects(card)) == ((1, 0), ["activate"])
+
+
+def test_line_without_time_sends_nothing(partner):
+    command = partner.activate(partner.card())
+
+    done = line.work(account_id=partner.account.pk, clock=partner.clock, budget=0)
+
+    command.refresh_from_db()
+    assert (done, command.state) == ((0, 0), CommandState.QUEUED)
+
+
+# --- the breaker ---------------------------------------------------------------------------------
+
+
+def broken_down(stand: Stand) -> list[SmartCard]:
+    """Five cards whose switch the operator surely refused, one after another; the breaker is open."""
+    cards = [stand.card() for _ in range(5)]
+    stand.bench.fault("", "http_500", times=None)
+    for card in cards:
+        stand.activate(card)
+    stand.work()
+    stand.account.refresh_from_db()
+    assert stand.account.broken_since is not None
+    Exchange.objects.all().delete()
+    return cards
+
+
+def test_open_breaker_lets_nothing_out_before_the_probe(partner):
+    broken_down(partner)
+    partner.bench.call("DELETE", "/faults")
+    card = partner.card()
+    partner.activate(card)
+
+    partner.clock.pass_(seconds=9)
+    done = partner.work()
+
+    assert (done, kinds(partner), partner.effects(card)) == ((0, 0), [], [])
+
+
+def test_failed_probe_is_the_only_call_and_puts_the_next_one_off(partner):
+    broken_down(partner)
+    card = partner.card()
+    partner.activate(card)
+    partner.clock.pass_(seconds=11)
+
+    done = [partner.work(), partner.work()]
+
+    partner.account.refresh_from_db()
+    ahead = (partner.account.probe_at - partner.clock()).total_seconds()
+    assert (done, kinds(partner), partner.calls(card)["submit"]) == ([(0, 0)] * 2, ["read"], 0)
+    assert 12 < ahead < 30
+
+
+def test_good_probe_closes_the_breaker_and_the_queue_leaves(partner):
+    broken_down(partner)
+    partner.bench.call("DELETE", "/faults")
+    card = partner.card()
+    command = partner.activate(card)
+    partner.clock.pass_(seconds=11)
+
+    partner.work()
+
+    command.refresh_from_db()
+    partner.account.refresh_from_db()
+    assert (kinds(partner)[0], command.state) == ("read", CommandState.DONE)
+    assert (partner.account.broken_since, partner.account.failures_in_a_row) == (None, 0)
+    assert partner.effects(card) == ["activate"]
+
+
+# --- what is broken on our side ------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_broken")
+def test_adapter_that_breaks_before_sending_loses_nothing(partner, caplog):
+    card = partner.card()
+    use(partner, adapter="before")
+    command = partner.activate(card)
+
+    done = partner.work()
+    command.refresh_from_db()
+    after_breaking = (command.state, command.attempts)
+    use(partner, adapter="tmf640")
+    partner.run(seconds=61)
+
+    command.refresh_from_db()
+    assert (done, after_breaking) == ((1, 0), (CommandState.CHECKING, 1))
+    assert (command.state, command.code) == (CommandState.FAILED, "not_done")
+    assert (partner.effects(card), partner.calls(card)["submit"]) == ([], 0)
+    assert f"The adapter of {partner.account.code} broke" in caplog.messages
+
+
+@pytest.mark.usefixtures("_broken")
+def test_adapter_that_breaks_after_the_switch_repeats_nothing(partner):
+    card = partner.card()
+    use(partner, adapter="after")
+    command = partner.activate(card)
+
+    partner.work()
+    partner.run(seconds=61)
+
+    assert told(command) == ["queued", "sending", "checking", "done"]
+    assert (partner.effects(card), partner.calls(card)["submit"]) == (["activate"], 1)
+
+
+@pytest.mark.usefixtures("_broken")
+def test_adapter_that_breaks_when_it_reads_is_asked_again_later_and_not_at_once(partner):
+    use(partner, adapter="before")
+    command = partner.activate(partner.card())
+    partner.work()
+    partner.clock.pass_(seconds=61)
+
+    done = [partner.work(), partner.work()]
+
+    command.refresh_from_db()
+    assert done == [(0, 1), (0, 0)]
+    assert (command.state, command.questions) == (CommandState.CHECKING, 1)
+    assert command.check_at > partner.clock()
+
+
+@pytest.mark.usefixtures("_broken")
+def test_card_that_cannot_be_read_does_not_hold_the_others_up(partner):
+    use(partner, adapter="before")
+    cards = [make_card(partner.merchant, account=partner.account) for _ in range(2)]
+
+    _, asked = line.work(account_id=partner.account.pk, clock=partner.clock, reading=True)
+
+    again_at = [SmartCard.objects.get(pk=card.pk).read_at for card in cards]
+    assert asked == 2
+    assert None not in again_at
+
+
+@pytest.mark.usefixtures("_broken")
+def test_broken_adapter_of_one_command_does_not_hold_the_others(partner):
+    many = [partner.activate(partner.card()) for _ in range(3)]
+    use(partner, adapter="before")
+
+    done = partner.work()
+
+    states = Command.objects.filter(pk__in=[one.pk for one in many]).values_list("state", flat=True)
+    assert (done, set(states)) == ((3, 0), {CommandState.CHECKING})
+
+
+def test_account_with_lost_keys_is_skipped_with_an_alert_and_goes_on_with_them(partner, settings):
+    known = settings.FIELD_KEYS
+    card = partner.card()
+    command = partner.activate(card)
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+
+    skipped = partner.work()
+    raised = list(Alert.objects.values_list("key", "closed_at"))
+    settings.FIELD_KEYS = [*settings.FIELD_KEYS, *known]
+    done = partner.work()
+
+    command.refresh_from_db()
+    assert (skipped, done) == ((0, 0), (1, 0))
+    assert raised == [(f"operator:account:{partner.account.pk}:keys", None)]
+    assert (command.state, command.attempts) == (CommandState.DONE, 1)
+    assert partner.effects(card) == ["activate"]
+
+
+# --- what an answer says of the operator ---------------------------------------------------------
+
+
+def unavailable(error: ErrorClass, code: str = "", retry_after: float | None = None) -> Answer:
+    return Answer(unavailable=Unavailable(error, code, "", retry_after))
+
+
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [
+        (Applied(), None),
+        (Rejected(ErrorClass.NOT_FOUND, "404", ""), ErrorClass.NOT_FOUND),
+        (Rejected(ErrorClass.TRANSIENT, "quota", ""), None),
+        (Rejected(ErrorClass.TRANSIENT, "lease", ""), None),
+        (Unknown(""), ErrorClass.UNKNOWN_OUTCOME),
+        (Unknown("", error=ErrorClass.MAINTENANCE), ErrorClass.MAINTENANCE),
+        (Answer(check=Check(CheckState.FAILED)), None),
+        (Answer(reading=Reading(SimState.ACTIVE)), None),
+        (unavailable(ErrorClass.TRANSIENT, "500"), ErrorClass.TRANSIENT),
+        (unavailable(ErrorClass.RATE_LIMITED, "quota"), None),
+    ],
+)
+def test_error_of_an_answer(result, error):
+    assert error_of(result) == error
+
+
+@pytest.mark.parametrize(
+    ("result", "seconds"),
+    [
+        (Applied(), 0),
+        (Unknown("", retry_after=40), 0),
+        (Rejected(ErrorClass.RATE_LIMITED, "429", "", retry_after=40), 40),
+        (Rejected(ErrorClass.RATE_LIMITED, "429", ""), 0),
+        (Rejected(ErrorClass.RATE_LIMITED, "quota", "", retry_after=40), 0),
+        (Rejected(ErrorClass.TRANSIENT, "503", "", retry_after=40), 0),
+        (unavailable(ErrorClass.RATE_LIMITED, "429", retry_after=40), 40),
+        (unavailable(ErrorClass.RATE_LIMITED, "quota", retry_after=40), 0),
+        (Answer(check=Check(CheckState.COMPLETED)), 0),
+    ],
+)
+def test_pause_that_an_answer_asks_for(result, seconds):
+    assert asked_pause(result) == seconds

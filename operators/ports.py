@@ -136,6 +136,10 @@ class Unavailable(Exception):
         self.retry_after = retry_after
 
 
+# What adapters make of a call that waited for our own quota: it says nothing of the operator.
+OUR_QUOTA = "not_sent_quota"
+
+
 class NotSent(Exception):
     """Not one byte of the request left us.
 

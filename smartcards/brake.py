@@ -181,14 +181,20 @@ def database_mark() -> str:
     return str(mark)
 
 
-def watch(*, at: datetime) -> None:
-    """Look for a restored database and for clocks that stand apart; engage what must be engaged."""
+def watch_restore(*, at: datetime) -> None:
+    """A database restored elsewhere starts in report-only mode: asked before anything is sent or queued."""
     brake = queries.brake_now()
     mark = database_mark()
     if not brake.database_mark:
         Brake.objects.filter(pk=1, database_mark="").update(database_mark=mark)
     elif brake.database_mark != mark and brake.report_only_at is None:
         report_only(by=SYSTEM, at=at)
+
+
+def watch(*, at: datetime) -> None:
+    """Look for a restored database and for clocks that stand apart; engage what must be engaged."""
+    watch_restore(at=at)
+    brake = queries.brake_now()
     apart = _clocks_apart()
     if apart and brake.engaged_at is None:
         with transaction.atomic():

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from operators import breaker, quota, registry
 from operators.http import Exchange
 from operators.models import OperatorAccount
-from operators.ports import Changes, ErrorClass, Operator, Reading, Unavailable
+from operators.ports import OUR_QUOTA, Changes, ErrorClass, Operator, Reading, Unavailable
 from operators.quota import Urgency
 from operators.services import connect, note_exchanges
 from smartcards import outcomes
@@ -171,7 +171,7 @@ def _note_health(account: OperatorAccount, answer: Changes | Unavailable, at: da
     if not isinstance(answer, Unavailable):
         breaker.note(account, good=1, bad=0, at=at)
         return
-    if answer.code == "quota":
+    if answer.code == OUR_QUOTA:
         return
     logger.warning("The list of changes of %s: %s", account.code, answer)
     breaker.note(account, good=0, bad=int(breaker.is_trouble(answer.error)), at=at)

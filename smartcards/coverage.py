@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from cabinet import audit
 from cabinet.actors import SYSTEM, Actor
@@ -42,6 +43,8 @@ def choose_cards(*, merchant: Merchant, card_ids: Collection[int], by: Actor, at
         raise NotEnoughPlaces(
             f"Выбрано смарт-карт: {len(chosen)}, а оплачено: {total}. Снимите лишние отметки или увеличьте число карт."
         )
+    # From here on the person's choice counts, and not what we once took away.
+    Coverage.objects.filter(card__merchant=merchant, dropped=True).update(dropped=False)
     open_rows = {row.card_id: row for row in _open_rows(merchant)}
     for card_id in sorted(open_rows.keys() - chosen):
         _drop(open_rows[card_id], cards[card_id], by=by, at=at)
@@ -78,12 +81,32 @@ def settle_coverage(*, merchant: Merchant, at: datetime) -> None:
     free = Counter({pk: count - taken[pk] for pk, count in places.items()})
     for row in homeless:
         _rehouse(row, free, living=living, at=at)
+    _give_back(merchant, free, at=at)
 
 
-def _keeps_first(row: Coverage) -> tuple[bool, datetime, int]:
-    """Working cards keep their place before the others, earlier covered before later."""
-    needed = row.card.confirmed == Confirmed.ACTIVE or bool(row.card.wished_on)
-    return (not needed, row.since, row.pk)
+def _give_back(merchant: Merchant, free: Counter[int], *, at: datetime) -> None:
+    """Cards that we took the place from, not a person, get it back when there is room again."""
+    left = sum(count for count in free.values() if count > 0)
+    if left <= 0:
+        return
+    covered = Coverage.objects.filter(card=OuterRef("card"), till=None)
+    rows = Coverage.objects.filter(
+        ~Exists(covered), card__merchant=merchant, card__wished_on=True, dropped=True
+    )
+    rows = rows.exclude(card__confirmed=Confirmed.RETIRED).select_related("card__account")
+    for row in rows.order_by("since", "pk")[:left]:
+        row.dropped = False
+        row.save(update_fields=["dropped"])
+        _cover(row.card, free, by=SYSTEM, at=at)
+
+
+def _keeps_first(row: Coverage) -> tuple[bool, bool, datetime, int]:
+    """Working cards keep their place before those that only should work, and these before the others;
+    earlier covered before later.
+    """
+    works = row.card.confirmed == Confirmed.ACTIVE
+    should = bool(row.card.wished_on) and row.card.confirmed != Confirmed.RETIRED
+    return (not works, not should, row.since, row.pk)
 
 
 def _rehouse(row: Coverage, free: Counter[int], *, living: set[int], at: datetime) -> None:
@@ -195,6 +218,7 @@ def _cover(card: SmartCard, free: Counter[int], *, by: Actor, at: datetime) -> N
 
 
 def _drop(row: Coverage, card: SmartCard, *, by: Actor, at: datetime) -> None:
+    row.dropped = by is SYSTEM
     _close(row, at)
     audit.record(
         target=card,
@@ -209,7 +233,7 @@ def _drop(row: Coverage, card: SmartCard, *, by: Actor, at: datetime) -> None:
 
 def _close(row: Coverage, at: datetime) -> None:
     row.till = max(at, row.since)
-    row.save(update_fields=["till"])
+    row.save(update_fields=["till", "dropped"])
 
 
 def _switch_off_dropped(card: SmartCard, *, by: Actor, at: datetime) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef
 
 from cabinet.actors import SYSTEM
@@ -173,7 +173,7 @@ def record(answers: Sequence[tuple[Letter, SubmitResult]], *, at: datetime) -> N
     plain = [
         letter for letter, result in answers if isinstance(result, Applied) and not letter.learned
     ]
-    settled = _record_plain(plain, at) if len(plain) > 1 else set()
+    settled = _record_plain_safely(plain, at) if len(plain) > 1 else set()
     for letter, result in answers:
         if letter.command_id in settled:
             continue
@@ -182,6 +182,14 @@ def record(answers: Sequence[tuple[Letter, SubmitResult]], *, at: datetime) -> N
         except Exception:
             # The row stays in `sending`; when its lease runs out it is read, not lost.
             logger.exception("Could not record the answer to command %s", letter.command_id)
+
+
+def _record_plain_safely(letters: Sequence[Letter], at: datetime) -> set[int]:
+    try:
+        return _record_plain(letters, at)
+    except DatabaseError:
+        logger.exception("Could not record %s answers together, now one by one", len(letters))
+        return set()
 
 
 @transaction.atomic

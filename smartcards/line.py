@@ -20,11 +20,11 @@ from django.db import connection
 from operators import breaker, quota
 from operators.http import About, Exchange
 from operators.models import OperatorAccount
-from operators.ports import ErrorClass, Rejected, SubmitResult, Unavailable, Unknown
+from operators.ports import OUR_QUOTA, ErrorClass, Rejected, SubmitResult, Unavailable, Unknown
 from operators.quota import Urgency
 from operators.services import connect, note_exchanges, ping, working_account
 from operators.windows import window_end
-from smartcards import changes, dispatch, queries, questions
+from smartcards import brake, changes, dispatch, queries, questions
 from smartcards.crew import Crew
 from smartcards.dispatch import Letter
 from smartcards.queries import Waiting
@@ -267,7 +267,7 @@ def _told(result: Result) -> Answer:
 def error_of(result: Result) -> ErrorClass | None:
     """What an answer says of the operator's health; our own waiting for a turn says nothing."""
     word = result.unavailable if isinstance(result, Answer) else result
-    if isinstance(word, Rejected | Unavailable) and word.code in {"quota", "lease"}:
+    if isinstance(word, Rejected | Unavailable) and word.code in {OUR_QUOTA, "lease"}:
         return None
     if isinstance(word, Rejected | Unknown | Unavailable):
         return ErrorClass(word.error)
@@ -277,7 +277,7 @@ def error_of(result: Result) -> ErrorClass | None:
 def asked_pause(result: Result) -> float:
     """Seconds that the operator asked everybody to wait; 0 where it did not."""
     word = result.unavailable if isinstance(result, Answer) else result
-    if not isinstance(word, Rejected | Unavailable) or word.code == "quota":
+    if not isinstance(word, Rejected | Unavailable) or word.code == OUR_QUOTA:
         return 0
     return (word.retry_after or 0) if word.error == ErrorClass.RATE_LIMITED else 0
 
@@ -297,6 +297,7 @@ def work(
         account = working_account(account_id, at=clock()) if ours else None
         if account is None:
             return 0, 0
+        brake.watch_restore(at=clock())
         with Crew(account.concurrency) as crew:
             line = Line(account, clock, crew, time.monotonic() + budget)
             if reading:

@@ -134,6 +134,7 @@ class Coverage(models.Model):
     )
     since = models.DateTimeField("с")
     till = models.DateTimeField("до", null=True, blank=True)
+    dropped = models.BooleanField("снято сервисом: мест стало меньше", default=False)
 
     class Meta:
         verbose_name = "покрытие"

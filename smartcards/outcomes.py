@@ -9,6 +9,7 @@ from cabinet import alerts
 from cabinet.actors import operator
 from operators import registry
 from operators.ports import (
+    OUR_QUOTA,
     Accepted,
     Already,
     Applied,
@@ -140,7 +141,7 @@ def _rejected(command: Command, card: SmartCard, result: Rejected, at: datetime)
 
 def _back_to_queue(command: Command, result: Rejected, at: datetime) -> None:
     """Nothing was done, surely: the same command goes again later. Waiting for the quota is no attempt."""
-    waited_only = result.code == "quota"
+    waited_only = result.code == OUR_QUOTA
     attempts = command.attempts - 1 if waited_only else command.attempts
     pause = result.retry_after or _RESEND_PAUSES[min(max(attempts, 1), len(_RESEND_PAUSES)) - 1]
     commands.move(
@@ -242,7 +243,7 @@ def apply_deadline(command: Command, *, at: datetime) -> None:
 
 def apply_silence(command: Command, trouble: Unavailable, *, at: datetime) -> None:
     """The question had no answer. Waiting for our own turn counts as no question."""
-    command.questions += 0 if trouble.code == "quota" else 1
+    command.questions += 0 if trouble.code == OUR_QUOTA else 1
     if command.state == CommandState.ACCEPTED and command.deadline_at and at >= command.deadline_at:
         apply_deadline(command, at=at)
     else:

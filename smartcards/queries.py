@@ -25,7 +25,7 @@ from smartcards.models import Brake, Command, Coverage, SmartCard
 from smartcards.rules import CardFacts, OpenCommand
 from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed, Origin
 from subscriptions.models import Subscription
-from subscriptions.queries import LiveSubscription, live_subscriptions
+from subscriptions.queries import LiveSubscription, ending_before, live_subscriptions
 
 Commands = QuerySet[Command, Command]
 _OPEN = [state.value for state in OPEN_COMMANDS]
@@ -160,13 +160,24 @@ def merchants_out_of_step(at: datetime) -> set[int]:
         .values_list("merchant_id", flat=True)
         .distinct()
     )
-    return {pk for pk in found if pk is not None}
+    return {pk for pk in found if pk is not None} | merchants_to_rehouse(at)
+
+
+def merchants_to_rehouse(at: datetime) -> set[int]:
+    """Merchants whose cards stand on a subscription that is over while another one pays."""
+    alive = Subscription.objects.filter(
+        Q(entitled_until=None) | Q(entitled_until__gt=at),
+        merchant=OuterRef("subscription__merchant"),
+        entitled_from__lte=at,
+    )
+    rows = Coverage.objects.filter(Exists(alive), till=None, subscription__entitled_until__lte=at)
+    return set(rows.values_list("subscription__merchant_id", flat=True))
 
 
 def merchants_just_ended(at: datetime, *, within: timedelta) -> set[int]:
-    """Merchants one of whose subscriptions stopped paying lately: the sweep looks at them first."""
-    ended = Subscription.objects.filter(entitled_until__lte=at, entitled_until__gt=at - within)
-    return set(ended.values_list("merchant_id", flat=True))
+    """Merchants who have paid for less since lately: the sweep looks at them first."""
+    ended = ending_before(since=at - within, at=at)
+    return set(Subscription.objects.filter(pk__in=ended).values_list("merchant_id", flat=True))
 
 
 def accounts_with_work(at: datetime) -> QuerySet[OperatorAccount]:

@@ -9,7 +9,16 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from operators.models import OperatorAccount
-from operators.ports import Action, Check, ErrorClass, Operator, Reading, Sim, Unavailable
+from operators.ports import (
+    OUR_QUOTA,
+    Action,
+    Check,
+    ErrorClass,
+    Operator,
+    Reading,
+    Sim,
+    Unavailable,
+)
 from operators.quota import Urgency
 from smartcards import changes, outcomes
 from smartcards.dispatch import urgency_of
@@ -159,7 +168,7 @@ def _record_card(question: Question, answer: Answer, at: datetime) -> None:
         return  # somebody began to switch it while we were reading: the reading may be of before
     if answer.reading is not None:
         outcomes.note_reading(card, answer.reading, at=at)
-    elif answer.unavailable is not None and answer.unavailable.code != "quota":
+    elif answer.unavailable is not None and answer.unavailable.code != OUR_QUOTA:
         _note_unread(card, answer.unavailable, at)
 
 

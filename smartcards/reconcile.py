@@ -1,9 +1,10 @@
 """Compare what should be with what is, and queue what is missing. Twice is once."""
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from cabinet import alerts
 from cabinet.actors import SYSTEM
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 # How far back the quick sweep looks for ended subscriptions; the full one looks at everything.
 JUST_ENDED = timedelta(minutes=10)
+# So many failures in a row are a matter for staff, though we go on trying.
+STUBBORN = 4
 
 
 def reconcile_merchant(*, merchant_id: int, at: datetime) -> int:
@@ -31,6 +34,7 @@ def reconcile_merchant(*, merchant_id: int, at: datetime) -> int:
     merchant = Merchant.objects.filter(pk=merchant_id).first()
     if merchant is None:
         return 0
+    brake.watch_restore(at=at)
     with transaction.atomic():
         Merchant.objects.select_for_update().get(pk=merchant_id)
         coverage.settle_coverage(merchant=merchant, at=at)
@@ -108,23 +112,40 @@ def _may_repeat(card: SmartCard, kind: CommandKind, at: datetime) -> bool:
     failed = queries.failures_in_a_row(card, kind)
     if not failed or failed[0].finished_at is None:
         return True
-    return rules.may_repeat(
+    may = rules.may_repeat(
         error=failed[0].error, failures=len(failed), failed_at=failed[0].finished_at, at=at
     )
+    if len(failed) >= STUBBORN:
+        alerts.raise_alert(
+            key=f"stuck:{card.pk}",
+            text=f"{card.account}: смарт-карта {card} не переключается, попыток: {len(failed)}.",
+            at=at,
+            merchant_id=card.merchant_id,
+            link=f"/admin/smartcards/smartcard/{card.pk}/change/",
+        )
+    return may
 
 
 def reconcile_just_ended(*, at: datetime) -> int:
     """Merchants whose paid time has just run out: the switch-off is due at that instant."""
     ended = queries.merchants_just_ended(at, within=JUST_ENDED)
-    return sum(reconcile_merchant(merchant_id=pk, at=at) for pk in sorted(ended))
+    return _each(ended, at)
 
 
 def reconcile_all(*, at: datetime) -> int:
     """Everybody with a card out of step: a lost wake-up costs a minute, not a till."""
-    return sum(
-        reconcile_merchant(merchant_id=pk, at=at)
-        for pk in sorted(queries.merchants_out_of_step(at))
-    )
+    return _each(queries.merchants_out_of_step(at), at)
+
+
+def _each(merchant_ids: Iterable[int], at: datetime) -> int:
+    """One merchant after the other; a row that is locked for long never stops those behind it."""
+    queued = 0
+    for pk in sorted(merchant_ids):
+        try:
+            queued += reconcile_merchant(merchant_id=pk, at=at)
+        except DatabaseError:
+            logger.exception("Could not reconcile merchant %s, the next sweep tries again", pk)
+    return queued
 
 
 def tell_late(*, at: datetime) -> int:

@@ -25,6 +25,7 @@ _RETRY_AFTER = (
     timedelta(minutes=30),
     timedelta(hours=2),
     timedelta(hours=12),
+    timedelta(hours=24),  # and so every day: what is paid for is never given up
 )
 # Repeating these by ourselves would only repeat the refusal: a person or staff must act first.
 PERMANENT_ERRORS = frozenset(
@@ -162,7 +163,7 @@ def check_can_deactivate(facts: CardFacts, role: Role | None, asker: str = "") -
     _check_not_busy(facts, CommandKind.DEACTIVATE, asker)
     if facts.confirmed == Confirmed.RETIRED:
         raise CardRefused("Смарт-карта списана.")
-    if facts.confirmed == Confirmed.NEW:
+    if facts.confirmed == Confirmed.NEW and not facts.wished_on:
         raise CardRefused("Смарт-карта ещё не включалась.")
     if facts.confirmed in {Confirmed.INACTIVE, Confirmed.HELD} and not facts.wished_on:
         raise CardRefused("Смарт-карта уже отключена.")
@@ -288,9 +289,9 @@ def next_command(facts: CardFacts) -> CommandKind | None:
 
 def retry_at(*, error: str, failures: int, failed_at: datetime) -> datetime | None:
     """When reconcile tries again by itself after `failures` failures in a row; None: never."""
-    if error in PERMANENT_ERRORS or failures > len(_RETRY_AFTER):
+    if error in PERMANENT_ERRORS:
         return None
-    return failed_at + _RETRY_AFTER[failures - 1]
+    return failed_at + _RETRY_AFTER[min(failures, len(_RETRY_AFTER)) - 1]
 
 
 def may_repeat(*, error: str, failures: int, failed_at: datetime, at: datetime) -> bool:

@@ -1,10 +1,17 @@
 """Wake-ups. Each is harmless twice, and a sweep stands beside each."""
 
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
 from celery import shared_task
+from django.db import DatabaseError
 
 from cabinet import clock, health
 from cabinet.wake import ring
 from smartcards import brake, callbacks, dispatch, line, queries, reconcile
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name="smartcards.dispatch")
@@ -31,13 +38,29 @@ def process_callback(*, callback_id: int, **_older: object) -> None:
     callbacks.process(callback_id=callback_id, at=clock.now())
 
 
+def _release(at: datetime) -> None:
+    dispatch.release_stuck(at=at)
+
+
+def _reconcile(at: datetime) -> None:
+    reconcile.reconcile_just_ended(at=at)
+
+
+def _try(step: Callable[[datetime], object], at: datetime) -> None:
+    """One step that fails never keeps the others, and the wake-ups behind them, from being done."""
+    try:
+        step(at)
+    except DatabaseError:
+        logger.exception("A step of the sweep failed, the next sweep tries again")
+
+
 @shared_task(name="smartcards.sweep")
 def sweep(**_older: object) -> None:
     """What a lost wake-up, a dead worker or the end of a paid day left behind."""
     at = clock.now()
-    dispatch.release_stuck(at=at)
-    reconcile.reconcile_just_ended(at=at)
-    callbacks.process_waiting(at)
+    brake.watch_restore(at=at)
+    for step in (_release, _reconcile, callbacks.process_waiting):
+        _try(step, at)
     for account_id in queries.accounts_with_work(at).values_list("pk", flat=True):
         ring("smartcards.dispatch", account_id=account_id)
     health.beat("smartcards.sweep")

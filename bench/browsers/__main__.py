@@ -3,6 +3,7 @@
 An engine that cannot be had is named; with STRICT=1 it counts as failed. ENGINES chooses: comma-separated.
 """
 
+import io
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -140,7 +141,10 @@ def main() -> int:
     tools, outcomes = Tools(folder), []
     with ExitStack() as stack:
         phones = [phone_of(engine) for engine in engines]
-        lived = stack.enter_context(house(folder / "house", phones))
+        print("The product is being started…", flush=True)
+        # It would invite to sign in, and ends with this run.
+        with redirect_stdout(io.StringIO()):
+            lived = stack.enter_context(house(folder / "house", phones))
         for engine in engines:
             print(f"{engine.title}…", flush=True)
             outcomes.append(visit(engine, tools, lived, folder / "shots" / engine.code))

@@ -48,7 +48,8 @@ class Text:
 
     def press(self, text: str) -> None:
         words = re.escape(text)
-        link = re.compile(rf"\[(\d+)\]{words}|\[(\d+)\]BUTTON\) {words}")
+        # A button shows its value, or BUTTON, before its words.
+        link = re.compile(rf"\[(\d+)\]{words}|\(\[(\d+)\][^)\n]*\) {words}")
         self._wait(lambda screen: bool(link.search(screen)), f"no link or button «{text}»", 15)
         found = link.search(self._screen())
         assert found is not None
@@ -61,7 +62,7 @@ class Text:
 
     def fill(self, label: str, value: str) -> None:
         """The field is the first one after its label; of a list the line with that text is taken."""
-        near = re.compile(rf"{re.escape(label)}.*?\[(\d+)\](\[?)", re.DOTALL)
+        near = re.compile(rf"{re.escape(label)}[^\[]*\[(\d+)\](\[?)[^\n]*__")
         self._wait(lambda screen: bool(near.search(screen)), f"no field «{label}»", 15)
         found = near.search(self._screen())
         assert found is not None
@@ -99,7 +100,8 @@ class Text:
         self._keys("Enter")
 
     def _go_to(self, number: str) -> None:
-        self._type(number)
+        # A leading 0 begins a number always; other figures may be keys that move.
+        self._type(f"0{number}")
         self._keys("Enter")
 
     def _type(self, text: str) -> None:

@@ -66,7 +66,7 @@ class Tools:
             half.rename(ready)
         return str(ready)
 
-    def environment(self) -> Mapping[str, str]:
+    def environment(self) -> dict[str, str]:
         """What drivers and npm get. The old puppeteer would fetch a browser of its own."""
         skip = {"PUPPETEER_SKIP_CHROMIUM_DOWNLOAD": "1", "PUPPETEER_SKIP_DOWNLOAD": "1"}
         return dict(os.environ) | skip

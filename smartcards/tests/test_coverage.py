@@ -141,3 +141,41 @@ def test_settling_twice_changes_nothing_more(merchant):
     settle(merchant)
 
     assert list(Coverage.objects.values()) == rows
+
+
+def test_place_that_we_took_is_given_back_when_there_is_room_again(merchant):
+    subscription = make_live_subscription(merchant, cards=2)
+    first, second = (make_card(merchant, wished_on=True) for _ in range(2))
+    cover(first, subscription, since=NOW - timedelta(hours=2))
+    cover(second, subscription, since=NOW - timedelta(hours=1))
+    subscription.periods.update(cards=1)
+    settle(merchant)
+    after_the_fall = covered(merchant)
+
+    subscription.periods.update(cards=2)
+    settle(merchant, at=NOW + timedelta(minutes=5))
+
+    assert (after_the_fall, covered(merchant)) == ({first.pk}, {first.pk, second.pk})
+
+
+def test_place_that_a_person_gave_up_is_not_given_back(merchant):
+    subscription = make_live_subscription(merchant, cards=2)
+    card = make_card(merchant, wished_on=True)
+    cover(card, subscription)
+    coverage.choose_cards(merchant=merchant, card_ids=set(), by=OWNER, at=NOW)
+
+    settle(merchant)
+
+    assert covered(merchant) == set()
+
+
+def test_written_off_card_loses_its_place_before_a_working_one(merchant):
+    subscription = make_live_subscription(merchant, cards=1)
+    retired = make_card(merchant, confirmed=Confirmed.RETIRED, wished_on=True)
+    works = make_card(merchant, confirmed=Confirmed.ACTIVE, wished_on=True)
+    cover(retired, subscription, since=NOW - timedelta(hours=2))
+    cover(works, subscription, since=NOW - timedelta(hours=1))
+
+    settle(merchant)
+
+    assert covered(merchant) == {works.pk}

@@ -14,6 +14,7 @@ from cabinet.models import Alert
 from operators.adapters.tmf640 import Tmf640
 from operators.models import Exchange, OperatorAccount
 from operators.ports import (
+    OUR_QUOTA,
     Action,
     Applied,
     Check,
@@ -384,14 +385,14 @@ def unavailable(error: ErrorClass, code: str = "", retry_after: float | None = N
     [
         (Applied(), None),
         (Rejected(ErrorClass.NOT_FOUND, "404", ""), ErrorClass.NOT_FOUND),
-        (Rejected(ErrorClass.TRANSIENT, "quota", ""), None),
+        (Rejected(ErrorClass.TRANSIENT, OUR_QUOTA, ""), None),
         (Rejected(ErrorClass.TRANSIENT, "lease", ""), None),
         (Unknown(""), ErrorClass.UNKNOWN_OUTCOME),
         (Unknown("", error=ErrorClass.MAINTENANCE), ErrorClass.MAINTENANCE),
         (Answer(check=Check(CheckState.FAILED)), None),
         (Answer(reading=Reading(SimState.ACTIVE)), None),
         (unavailable(ErrorClass.TRANSIENT, "500"), ErrorClass.TRANSIENT),
-        (unavailable(ErrorClass.RATE_LIMITED, "quota"), None),
+        (unavailable(ErrorClass.RATE_LIMITED, OUR_QUOTA), None),
     ],
 )
 def test_error_of_an_answer(result, error):
@@ -405,10 +406,10 @@ def test_error_of_an_answer(result, error):
         (Unknown("", retry_after=40), 0),
         (Rejected(ErrorClass.RATE_LIMITED, "429", "", retry_after=40), 40),
         (Rejected(ErrorClass.RATE_LIMITED, "429", ""), 0),
-        (Rejected(ErrorClass.RATE_LIMITED, "quota", "", retry_after=40), 0),
+        (Rejected(ErrorClass.RATE_LIMITED, OUR_QUOTA, "", retry_after=40), 0),
         (Rejected(ErrorClass.TRANSIENT, "503", "", retry_after=40), 0),
         (unavailable(ErrorClass.RATE_LIMITED, "429", retry_after=40), 40),
-        (unavailable(ErrorClass.RATE_LIMITED, "quota", retry_after=40), 0),
+        (unavailable(ErrorClass.RATE_LIMITED, OUR_QUOTA, retry_after=40), 0),
         (Answer(check=Check(CheckState.COMPLETED)), 0),
     ],
 )

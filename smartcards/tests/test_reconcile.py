@@ -241,3 +241,38 @@ def test_late_command_is_told_to_staff_once_and_closed_when_it_is_over(merchant)
     assert list(Alert.objects.values_list("key", "seen_times")) == [(f"late:{command.pk}", 2)]
     commands.move(command, CommandState.CANCELLED, at=NOW + timedelta(hours=2))
     assert Alert.objects.filter(closed_at=None).count() == 0
+
+
+def test_card_on_an_ended_subscription_comes_back_without_any_wake_up(merchant):
+    ended = make_live_subscription(merchant, entitled_until=NOW - timedelta(hours=1))
+    card = make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=True)
+    cover(card, ended, since=NOW - timedelta(days=1))
+    make_live_subscription(merchant)
+
+    reconcile.reconcile_all(at=NOW)
+
+    assert [(pk, kind) for pk, kind, _, _ in queued()] == [(card.pk, CommandKind.ACTIVATE)]
+
+
+def test_restored_copy_queues_nothing_even_before_the_minute_s_watch(merchant):
+    queries.brake_now()
+    Brake.objects.update(database_mark="another cluster:1")
+    working(merchant, make_live_subscription(merchant, entitled_until=NOW))
+
+    reconcile.reconcile_just_ended(at=NOW)
+
+    assert (Brake.objects.get().report_only_at, Command.objects.count()) == (NOW, 0)
+
+
+def test_card_that_never_switches_is_told_to_staff_and_tried_every_day(merchant):
+    card = make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=True)
+    cover(card, make_live_subscription(merchant))
+    for minute in range(7):
+        at = NOW + timedelta(minutes=minute)
+        make_command(card, state=CommandState.FAILED, error="transient", at=at, finished_at=at)
+
+    too_early = reconcile.reconcile_merchant(merchant_id=merchant.pk, at=NOW + timedelta(hours=23))
+    next_day = reconcile.reconcile_merchant(merchant_id=merchant.pk, at=NOW + timedelta(hours=25))
+
+    assert (too_early, next_day) == (0, 1)
+    assert list(Alert.objects.values_list("key", flat=True)) == [f"stuck:{card.pk}"]

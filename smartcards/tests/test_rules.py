@@ -240,7 +240,8 @@ def test_every_card_has_one_state(case):
         (3, timedelta(minutes=29), False),
         (3, timedelta(minutes=30), True),
         (5, timedelta(hours=12), True),
-        (6, timedelta(days=30), False),
+        (6, timedelta(hours=23), False),
+        (40, timedelta(hours=24), True),
     ],
 )
 def test_failures_are_repeated_more_and_more_seldom(failures, passed, may):

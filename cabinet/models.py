@@ -7,6 +7,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.timezone import localtime
 
 from cabinet.states import ActorKind, DocumentKind, Role
 from cabinet.tenancy import MerchantQuerySet
@@ -213,7 +214,7 @@ class LoginCode(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"код от {self.sent_at:%d.%m.%Y %H:%M}"
+        return f"код от {localtime(self.sent_at):%d.%m.%Y %H:%M}"
 
 
 class LegalDocument(models.Model):
@@ -283,7 +284,7 @@ class AuditEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.at:%d.%m.%Y %H:%M} {self.text}"
+        return f"{localtime(self.at):%d.%m.%Y %H:%M} {self.text}"
 
 
 class Alert(models.Model):

@@ -3,8 +3,11 @@
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils.timezone import localtime
 
 from cabinet.crypto import EncryptedJSONField, EncryptedTextField
+
+_KINDS = {"auth": "вход", "submit": "команда", "check": "вопрос о команде", "read": "чтение карты"}
 
 
 def default_poll_plan() -> list[float]:
@@ -163,7 +166,7 @@ class Exchange(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.at:%d.%m.%Y %H:%M:%S}"
+        return f"{_KINDS.get(self.kind, self.kind)} {localtime(self.at):%d.%m.%Y %H:%M:%S}"
 
 
 class Callback(models.Model):

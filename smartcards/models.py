@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.timezone import localtime
 
 from cabinet.models import Merchant, Terminal
 from cabinet.states import ActorKind
@@ -150,7 +151,7 @@ class Coverage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.card} с {self.since:%d.%m.%Y}"
+        return f"{self.card} с {localtime(self.since):%d.%m.%Y}"
 
 
 class Command(models.Model):

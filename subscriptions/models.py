@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import DateTimeRangeField, RangeBoundary, Ra
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Func, Q
+from django.utils.timezone import localtime
 
 from cabinet.crypto import EncryptedTextField
 from cabinet.models import Merchant
@@ -206,7 +207,7 @@ class Period(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.starts_at:%d.%m.%Y} — {self.ends_at:%d.%m.%Y}"
+        return f"{localtime(self.starts_at):%d.%m.%Y} — {localtime(self.ends_at):%d.%m.%Y}"
 
 
 class Gift(models.Model):
@@ -259,7 +260,7 @@ class StaffStop(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"с {self.ends_at:%d.%m.%Y}"
+        return f"с {localtime(self.ends_at):%d.%m.%Y}"
 
 
 class MarketRequest(models.Model):

@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.module_loading import import_string
+from django.utils.timezone import localtime
 
 from cabinet import audit, clock, queries
 from cabinet.admin.readonly import ReadOnlyAdmin
@@ -162,7 +163,7 @@ def _members(merchant: Merchant) -> Panel:
                 row.get_role_display(),
                 row.user.phone or "—",
                 row.user.email or "—",
-                f"{row.user.last_login:%d.%m.%Y %H:%M} UTC" if row.user.last_login else "—",
+                f"{localtime(row.user.last_login):%d.%m.%Y %H:%M}" if row.user.last_login else "—",
             ]
             for row in queries.team_of(merchant)
         ],
@@ -194,9 +195,9 @@ def _terminals(merchant: Merchant) -> Panel:
 def _journal(merchant: Merchant) -> Panel:
     return Panel(
         title="Журнал",
-        columns=["Когда, UTC", "Что", "Причина", "Кто"],
+        columns=["Когда", "Что", "Причина", "Кто"],
         rows=[
-            [f"{row.at:%d.%m.%Y %H:%M:%S}", row.text, row.reason or "—", row.actor_name]
+            [f"{localtime(row.at):%d.%m.%Y %H:%M:%S}", row.text, row.reason or "—", row.actor_name]
             for row in queries.audit_of(merchant, limit=JOURNAL_LINES)
         ],
     )

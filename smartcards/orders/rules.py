@@ -116,7 +116,7 @@ def check_track_number(track_number: str) -> str:
 def check_pack_quantity(*, wanted: int, chosen: int) -> None:
     """Exactly as many cards as were ordered. Raises CannotPack."""
     if wanted != chosen:
-        raise CannotPack(f"В заказе {counted_cards(wanted)}, а выбрано {counted_cards(chosen)}.")
+        raise CannotPack(f"В заказе {counted_cards(wanted)}, выбрано: {chosen}.")
 
 
 def why_not_packable(facts: StockFacts | None) -> str:

@@ -27,6 +27,7 @@ class Step:
 class Progress:
     """`title` says what goes on, `promise` how long it takes, `said` is read aloud on a change."""
 
+    state: str
     title: str
     steps: tuple[Step, ...]
     asked_by: str
@@ -60,6 +61,7 @@ def progress_of(*, card: SmartCard, merchant: Merchant, at: datetime) -> Progres
     behind, waits_for = _standing(command, zone, at)
     title = _TITLES[CommandKind(command.kind)]
     return Progress(
+        state=command.state,
         title=title,
         steps=_three(command, steps, behind, waits_for, zone, at),
         asked_by=shown_name(command.asked_by_kind, command.asked_by),

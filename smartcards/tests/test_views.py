@@ -217,11 +217,24 @@ def test_card_page_of_a_switch_under_way_renews_itself_and_has_a_link_for_script
     page = owner.get(reverse("card", args=[card.pk]))
 
     html = page.content.decode()
-    assert f'data-refresh-url="{reverse("card_progress", args=[card.pk])}"' in html
+    address = reverse("card_progress", args=[card.pk])
+    assert f'data-refresh-url="{address}?seen=accepted"' in html
     assert f'<a href="{reverse("card", args=[card.pk])}">Обновить</a>' in html
     assert "Принято сегодня в 12:00 Отправлено оператору сегодня в 12:00 Подтверждено" in text_of(
         page
     )
+
+
+def test_progress_reloads_the_page_when_the_command_has_moved_on(owner, merchant):
+    card = paid_card(merchant, wished_on=True)
+    make_command(card, state=CommandState.ACCEPTED)
+    address = reverse("card_progress", args=[card.pk])
+
+    same = owner.get(address, {"seen": "accepted"}).content.decode()
+    other = owner.get(address, {"seen": "queued"}).content.decode()
+
+    assert "data-refresh-done" not in same
+    assert 'data-refresh-done="reload"' in other
 
 
 def test_progress_is_a_fragment_that_reloads_the_page_when_all_is_over(owner, merchant):

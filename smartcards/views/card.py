@@ -42,6 +42,10 @@ def progress(request: MerchantRequest, pk: int) -> HttpResponseBase:
     """The live part of the page, asked for again and again while the card is switching."""
     row = own_or_404(SmartCard.objects.all(), request.merchant, pk=pk)
     shown = progress_of(card=row, merchant=request.merchant, at=clock.now())
+    # Another state than the page was made for: buttons and history change with it.
+    seen = request.GET.get("seen")
+    if shown is not None and seen and seen != shown.state:
+        shown = None
     return render(request, "smartcards/progress.html", {"progress": shown})
 
 

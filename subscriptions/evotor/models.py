@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.utils.timezone import localtime
 
 from cabinet.crypto import EncryptedTextField
 from cabinet.models import Merchant
@@ -76,7 +77,7 @@ class Delivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.hook} {self.event_type} {self.received_at:%d.%m.%Y %H:%M:%S}"
+        return f"{self.hook} {self.event_type} {localtime(self.received_at):%d.%m.%Y %H:%M:%S}"
 
 
 class SubscriptionEvent(models.Model):

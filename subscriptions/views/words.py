@@ -145,7 +145,7 @@ def change_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
     """What another number of cards does to them, and when."""
     end = view.paid_until or view.trial_until
     if cards > view.paid_cards:
-        more = wording.cards(cards - view.paid_cards)
+        more = wording.counted(cards - view.paid_cards, "смарт-карту", "смарт-карты", "смарт-карт")
         return f"Как только Эвотор подтвердит оплату, вы сможете выбрать ещё {more}."
     if cards == view.paid_cards:
         return "Число смарт-карт не меняется: все продолжат работать."

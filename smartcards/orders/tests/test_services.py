@@ -302,7 +302,7 @@ def test_each_card_that_cannot_be_packed_is_named_with_its_reason():
 
 @pytest.mark.parametrize(
     ("chosen", "said"),
-    [(1, "1\u00a0смарт-карта"), (3, "3\u00a0смарт-карты"), (0, "0\u00a0смарт-карт")],
+    [(1, "1"), (3, "3"), (0, "0")],
 )
 def test_exactly_as_many_cards_are_packed_as_were_ordered(chosen, said):
     order = place(make_merchant())
@@ -310,7 +310,7 @@ def test_exactly_as_many_cards_are_packed_as_were_ordered(chosen, said):
     with pytest.raises(CannotPack) as caught:
         pack(order, stocked(chosen))
 
-    assert caught.value.sentence == f"В заказе 2\u00a0смарт-карты, а выбрано {said}."
+    assert caught.value.sentence == f"В заказе 2\u00a0смарт-карты, выбрано: {said}."
 
 
 def test_one_card_typed_twice_is_one_card():

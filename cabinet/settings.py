@@ -271,9 +271,9 @@ OPERATORS = {
 
 # What is put together from several apps is named here, so that the floor imports nobody.
 SANDBOX_PARTS = [
-    "operators.sandbox.part.make_demo",
-    "subscriptions.evotor.sandbox.part.make",
     "cabinet.sandbox.clock.make",
+    "subscriptions.evotor.sandbox.part.make",
+    "operators.sandbox.part.make_demo",
 ]
 DEMO_PARTS = [
     "cabinet.demo.seed",

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from cabinet import alerts, audit
 from cabinet.actors import SYSTEM, Actor
@@ -53,12 +54,17 @@ def lets_through(brake: Brake, account: OperatorAccount, at: datetime) -> bool:
 
 
 def switched_off_in_window(brake: Brake, at: datetime) -> "queries.Commands":
-    """Automatic switch-offs of the last hour, or since the count was begun anew; of all accounts."""
-    since = max(at - WINDOW, brake.counts_from) if brake.counts_from else at - WINDOW
-    commands = Command.objects.filter(
-        kind=CommandKind.DEACTIVATE, origin=Origin.RECONCILE, created_at__gt=since
+    """Automatic switch-offs that wait, and those that left within the hour, of all accounts.
+
+    What waits counts however old it is: it may leave any moment, all of it together. After a release
+    the count begins anew.
+    """
+    began = brake.counts_from or datetime.min.replace(tzinfo=at.tzinfo)
+    waits = Q(state=CommandState.QUEUED, created_at__gt=began)
+    left = Q(sent_at__gt=max(at - WINDOW, began))
+    return Command.objects.filter(
+        waits | left, kind=CommandKind.DEACTIVATE, origin=Origin.RECONCILE
     )
-    return commands.exclude(state=CommandState.CANCELLED)
 
 
 def engage(brake: Brake, *, because: str, at: datetime) -> None:
@@ -136,6 +142,8 @@ def open_tap(*, reason: str, by: Actor, at: datetime) -> None:
     brake.tap_closed_at = None
     brake.tap_closed_by = brake.tap_reason = ""
     brake.save()
+    if not queries.is_braked(brake):
+        alerts.close_alert(key=_ALERT, by=by, at=at)
     audit.record(
         target=brake,
         action="tap_opened",
@@ -195,10 +203,29 @@ def watch(*, at: datetime) -> None:
     """Look for a restored database and for clocks that stand apart; engage what must be engaged."""
     watch_restore(at=at)
     brake = queries.brake_now()
+    _remind(brake, at)
     apart = _clocks_apart()
     if apart and brake.engaged_at is None:
         with transaction.atomic():
             engage(lock_brake(), because=apart, at=at)
+
+
+def _remind(brake: Brake, at: datetime) -> None:
+    """While switch-offs stand still staff have an open matter about it, closed by hand or not."""
+    if brake.tap_closed_at is not None:
+        why = f"Стоп-кран закрыт: {brake.tap_reason}"
+    elif brake.engaged_at is not None:
+        why = brake.engaged_because
+    elif brake.report_only_at is not None:
+        why = "База восстановлена из копии"
+    else:
+        return
+    alerts.raise_alert(
+        key=_ALERT,
+        text=f"Автоматические отключения остановлены. {why}.",
+        at=at,
+        link="/admin/smartcards/brake/1/change/",
+    )
 
 
 def _clocks_apart() -> str:

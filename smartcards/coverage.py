@@ -32,7 +32,7 @@ def choose_cards(*, merchant: Merchant, card_ids: Collection[int], by: Actor, at
     that was wished on and is chosen again comes back by itself.
     """
     rules.check_may_choose(by.role)
-    Merchant.objects.select_for_update().get(pk=merchant.pk)
+    Merchant.objects.select_for_update(no_key=True).get(pk=merchant.pk)
     chosen = set(card_ids)
     lives = _locked_lives(merchant, at)
     cards = {card.pk: card for card in _locked_cards(merchant)}
@@ -58,8 +58,8 @@ def choose_cards(*, merchant: Merchant, card_ids: Collection[int], by: Actor, at
 def settle_coverage(*, merchant: Merchant, at: datetime) -> None:
     """Keep the coverage in step with what is paid. Expects the caller's transaction.
 
-    Cards of a subscription that ended move to free places of a live one; where none is live they keep
-    their row, so that a later payment brings them back. Where fewer places are paid than taken, the
+    Cards of a subscription that ended move to free places of a live one; where nothing is live they
+    keep their row, so that a later payment brings them back. Where fewer places are paid than taken, the
     cards that drop out are inactive ones first, then the last covered.
     """
     lives = _locked_lives(merchant, at)
@@ -80,7 +80,7 @@ def settle_coverage(*, merchant: Merchant, at: datetime) -> None:
             homeless.append(row)
     free = Counter({pk: count - taken[pk] for pk, count in places.items()})
     for row in homeless:
-        _rehouse(row, free, living=living, at=at)
+        _rehouse(row, free, at=at)
     _give_back(merchant, free, at=at)
 
 
@@ -94,10 +94,9 @@ def _give_back(merchant: Merchant, free: Counter[int], *, at: datetime) -> None:
         ~Exists(covered), card__merchant=merchant, card__wished_on=True, dropped=True
     )
     rows = rows.exclude(card__confirmed=Confirmed.RETIRED).select_related("card__account")
-    for row in rows.order_by("since", "pk")[:left]:
-        row.dropped = False
-        row.save(update_fields=["dropped"])
-        _cover(row.card, free, by=SYSTEM, at=at)
+    waiting = {row.card_id: row.card for row in rows.order_by("since", "pk")}
+    for card in list(waiting.values())[:left]:
+        _cover(card, free, by=SYSTEM, at=at)
 
 
 def _keeps_first(row: Coverage) -> tuple[bool, bool, datetime, int]:
@@ -109,20 +108,20 @@ def _keeps_first(row: Coverage) -> tuple[bool, bool, datetime, int]:
     return (not works, not should, row.since, row.pk)
 
 
-def _rehouse(row: Coverage, free: Counter[int], *, living: set[int], at: datetime) -> None:
+def _rehouse(row: Coverage, free: Counter[int], *, at: datetime) -> None:
+    """To a free place of what pays; where there is none the card drops out till there is one."""
     place = next((pk for pk, count in free.items() if count > 0), None)
     if place is not None:
         free[place] -= 1
         _close(row, at)
         Coverage.objects.create(card=row.card, subscription_id=place, since=at)
         return
-    if row.subscription_id in living:
-        _drop(row, row.card, by=SYSTEM, at=at)
+    _drop(row, row.card, by=SYSTEM, at=at)
 
 
 def lock_places(merchant: Merchant) -> None:
     """Nobody else changes what is paid, or for which card, till the end of the transaction."""
-    Merchant.objects.select_for_update().get(pk=merchant.pk)
+    Merchant.objects.select_for_update(no_key=True).get(pk=merchant.pk)
     _lock_subscriptions(merchant)
 
 
@@ -153,6 +152,7 @@ def take_place(card: SmartCard, *, like: int | None, at: datetime) -> bool:
     chosen = sorted((pk for pk, count in free.items() if count > 0), key=lambda pk: pk != like)
     if not chosen:
         return False
+    _settled(card)
     Coverage.objects.create(card=card, subscription_id=chosen[0], since=at)
     return True
 
@@ -195,6 +195,11 @@ def _free_places(lives: Sequence[LiveSubscription], kept: Collection[Coverage]) 
     return Counter({live.id: live.paid_cards - taken[live.id] for live in lives})
 
 
+def _settled(card: SmartCard) -> None:
+    """The card has a place: what was once taken from it is made good."""
+    Coverage.objects.filter(card=card, dropped=True).update(dropped=False)
+
+
 def _cover(card: SmartCard, free: Counter[int], *, by: Actor, at: datetime) -> None:
     if card.withdrawn_because:
         raise CardRefused(
@@ -206,6 +211,7 @@ def _cover(card: SmartCard, free: Counter[int], *, by: Actor, at: datetime) -> N
             "Оплаченных мест не хватает. Обновите страницу и выберите карты ещё раз."
         )
     free[place] -= 1
+    _settled(card)
     Coverage.objects.create(card=card, subscription_id=place, since=at)
     audit.record(
         target=card,

@@ -17,6 +17,7 @@ from functools import partial
 
 from django.db import connection
 
+from cabinet import alerts
 from operators import breaker, quota
 from operators.http import About, Exchange
 from operators.models import OperatorAccount
@@ -231,7 +232,8 @@ class Line:
         note_exchanges(self.account, heard)
         errors = [error_of(result) for result in results]
         bad = sum(breaker.is_trouble(error) for error in errors)
-        breaker.note(self.account, good=len(errors) - bad, bad=bad, at=self.clock())
+        heard_of = sum(_is_the_operators_word(result) for result in results)
+        breaker.note(self.account, good=heard_of - bad, bad=bad, at=self.clock())
         pause = max((asked_pause(result) for result in results), default=0)
         if pause > 0:
             quota.pause(self.account, pause)
@@ -262,6 +264,28 @@ def _told(result: Result) -> Answer:
     if isinstance(result, Answer):
         return result
     return Answer(unavailable=Unavailable(ErrorClass.TRANSIENT, "broken", _BROKEN))
+
+
+def _is_the_operators_word(result: Result) -> bool:
+    """Not our own waiting for a turn, nor a lease that ran out before anything left."""
+    word = result.unavailable if isinstance(result, Answer) else result
+    return getattr(word, "code", "") not in {OUR_QUOTA, "lease"}
+
+
+def _can_be_called(account: OperatorAccount, at: datetime) -> bool:
+    """Asked before anything is claimed: a contract whose adapter cannot be made would only strand commands."""
+    try:
+        connect(account, heard=[].append)
+    except Exception:
+        logger.exception("The contract %s cannot be used", account.code)
+        alerts.raise_alert(
+            key=f"operator:account:{account.pk}:unusable",
+            text=f"{account.title}: договор настроен так, что позвонить оператору нельзя. Проверьте его поля.",
+            at=at,
+            link=f"/admin/operators/operatoraccount/{account.pk}/change/",
+        )
+        return False
+    return True
 
 
 def error_of(result: Result) -> ErrorClass | None:
@@ -298,6 +322,8 @@ def work(
         if account is None:
             return 0, 0
         brake.watch_restore(at=clock())
+        if not _can_be_called(account, clock()):
+            return 0, 0
         with Crew(account.concurrency) as crew:
             line = Line(account, clock, crew, time.monotonic() + budget)
             if reading:

@@ -45,6 +45,7 @@ _STAFF = frozenset(
         ErrorClass.AUTH,
         ErrorClass.CONFIGURATION,
         ErrorClass.FORBIDDEN,
+        ErrorClass.HELD_BY_OPERATOR,
         ErrorClass.NOT_FOUND,
         ErrorClass.INVALID,
         ErrorClass.UNSUPPORTED,

@@ -29,7 +29,7 @@ def _row(card: SmartCard, at: datetime, zone: ZoneInfo) -> list[Cell]:
         (card.iccid, reverse("admin:smartcards_smartcard_change", args=[card.pk])),
         card.msisdn or "—",
         card.account.title,
-        phrases.pill(facts).text,
+        phrases.staff_state(facts),
         card.terminal.name if card.terminal else "—",
         _paid(covered=facts.covered, entitled=facts.entitled),
         moment_full(card.confirmed_at, zone) if card.confirmed_at else "—",

@@ -138,3 +138,8 @@ def _withdrawn(facts: CardFacts) -> Pill:
 def command_sentence(kind: CommandKind) -> str:
     """A command as a noun for journals."""
     return "включение" if kind == CommandKind.ACTIVATE else "отключение"
+
+
+def staff_state(facts: CardFacts) -> str:
+    """The state in the words of staff, for whom the merchant is not «вы»."""
+    return pill(facts).text.replace(f": {WHY_OFF[WhyOff.PERSON]}", ": клиентом")

@@ -1,10 +1,11 @@
 """Reads: what is true of cards now."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import (
+    Count,
     DateTimeField,
     Exists,
     ExpressionWrapper,
@@ -14,7 +15,9 @@ from django.db.models import (
     Prefetch,
     Q,
     QuerySet,
+    Subquery,
 )
+from django.db.models.functions import Coalesce
 
 from cabinet.models import Merchant
 from cabinet.states import ActorKind
@@ -24,8 +27,9 @@ from operators.ports import StateQuality
 from smartcards.models import Brake, Command, Coverage, SmartCard
 from smartcards.rules import CardFacts, OpenCommand
 from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed, Origin
-from subscriptions.models import Subscription
+from subscriptions.models import Period, Subscription
 from subscriptions.queries import LiveSubscription, ending_before, live_subscriptions
+from subscriptions.rules import CLOCKS_APART, is_entitled
 
 Commands = QuerySet[Command, Command]
 _OPEN = [state.value for state in OPEN_COMMANDS]
@@ -77,8 +81,9 @@ def shown_name(kind: str, name: str) -> str:
 
 def is_live(subscription: Subscription, at: datetime) -> bool:
     """The subscription pays for cards at that instant."""
-    since, until = subscription.entitled_from, subscription.entitled_until
-    return since is not None and since <= at and (until is None or at < until)
+    return is_entitled(
+        entitled_from=subscription.entitled_from, entitled_until=subscription.entitled_until, at=at
+    )
 
 
 def live_coverage(at: datetime) -> QuerySet[Coverage]:
@@ -86,7 +91,7 @@ def live_coverage(at: datetime) -> QuerySet[Coverage]:
     return Coverage.objects.filter(
         Q(subscription__entitled_until=None) | Q(subscription__entitled_until__gt=at),
         till=None,
-        subscription__entitled_from__lte=at,
+        subscription__entitled_from__lte=at + CLOCKS_APART,
     )
 
 
@@ -148,30 +153,41 @@ def live_of(merchant: Merchant, at: datetime) -> Sequence[LiveSubscription]:
     )
 
 
-def merchants_out_of_step(at: datetime) -> set[int]:
-    """Merchants with a card whose confirmed state is not its target and that nothing is moving."""
+def merchants_out_of_step(at: datetime, *, among: Collection[int] | None = None) -> set[int]:
+    """Merchants with a card whose confirmed state is not its target and that nothing is moving, and
+    those whose coverage has to be settled. `among` asks about these merchants only.
+    """
     paid = Exists(live_coverage(at).filter(card=OuterRef("pk")))
     busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=_OPEN))
     cards = SmartCard.objects.filter(~busy, merchant__isnull=False, wished_on__isnull=False)
+    if among is not None:
+        cards = cards.filter(merchant__in=among)
     should_go_off = Q(confirmed=Confirmed.ACTIVE) & (Q(wished_on=False) | ~paid)
     should_come_on = Q(confirmed__in=[Confirmed.NEW, Confirmed.INACTIVE], wished_on=True) & paid
-    found = (
-        cards.filter(should_go_off | should_come_on)
-        .values_list("merchant_id", flat=True)
-        .distinct()
-    )
-    return {pk for pk in found if pk is not None} | merchants_to_rehouse(at)
+    found = cards.filter(should_go_off | should_come_on).values_list("merchant_id", flat=True)
+    return {pk for pk in found.distinct() if pk is not None} | _misplaced(at, among)
 
 
-def merchants_to_rehouse(at: datetime) -> set[int]:
-    """Merchants whose cards stand on a subscription that is over while another one pays."""
-    alive = Subscription.objects.filter(
-        Q(entitled_until=None) | Q(entitled_until__gt=at),
-        merchant=OuterRef("subscription__merchant"),
-        entitled_from__lte=at,
+def _misplaced(at: datetime, among: Collection[int] | None) -> set[int]:
+    """Merchants whose open coverage stands on what pays no more while another subscription has room,
+    or goes beyond what their subscription pays for.
+    """
+    live = Subscription.objects.filter(
+        Q(entitled_until=None) | Q(entitled_until__gt=at), entitled_from__lte=at + CLOCKS_APART
     )
-    rows = Coverage.objects.filter(Exists(alive), till=None, subscription__entitled_until__lte=at)
-    return set(rows.values_list("subscription__merchant_id", flat=True))
+    if among is not None:
+        live = live.filter(merchant__in=among)
+    running = Period.objects.filter(subscription=OuterRef("pk"), starts_at__lte=at, ends_at__gt=at)
+    rooms = live.annotate(
+        taken=Count("coverages", filter=Q(coverages__till=None)),
+        paid=Coalesce(Subquery(running.values("cards")[:1]), F("paid_cards")),
+    )
+    over = set(rooms.filter(taken__gt=F("paid")).values_list("merchant_id", flat=True))
+    stranded = Coverage.objects.filter(till=None, subscription__entitled_until__lte=at)
+    with_room = rooms.filter(
+        taken__lt=F("paid"), merchant__in=stranded.values("subscription__merchant")
+    )
+    return over | set(with_room.values_list("merchant_id", flat=True))
 
 
 def merchants_just_ended(at: datetime, *, within: timedelta) -> set[int]:

@@ -51,6 +51,7 @@ class Question:
     action: Action | None = None
     sent_at: datetime | None = None
     by_state: bool = False
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,12 @@ def stale_cards(
     )
     rows = rows.exclude(pk__in=list(asked)).order_by(F("read_at").asc(nulls_first=True), "pk")
     return [
-        Question(card_id=row.pk, sim=Sim(iccid=row.iccid, msisdn=row.msisdn), urgency=Urgency.SPARE)
+        Question(
+            card_id=row.pk,
+            sim=Sim(iccid=row.iccid, msisdn=row.msisdn),
+            urgency=Urgency.SPARE,
+            asked_at=at,
+        )
         for row in rows[:limit]
     ]
 
@@ -166,6 +172,8 @@ def _record_card(question: Question, answer: Answer, at: datetime) -> None:
     card = lock_card(SmartCard(pk=question.card_id))
     if Command.objects.filter(card=card, state__in=OPEN_COMMANDS).exists():
         return  # somebody began to switch it while we were reading: the reading may be of before
+    if question.asked_at and card.confirmed_at and card.confirmed_at > question.asked_at:
+        return  # a switch was confirmed while we were reading: the reading is of before
     if answer.reading is not None:
         outcomes.note_reading(card, answer.reading, at=at)
     elif answer.unavailable is not None and answer.unavailable.code != OUR_QUOTA:

@@ -34,16 +34,16 @@ def reconcile_merchant(*, merchant_id: int, at: datetime) -> int:
     merchant = Merchant.objects.filter(pk=merchant_id).first()
     if merchant is None:
         return 0
-    brake.watch_restore(at=at)
     with transaction.atomic():
-        Merchant.objects.select_for_update().get(pk=merchant_id)
+        Merchant.objects.select_for_update(no_key=True).get(pk=merchant_id)
         coverage.settle_coverage(merchant=merchant, at=at)
     queued = 0
     for card in queries.cards_of(merchant):
         if rules.next_command(queries.facts_of(card, at)) is not None:
             queued += _reconcile_card_safely(card, at)
     if queued:
-        for account_id in queries.accounts_with_work(at).values_list("pk", flat=True):
+        accounts = queries.accounts_with_work(at).filter(cards__merchant=merchant).distinct()
+        for account_id in accounts.values_list("pk", flat=True):
             wake("smartcards.dispatch", account_id=account_id)
     return queued
 
@@ -129,7 +129,7 @@ def _may_repeat(card: SmartCard, kind: CommandKind, at: datetime) -> bool:
 def reconcile_just_ended(*, at: datetime) -> int:
     """Merchants whose paid time has just run out: the switch-off is due at that instant."""
     ended = queries.merchants_just_ended(at, within=JUST_ENDED)
-    return _each(ended, at)
+    return _each(queries.merchants_out_of_step(at, among=ended), at) if ended else 0
 
 
 def reconcile_all(*, at: datetime) -> int:
@@ -140,6 +140,7 @@ def reconcile_all(*, at: datetime) -> int:
 def _each(merchant_ids: Iterable[int], at: datetime) -> int:
     """One merchant after the other; a row that is locked for long never stops those behind it."""
     queued = 0
+    brake.watch_restore(at=at)
     for pk in sorted(merchant_ids):
         try:
             queued += reconcile_merchant(merchant_id=pk, at=at)

@@ -1,7 +1,7 @@
 """What people and staff do with cards. Each function is one transaction."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -107,11 +107,20 @@ def check_again(*, card: SmartCard, by: Actor, at: datetime) -> None:
             text=f"Проверить ещё раз попросил(а) {queries.shown_name(by.kind, by.name)}",
             check_at=at,
         )
-    elif command is None and card.confirmed != Confirmed.UNKNOWN:
+    elif command is not None:
+        _ask_sooner(command, card, at)
+    elif card.confirmed != Confirmed.UNKNOWN:
         raise CardRefused("По этой смарт-карте уточнять нечего: состояние известно.")
     SmartCard.objects.filter(pk=card.pk).update(read_at=None)
     _note(card, "asked_again", "Попросили уточнить состояние у оператора", by=by, at=at)
     wake("smartcards.dispatch", account_id=card.account_id)
+
+
+def _ask_sooner(command: Command, card: SmartCard, at: datetime) -> None:
+    """At once, but never within the operator's quiet time: what is read there may be of before."""
+    quiet_until = (command.sent_at or at) + timedelta(seconds=card.account.quiet_seconds)
+    command.check_at = max(at, quiet_until)
+    command.save(update_fields=["check_at"])
 
 
 @transaction.atomic

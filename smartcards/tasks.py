@@ -29,7 +29,9 @@ def read_account(*, account_id: int, **_older: object) -> None:
 @shared_task(name="smartcards.reconcile_merchant")
 def reconcile_merchant(*, merchant_id: int, **_older: object) -> None:
     """Compare one merchant's cards with what is paid."""
-    reconcile.reconcile_merchant(merchant_id=merchant_id, at=clock.now())
+    at = clock.now()
+    brake.watch_restore(at=at)
+    reconcile.reconcile_merchant(merchant_id=merchant_id, at=at)
 
 
 @shared_task(name="smartcards.callback")

@@ -162,7 +162,7 @@ def live_subscriptions(*, merchant: Merchant, at: datetime) -> list[LiveSubscrip
 
 def _entitled_rows(rows: QuerySet[Subscription], at: datetime) -> QuerySet[Subscription]:
     open_or_ahead = Q(entitled_until=None) | Q(entitled_until__gt=at)
-    return rows.filter(open_or_ahead, entitled_from__lte=at)
+    return rows.filter(open_or_ahead, entitled_from__lte=at + rules.CLOCKS_APART)
 
 
 def _with_periods(rows: QuerySet[Subscription]) -> QuerySet[Subscription]:

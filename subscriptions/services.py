@@ -40,8 +40,6 @@ MODULE_TITLE = "Кассовые сервисы"
 MODULE_DESCRIPTION = "Смарт-карты для ваших касс: включайте и отключайте связь, следите за оплатой, заказывайте новые."
 ADDON_ID = "smartcard"
 GIFT_DAYS = 366
-# The market's clock and ours may differ; an event from before the request is no answer to it.
-CLOCKS_APART = timedelta(minutes=10)
 
 
 def ensure_module(
@@ -123,7 +121,7 @@ def answer_market_requests(
         module=module,
         kind__in=list(kinds),
         answered_at=None,
-        asked_at__lte=occurred_at + CLOCKS_APART,
+        asked_at__lte=occurred_at + rules.CLOCKS_APART,
     ).update(answered_at=at, charged_kopecks=charged_kopecks)
 
 

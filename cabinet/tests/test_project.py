@@ -56,6 +56,7 @@ EXCEPTIONS = {
     "smartcards/brake.py:lock_brake": READS,
     "smartcards/brake.py:switched_off_in_window": READS,
     "smartcards/brake.py:watch": SYSTEM_ACTS,
+    "smartcards/brake.py:watch_restore": SYSTEM_ACTS,
     "smartcards/coverage.py:leave_place": PART_OF_A_DEED,
     "smartcards/coverage.py:lock_places": PART_OF_A_DEED,
     "smartcards/coverage.py:settle_coverage": SYSTEM_ACTS,

@@ -284,6 +284,13 @@ def test_unreadable_state_is_set_aside(state, unreadable):
     assert state.with_suffix(".broken").read_text(encoding="utf-8") == unreadable
 
 
+def test_icon_is_the_cabinet_s_own(line):
+    status, headers, body = ask(line, "GET", "/favicon.ico")
+
+    icon = Path(__file__).parents[2] / "static/img/favicon.ico"
+    assert (status, headers["Content-Type"], body) == (200, "image/x-icon", icon.read_bytes())
+
+
 def test_busy_port_is_an_os_error_and_keeps_nothing(server, state, tmp_path):
     with (
         pytest.raises(OSError, match="in use"),

@@ -101,7 +101,7 @@ def _found(at: datetime) -> Iterator[Difference]:
         facts = queries.facts_of(card, at)
         kind = rules.next_command(facts)
         if kind is not None:
-            yield Difference(card, kind, phrases.pill(facts).text, _why(facts, kind))
+            yield Difference(card, kind, phrases.staff_state(facts), _why(facts, kind))
 
 
 def _why(facts: CardFacts, kind: CommandKind) -> str:

@@ -233,7 +233,7 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
 
     @admin.display(description="состояние")
     def shown_state(self, card: SmartCard) -> str:
-        return phrases.pill(queries.facts_of(card, clock.now())).text
+        return phrases.staff_state(queries.facts_of(card, clock.now()))
 
     @admin.display(description="клиент")
     def merchant_link(self, card: SmartCard) -> str:
@@ -256,6 +256,6 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
             ("Номер", row.msisdn or "—"),
             ("Оператор", row.account.title),
             ("Клиент", str(row.merchant or "на складе")),
-            ("Состояние", phrases.pill(facts).text),
+            ("Состояние", phrases.staff_state(facts)),
             ("Оплачивается", "да" if facts.paid else "нет"),
         ]

@@ -32,6 +32,7 @@ from smartcards.models import SmartCard
 from smartcards.numbers import NotANumber, parse_msisdn
 from smartcards.rules import CardFacts, OpenCommand
 from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed
+from subscriptions.rules import CLOCKS_APART
 
 _OPEN = sorted(state.value for state in OPEN_COMMANDS)
 _FACTS = (
@@ -103,7 +104,7 @@ def _pays_now(at: datetime) -> Q:
     until = Q(cover__subscription__entitled_until=None) | Q(
         cover__subscription__entitled_until__gt=at
     )
-    return until & Q(cover__subscription__entitled_from__lte=at)
+    return until & Q(cover__subscription__entitled_from__lte=at + CLOCKS_APART)
 
 
 def _folded(field: str) -> Replace:

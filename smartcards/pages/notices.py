@@ -19,6 +19,7 @@ from smartcards.rules import CardFacts
 from smartcards.states import CardState, WhyOff
 from subscriptions.models import Subscription
 from subscriptions.queries import paid_cards_at, state_of
+from subscriptions.rules import CLOCKS_APART
 from subscriptions.states import SubscriptionState
 
 # Reasons that a person here, or the service for a person, has chosen.
@@ -121,7 +122,7 @@ def needs_merchant(facts: CardFacts) -> bool:
 def paid_places(merchant: Merchant, at: datetime) -> Paid:
     """What the merchant's live subscriptions pay for: two queries."""
     entitled = Q(entitled_until=None) | Q(entitled_until__gt=at)
-    rows = Subscription.objects.of(merchant).filter(entitled, entitled_from__lte=at)
+    rows = Subscription.objects.of(merchant).filter(entitled, entitled_from__lte=at + CLOCKS_APART)
     lives = [row for row in rows.prefetch_related("periods") if is_live(row, at)]
     states = {state_of(row, at) for row in lives}
     return Paid(

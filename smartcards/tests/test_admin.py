@@ -529,7 +529,8 @@ def test_counts_of_the_page_are_those_by_which_the_brake_decides(boss):
     account = make_account("mts", brake_cards=3)
     for _ in range(2):
         _switched_off(account)
-    _switched_off(account, created_at=NOW - timedelta(hours=2))
+    long_ago = NOW - timedelta(hours=2)
+    _switched_off(account, created_at=long_ago, sent_at=long_ago)
     _switched_off(account, origin=Origin.PERSON)
     _switched_off(account, state=CommandState.CANCELLED)
 

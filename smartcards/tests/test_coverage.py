@@ -179,3 +179,36 @@ def test_written_off_card_loses_its_place_before_a_working_one(merchant):
     settle(merchant)
 
     assert covered(merchant) == {works.pk}
+
+
+def test_card_from_which_we_took_a_place_twice_gets_one_back(merchant):
+    subscription = make_live_subscription(merchant, cards=3)
+    card = make_card(merchant, wished_on=True)
+    for hours in (5, 3):
+        row = cover(
+            card,
+            subscription,
+            since=NOW - timedelta(hours=hours),
+            till=NOW - timedelta(hours=hours - 1),
+        )
+        type(row).objects.filter(pk=row.pk).update(dropped=True)
+
+    settle(merchant)
+    settle(merchant)
+
+    assert Coverage.objects.filter(card=card, till=None).count() == 1
+
+
+def test_card_that_finds_no_room_on_what_pays_drops_out_and_comes_back_with_the_room(merchant):
+    ended = make_live_subscription(merchant, cards=2, entitled_until=NOW - timedelta(hours=1))
+    first, second = (make_card(merchant, wished_on=True) for _ in range(2))
+    for hours, card in enumerate((first, second)):
+        cover(card, ended, since=NOW - timedelta(hours=20 - hours))
+    living = make_live_subscription(merchant, cards=1)
+    settle(merchant)
+    with_one_place = covered(merchant)
+
+    living.periods.update(cards=2)
+    settle(merchant, at=NOW + timedelta(minutes=5))
+
+    assert (with_one_place, covered(merchant, living)) == ({first.pk}, {first.pk, second.pk})

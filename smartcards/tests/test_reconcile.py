@@ -276,3 +276,39 @@ def test_card_that_never_switches_is_told_to_staff_and_tried_every_day(merchant)
 
     assert (too_early, next_day) == (0, 1)
     assert list(Alert.objects.values_list("key", flat=True)) == [f"stuck:{card.pk}"]
+
+
+def test_payment_stamped_ahead_of_our_clock_pays_already(merchant):
+    subscription = make_live_subscription(merchant)
+    type(subscription).objects.filter(pk=subscription.pk).update(
+        entitled_from=NOW + timedelta(seconds=2)
+    )
+    working(merchant, subscription)
+
+    assert reconcile.reconcile_merchant(merchant_id=merchant.pk, at=NOW) == 0
+
+
+def test_switch_offs_that_wait_for_hours_are_counted_by_the_brake(merchant):
+    account = make_account(brake_cards=3, brake_percent=100)
+    subscription = make_live_subscription(merchant, cards=10, entitled_until=NOW)
+    for _ in range(5):
+        working(merchant, subscription, account=account)
+    reconcile.reconcile_all(at=NOW)
+    Brake.objects.update(engaged_at=None, engaged_because="")
+
+    reconcile.reconcile_all(at=NOW + timedelta(hours=4))
+
+    assert Command.objects.count() == 3
+    assert Brake.objects.get().engaged_at == NOW + timedelta(hours=4)
+
+
+def test_staff_are_reminded_of_the_brake_though_they_closed_the_matter(merchant):
+    brake.close_tap(reason="проверка", by=STAFF, at=NOW)
+    brake.watch(at=NOW)
+    Alert.objects.update(closed_at=NOW, closed_by="Сергей")
+
+    brake.watch(at=NOW + timedelta(minutes=1))
+    open_before = Alert.objects.filter(closed_at=None).count()
+    brake.open_tap(reason="разобрались", by=STAFF, at=NOW + timedelta(minutes=2))
+
+    assert (open_before, Alert.objects.filter(closed_at=None).count()) == (1, 0)

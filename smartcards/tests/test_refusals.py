@@ -28,7 +28,7 @@ FOLLOWS = {
     ErrorClass.INVALID: (FAILED, True),
     ErrorClass.CONFIGURATION: (FAILED, True),
     ErrorClass.UNSUPPORTED: (FAILED, True),
-    ErrorClass.HELD_BY_OPERATOR: (FAILED, False),
+    ErrorClass.HELD_BY_OPERATOR: (FAILED, True),
     ErrorClass.UNKNOWN_OUTCOME: (CHECKING, False),
     ErrorClass.ALREADY: (DONE, False),
 }

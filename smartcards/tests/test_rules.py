@@ -11,7 +11,7 @@ from cabinet.errors import NotAllowed
 from cabinet.states import ActorKind, Role
 from cabinet.wording import Pill, Tone
 from smartcards import rules
-from smartcards.phrases import pill
+from smartcards.phrases import pill, staff_state
 from smartcards.rules import CardFacts, CardRefused, OpenCommand
 from smartcards.states import (
     COMMAND_TRANSITIONS,
@@ -284,3 +284,8 @@ def test_no_way_leads_back_from_a_command_that_is_over():
 def test_unknown_outcome_is_never_sent_again():
     assert CommandState.QUEUED not in COMMAND_TRANSITIONS[CommandState.CHECKING]
     assert CommandState.SENDING not in COMMAND_TRANSITIONS[CommandState.CHECKING]
+
+
+def test_staff_read_the_merchant_where_the_merchant_reads_you():
+    assert staff_state(OFF_BY_WISH) == "Отключена: клиентом"
+    assert staff_state(UNPAID) == "Отключена: не оплачена"

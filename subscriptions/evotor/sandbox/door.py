@@ -59,6 +59,7 @@ class Door:
         user_id, action, now = read_user_id(form), request.match["action"], clock.now()
         order = read_order({name: value for name, value in form.items() if value}, now)
         try:
+            _check_cards(order)
             self._market.act(
                 action, user_id=user_id, product_id=_product(form), order=order, now=now
             )
@@ -81,6 +82,12 @@ class Door:
         form = request.form()
         self._market.set_billing(read_user_id(form), read_billing(form, Billing.PAYS))
         return _back(form, done="billing")
+
+
+def _check_cards(order: Order) -> None:
+    """A script may send 0 terminals, paid options make up for them; a person buys cards."""
+    if order.devices == 0:
+        raise NotPossible("Смарт-карт должно быть не меньше одной.")
 
 
 def _from_page(request: Request) -> bool:

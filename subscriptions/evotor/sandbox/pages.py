@@ -137,8 +137,9 @@ def _new_form() -> str:
 
 def _about(account: Account, now: datetime) -> str:
     stands = "</p>\n<p>".join(_stands(account, now))
+    ours = account.holding(settings.EVOTOR_PRODUCT_ID)
     return (
-        f"<p>{stands}</p>\n<p>{phrases.BILLING[account.billing]}</p>\n"
+        f"<p>{stands}</p>\n<p>{phrases.billing(account, ours)}</p>\n"
         f'<p class="note">userId <code>{account.user_id}</code>, сейчас {wording.moment_full(now, ZONE)}</p>'
     )
 

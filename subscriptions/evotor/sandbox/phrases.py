@@ -4,7 +4,7 @@ from datetime import datetime
 
 from cabinet import wording
 from subscriptions.evotor.sandbox.billing import TRIES
-from subscriptions.evotor.sandbox.book import Billing, Deal, Holding
+from subscriptions.evotor.sandbox.book import Account, Billing, Deal, Holding
 from subscriptions.evotor.sandbox.plans import Plan, local_day
 
 DONE = {
@@ -48,6 +48,19 @@ def terms(deal: Deal) -> str:
     taken = deal.taken
     total = wording.money(taken.kopecks)
     return f"{taken.plan.title}, {wording.cards(taken.cards)}, {total} за период"
+
+
+def last_days(deal: Deal) -> str:
+    """What comes of a stopped subscription: it runs out, and no money is taken."""
+    return f"Маркет больше ничего не спишет: подписка действует до {day(deal.due)}, потом закончится."
+
+
+def billing(account: Account, holding: Holding) -> str:
+    """What the market does about the next payment of this module."""
+    deal = holding.deal
+    if deal is None or not deal.live:
+        return "Платить не за что: действующей подписки нет."
+    return last_days(deal) if deal.stop_requested else BILLING[account.billing]
 
 
 def state(holding: Holding, now: datetime) -> str:

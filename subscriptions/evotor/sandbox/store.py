@@ -42,6 +42,8 @@ def quick_forms(account: Account) -> str:
     if deal is None or not deal.live:
         usual = {"planId": PLANS[0].id, "deviceNumber": str(USUAL_CARDS)}
         return form("install", fields | usual, button("Установить"), inline=True)
+    if deal.stop_requested:
+        return form("resume", fields, button("Возобновить"), inline=True)
     paying = account.billing is Billing.PAYS
     wanted = Billing.REFUSES if paying else Billing.PAYS
     text = "Не платить дальше" if paying else "Платить автоматически"
@@ -66,7 +68,8 @@ def _sections(
         found["remove"] = _remove(fields)
     else:
         found = {"install": _return(deal, fields), **found}
-    found["billing"] = _billing(account, fields)
+    if not deal.stop_requested:
+        found["billing"] = _billing(account, fields)
     return found
 
 
@@ -86,6 +89,8 @@ def _return(deal: Deal, fields: dict[str, str]) -> str:
 
 
 def _pay(deal: Deal, fields: dict[str, str], now: datetime) -> str:
+    if deal.stop_requested:
+        return f"<h2>Оплата</h2>\n<p>{escape(phrases.terms(deal))}. {phrases.last_days(deal)}</p>"
     total = wording.money(deal.taken.kopecks)
     when = "сейчас" if deal.due <= now else phrases.day(deal.due)
     lead = f"<p>{escape(phrases.terms(deal))}. Следующая оплата: {when}</p>"

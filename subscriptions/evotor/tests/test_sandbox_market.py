@@ -555,6 +555,51 @@ def test_person_buys_changes_stops_and_removes_with_plain_forms(sandbox, product
     assert product.installed() == [True, False]
 
 
+@pytest.mark.parametrize("action", ["request_termination", "uninstall"])
+@pytest.mark.parametrize("page", [f"/market/{PRODUCT}?user={USER}", f"/market/user/{USER}"])
+def test_stopped_subscription_is_said_to_cost_nothing_more(sandbox, action, page):
+    fields = {"userId": USER, "productId": PRODUCT, "page": "user"}
+    submit(sandbox, "/market/install", **fields, planId="kassovye-1m", at="2026-03-31T09:00:00Z")
+    running = call(sandbox, "GET", page)[1]
+
+    submit(sandbox, f"/market/{action}", **fields)
+    stopped = call(sandbox, "GET", page)[1]
+
+    said = (
+        "Следующая оплата",
+        "К оплате",
+        "Оплатить сейчас",
+        "маркет спишет оплату сам",
+        "Маркет больше ничего не спишет: подписка действует до "
+        "30\N{NO-BREAK SPACE}апреля 2026\N{NO-BREAK SPACE}г., потом закончится.",
+    )
+    assert [word in running for word in said] == [True] * 4 + [False]
+    assert [word in stopped for word in said] == [False] * 4 + [True]
+
+
+def test_merchant_without_a_subscription_has_nothing_to_pay_for(sandbox):
+    _, _, went = submit(sandbox, "/market/new", name="ИП Примеров")
+
+    page = call(sandbox, "GET", went["Location"])[1]
+
+    words = ("Платить не за что: действующей подписки нет.", "маркет спишет оплату сам")
+    assert [word in page for word in words] == [True, False]
+
+
+@pytest.mark.parametrize("action", ["install", "change_terms"])
+def test_person_cannot_take_no_cards(sandbox, market, product, action):
+    fields = {"userId": USER, "productId": PRODUCT, "page": "user"}
+    if action == "change_terms":
+        submit(sandbox, "/market/install", **fields, deviceNumber="2")
+    told = len(product.got)
+
+    _, _, went = submit(sandbox, f"/market/{action}", **fields, deviceNumber="0")
+
+    page = call(sandbox, "GET", went["Location"])[1]
+    assert "Смарт-карт должно быть не меньше одной." in page
+    assert len(product.got) == told
+
+
 def test_person_is_told_of_a_refusal_where_they_stand(sandbox):
     status, _, went = submit(sandbox, "/market/resume", userId=USER, page="user")
 

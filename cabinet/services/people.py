@@ -139,6 +139,25 @@ def update_profile(*, user: User, name: str, email: str, by: Actor, at: datetime
 
 
 @transaction.atomic
+def give_consent(*, user: User, document: LegalDocument, by: Actor, at: datetime) -> Consent:
+    """The person agrees again after having taken the consent back; the matter for staff is closed."""
+    consent, _ = Consent.objects.update_or_create(
+        user=user, document=document, defaults={"given_at": at, "withdrawn_at": None}
+    )
+    audit.record(
+        target=consent,
+        action="consent.given",
+        text="Снова дано согласие на обработку данных",
+        by=by,
+        at=at,
+        merchant_id=None,
+    )
+    keys = [f"consent:{one.pk}" for one in Consent.objects.filter(user=user)]
+    alerts.close_alerts(keys=keys, by=by, at=at)
+    return consent
+
+
+@transaction.atomic
 def withdraw_consent(*, consent: Consent, by: Actor, at: datetime) -> None:
     """The person takes the consent back; staff are told to act on it. Raises Refused for other documents."""
     consent = Consent.objects.select_for_update().select_related("document").get(pk=consent.pk)

@@ -151,6 +151,19 @@ def test_second_code_within_a_minute_is_refused_on_the_page(client, caplog):
     assert LoginCode.objects.count() == 1
 
 
+def test_refusal_of_a_second_code_leads_to_the_sent_one(client, caplog):
+    ask(client, "79120000001", caplog)
+
+    same = plain(client.post("/login/", {"phone": "79120000001"}))
+    elsewhere = plain(Client().post("/login/", {"phone": "79120000001"}))
+
+    link = '<a href="/login/code/">Ввести код</a>'
+    assert [("Код уже отправлен." in page, link in page) for page in (same, elsewhere)] == [
+        (True, True),
+        (True, False),
+    ]
+
+
 @pytest.mark.parametrize("phone", ["", "12345", "8 800 555 35 35", "+1 202 555 01 23", "не знаю"])
 def test_what_is_no_mobile_phone_is_refused(client, phone):
     answer = client.post("/login/", {"phone": phone})

@@ -45,7 +45,7 @@ def test_consent_is_withdrawn_and_staff_are_told(client):
     consent = make_consent(member.user)
     signed_in(client, member)
 
-    client.post("/profile/", {"do": "withdraw", "consent": consent.pk})
+    client.post("/profile/", {"do": "withdraw", "consent": consent.pk, "confirm": "1"})
 
     consent.refresh_from_db()
     assert consent.withdrawn_at is not None
@@ -53,13 +53,71 @@ def test_consent_is_withdrawn_and_staff_are_told(client):
     assert AuditEvent.objects.filter(action="consent.withdrawn").count() == 1
 
 
+def test_withdrawal_is_asked_about_first(client):
+    member = make_member()
+    consent = make_consent(member.user)
+    signed_in(client, member)
+
+    page = client.post("/profile/", {"do": "withdraw", "consent": consent.pk}).content.decode()
+
+    consent.refresh_from_db()
+    assert "Без согласия мы не можем хранить телефон" in page
+    assert '<input type="hidden" name="confirm" value="1">' in page
+    assert (consent.withdrawn_at, Alert.objects.count()) == (None, 0)
+
+
+def test_withdrawn_consent_is_given_again_and_the_matter_is_closed(client):
+    member = make_member()
+    consent = make_consent(member.user)
+    signed_in(client, member)
+    client.post("/profile/", {"do": "withdraw", "consent": consent.pk, "confirm": "1"})
+    offered = "Дать согласие снова" in client.get("/profile/").content.decode()
+
+    client.post("/profile/", {"do": "give", "document": consent.document_id})
+
+    consent.refresh_from_db()
+    after = "Дать согласие снова" in client.get("/profile/").content.decode()
+    assert (offered, after, consent.withdrawn_at) == (True, False, None)
+    assert consent.given_at != AT
+    assert Alert.objects.filter(closed_at=None).count() == 0
+    assert AuditEvent.objects.filter(action="consent.given").count() == 1
+
+
+def test_consent_is_given_again_to_the_edition_in_force_only(client):
+    member = make_member()
+    consent = make_consent(member.user)
+    signed_in(client, member)
+    client.post("/profile/", {"do": "withdraw", "consent": consent.pk, "confirm": "1"})
+    newest = make_document(DocumentKind.CONSENT, version=2)
+
+    client.post("/profile/", {"do": "give", "document": consent.document_id})
+    by_old = Consent.objects.filter(user=member.user, withdrawn_at=None).count()
+    client.post("/profile/", {"do": "give", "document": newest.pk})
+
+    standing = Consent.objects.filter(user=member.user, withdrawn_at=None)
+    assert (by_old, list(standing.values_list("document", flat=True))) == (0, [newest.pk])
+
+
+def test_consent_that_stands_is_not_given_anew(client):
+    member = make_member()
+    consent = make_consent(member.user)
+    signed_in(client, member)
+
+    client.post("/profile/", {"do": "give", "document": consent.document_id})
+
+    consent.refresh_from_db()
+    assert (consent.given_at, AuditEvent.objects.count()) == (AT, 0)
+
+
 def test_consent_is_withdrawn_once(client):
     member = make_member()
     consent = make_consent(member.user)
     signed_in(client, member)
-    client.post("/profile/", {"do": "withdraw", "consent": consent.pk})
+    client.post("/profile/", {"do": "withdraw", "consent": consent.pk, "confirm": "1"})
 
-    again = client.post("/profile/", {"do": "withdraw", "consent": consent.pk}, follow=True)
+    again = client.post(
+        "/profile/", {"do": "withdraw", "consent": consent.pk, "confirm": "1"}, follow=True
+    )
 
     assert "Это согласие уже отозвано." in again.content.decode()
     assert AuditEvent.objects.filter(action="consent.withdrawn").count() == 1
@@ -70,7 +128,7 @@ def test_offer_is_not_withdrawn(client):
     accepted = make_consent(member.user, DocumentKind.OFFER)
     signed_in(client, member)
 
-    client.post("/profile/", {"do": "withdraw", "consent": accepted.pk})
+    client.post("/profile/", {"do": "withdraw", "consent": accepted.pk, "confirm": "1"})
 
     accepted.refresh_from_db()
     assert accepted.withdrawn_at is None
@@ -87,7 +145,7 @@ def test_strangers_consent_is_404(client):
     consent = make_consent(make_user())
     signed_in(client, make_member())
 
-    answer = client.post("/profile/", {"do": "withdraw", "consent": consent.pk})
+    answer = client.post("/profile/", {"do": "withdraw", "consent": consent.pk, "confirm": "1"})
 
     consent.refresh_from_db()
     assert (answer.status_code, consent.withdrawn_at) == (404, None)

@@ -8,6 +8,8 @@ from django.contrib import auth, messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
@@ -38,8 +40,16 @@ def login(request: HttpRequest) -> HttpResponseBase:
             _send_sign_in_code(request, form.cleaned_data["phone"])
             return redirect("login_code")
         except Refused as refusal:
-            form.add_error("phone", refusal.sentence)
+            form.add_error("phone", _with_way_to_code(request, form, refusal))
     return render(request, "cabinet/login.html", {"form": form})
+
+
+def _with_way_to_code(request: HttpRequest, form: PhoneForm, refusal: Refused) -> str:
+    """The sentence; with a link where this browser has a code of that very phone to enter."""
+    sent_to = request.session.get(_PHONE) if _CODE in request.session else None
+    if not isinstance(refusal, codes.TooManyCodes) or sent_to != form.cleaned_data["phone"]:
+        return refusal.sentence
+    return format_html('{} <a href="{}">Ввести код</a>', refusal.sentence, reverse("login_code"))
 
 
 def _send_sign_in_code(request: HttpRequest, phone: str) -> None:

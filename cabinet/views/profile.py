@@ -13,7 +13,7 @@ from cabinet.access import framed, memberships, refuse
 from cabinet.actors import Actor
 from cabinet.errors import Refused
 from cabinet.forms.people import ProfileForm
-from cabinet.models import Consent, User
+from cabinet.models import Consent, LegalDocument, User
 from cabinet.services import people
 from cabinet.states import ActorKind, DocumentKind
 
@@ -26,6 +26,8 @@ def profile(request: HttpRequest) -> HttpResponseBase:
     match request.POST.get("do", ""):
         case "withdraw":
             return _withdraw(request)
+        case "give":
+            return _give(request)
         case "end_sessions":
             return _end_sessions(request)
         case _:
@@ -48,6 +50,7 @@ def _edit(request: HttpRequest) -> HttpResponseBase:
             "memberships": list(memberships(user)),
             "consents": queries.consents_of(user),
             "withdrawable": DocumentKind.CONSENT.value,
+            "to_give": _to_give(user),
         },
     )
 
@@ -57,11 +60,34 @@ def _withdraw(request: HttpRequest) -> HttpResponseBase:
     consent = Consent.objects.filter(user=user, pk=_number(request.POST.get("consent", ""))).first()
     if consent is None:
         raise Http404
+    if "confirm" not in request.POST:
+        return render(request, "cabinet/consent_withdraw.html", {"consent": consent})
     try:
         people.withdraw_consent(consent=consent, by=_actor(user), at=clock.now())
     except Refused as refusal:
         return refuse(request, refusal, "profile")
     messages.success(request, "Согласие отозвано. Сотрудник сервиса свяжется с вами.")
+    return redirect("profile")
+
+
+def _to_give(user: User) -> LegalDocument | None:
+    """The edition in force, where the person took the latest consent back."""
+    given = [one for one in queries.consents_of(user) if one.document.kind == DocumentKind.CONSENT]
+    if not given or given[0].withdrawn_at is None:
+        return None
+    return queries.newest_document(DocumentKind.CONSENT)
+
+
+def _give(request: HttpRequest) -> HttpResponseBase:
+    user = cast("User", request.user)
+    document = _to_give(user)
+    if document is None:
+        return redirect("profile")
+    if document.pk != _number(request.POST.get("document", "")):
+        messages.warning(request, "Текст согласия успел измениться. Прочитайте новую редакцию.")
+        return redirect("profile")
+    people.give_consent(user=user, document=document, by=_actor(user), at=clock.now())
+    messages.success(request, "Согласие дано снова.")
     return redirect("profile")
 
 

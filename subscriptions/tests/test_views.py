@@ -181,7 +181,7 @@ def test_stopped_subscription_works_to_the_end_and_may_be_resumed(browser, owner
     answer = browser.get("/subscription/")
 
     said = text_of(answer)
-    assert "Карты работают до 1 мая 2027 г. До этого дня её можно возобновить." in said
+    assert "Карты работают до 1 мая 2027 г. До этого дня подписку можно возобновить." in said
     assert "Следующее списание не будет, подписка остановлена" in said
     assert buttons(answer) == ["Возобновить подписку", "Изменить период или число карт"]
 
@@ -314,7 +314,7 @@ def test_renewal_is_shown_noted_and_awaited(browser, owner, module, settings):
     waits = text_of(browser.get("/subscription/"))
 
     request = MarketRequest.objects.get()
-    assert "Оплачено будет 2 смарт-карты до 1 июня 2027 г." in offer
+    assert "Будет оплачено: 2 смарт-карты до 1 июня 2027 г." in offer
     assert "Тариф «Месяц» 600 ₽ 2 смарт-карты К оплате сейчас 600 ₽" in offer
     assert (request.kind, request.estimate_kopecks, request.asked_by) == (
         "renew",
@@ -327,6 +327,45 @@ def test_renewal_is_shown_noted_and_awaited(browser, owner, module, settings):
     )
     assert link in leave.content.decode()
     assert "Ожидаем подтверждения Эвотор: продление Переход в маркет: сегодня в 12:00." in waits
+
+
+OVER = {"terminated_at": PAID_TILL, "entitlement": Entitlement(BOUGHT, NOW - DAY)}
+
+
+@pytest.mark.parametrize(
+    ("told", "stands", "sentence"),
+    [
+        ({}, True, "В маркете нажмите «Оплатить сейчас». Модуль:"),
+        (
+            {},
+            False,
+            "В маркете выберите тариф «Месяц» и 2 смарт-карты, потом нажмите «Установить».",
+        ),
+        (
+            OVER,
+            True,
+            "В маркете выберите тариф «Месяц» и 2 смарт-карты, потом нажмите «Установить».",
+        ),
+        (
+            {**OVER, "paid_cards": 1},
+            False,
+            "В маркете выберите тариф «Месяц» и 1 смарт-карту, потом нажмите «Установить».",
+        ),
+    ],
+    ids=["running", "not installed", "ended", "ended and not installed"],
+)
+def test_renewal_names_the_button_that_the_market_has(
+    browser, owner, module, told, stands, sentence
+):
+    row = subscribe(owner, module, **told)
+    if stands:
+        install(owner, module)
+    confirm(browser, f"/subscription/{row.pk}/renew/")
+
+    # By the link of «Перейти ещё раз», which carries nothing but the number of the request.
+    leave = text_of(browser.get(f"/subscription/market/{MarketRequest.objects.get().pk}/"))
+
+    assert sentence in leave
 
 
 def test_answered_request_leads_back(browser, owner, module):
@@ -404,7 +443,7 @@ def test_fewer_cards_return_nothing_and_wait_for_the_next_period(browser, owner,
     offer = text_of(browser.get(f"/subscription/{row.pk}/change/?tariff={tariff.pk}&cards=1"))
 
     assert (
-        "До 1 мая 2027 г. работают все оплаченные карты: 2. Дальше оплачено будет 1 смарт-карта."
+        "До 1 мая 2027 г. работают все оплаченные карты: 2. Дальше будет оплачено: 1 смарт-карта."
         in offer
     )
     assert "К оплате сейчас 0 ₽" in offer

@@ -18,6 +18,9 @@ from cabinet.states import Right, Role
 from subscriptions import queries, services
 from subscriptions.models import MarketRequest, Module
 from subscriptions.pricing import Estimate
+from subscriptions.queries import SubscriptionView
+from subscriptions.states import SubscriptionState
+from subscriptions.views import words
 
 Kind = MarketRequest.Kind
 LOOPBACK = frozenset({"localhost", "127.0.0.1"})
@@ -66,19 +69,41 @@ def go(
 @merchant_page(Right.SEE_SUBSCRIPTION)
 def leave(request: MerchantRequest, pk: int) -> HttpResponseBase:
     """The last page before the market: what to press there, and the link."""
-    open_rows = queries.open_market_requests(request.merchant, clock.now())
+    now = clock.now()
+    open_rows = queries.open_market_requests(request.merchant, now)
     row = next((one for one in open_rows if one.pk == pk), None)
     if row is None:
         return _answered(request, pk)
     kind = Kind(row.kind)
     context = {
         "row": row,
-        "there": THERE[kind],
+        "there": _there(row, now),
         "wanted": request.GET.get("wanted", "")[:200],
         "address": _address(request, row),
         "back_url": reverse(_home(kind)),
     }
     return render(request, "subscriptions/leave.html", context)
+
+
+def _there(row: MarketRequest, at: datetime) -> str:
+    """What to press in the market, by the names of its buttons."""
+    kind = Kind(row.kind)
+    views = [
+        view
+        for view in queries.subscription_views(row.merchant, at)
+        if view.module_id == row.module_id
+    ]
+    if kind is not Kind.RENEW or not views or _may_be_paid_on(row, views, at):
+        return THERE[kind]
+    return words.buy_again(views[0])
+
+
+def _may_be_paid_on(row: MarketRequest, views: list[SubscriptionView], at: datetime) -> bool:
+    # The market has «Оплатить сейчас» only where the module stands and its subscription is not over.
+    modules = queries.modules_view(row.merchant, at)
+    return any(one.id == row.module_id and one.installed for one in modules) and any(
+        view.state is not SubscriptionState.ENDED and view.terminated_at is None for view in views
+    )
 
 
 def _answered(request: MerchantRequest, pk: int) -> HttpResponseBase:

@@ -74,7 +74,7 @@ def _stopping(view: SubscriptionView, zone: ZoneInfo) -> str:
     till = f"Карты работают до {day(end, zone)}" if end else "Карты пока работают."
     if view.terminated_at is not None:
         return f"Подписка закончена. {till} Дальше ничего не спишется."
-    return f"Подписка остановлена: дальше ничего не спишется. {till} До этого дня её можно возобновить."
+    return f"Подписка остановлена: дальше ничего не спишется. {till} До этого дня подписку можно возобновить."
 
 
 def _ended(view: SubscriptionView, zone: ZoneInfo) -> str:
@@ -135,10 +135,17 @@ def _saves(month_kopecks: int, months: int) -> str:
 def renewal_brings(view: SubscriptionView, until: str) -> str:
     """What a renewal does to the cards."""
     cards = wording.cards(view.next_cards)
-    paid = f"Оплачено будет {cards} до {until}" if until else f"Оплачено будет {cards}."
+    paid = f"Будет оплачено: {cards} до {until}" if until else f"Будет оплачено: {cards}."
     if view.state is SubscriptionState.ENDED:
         return f"{paid} Карты, которые были включены, заработают сами."
     return f"{paid} Карты продолжат работать без перерыва, оплаченные дни не теряются."
+
+
+def buy_again(view: SubscriptionView) -> str:
+    """What to press in the market where a renewal is a new purchase on the former terms."""
+    tariff = f"тариф «{view.tariff_title}»" if view.tariff_title else "тариф"
+    cards = wording.counted(view.next_cards, "смарт-карту", "смарт-карты", "смарт-карт")
+    return f"В маркете выберите {tariff} и {cards}, потом нажмите «Установить»."
 
 
 def change_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
@@ -155,7 +162,7 @@ def change_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
 def _fewer(now: int, then: int, end: str) -> str:
     until = f"До {end} работают все оплаченные карты: {now}." if end else ""
     return (
-        f"{until} Дальше оплачено будет {wording.cards(then)}. Выберите, какие остаются. "
+        f"{until} Дальше будет оплачено: {wording.cards(then)}. Выберите, какие остаются. "
         "Если не выбрать, сначала снимем выключенные, потом выбранные последними. "
         "Деньги за меньшее число карт Эвотор не возвращает."
     ).strip()

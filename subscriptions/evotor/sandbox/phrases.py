@@ -52,7 +52,9 @@ def terms(deal: Deal) -> str:
 
 def last_days(deal: Deal) -> str:
     """What comes of a stopped subscription: it runs out, and no money is taken."""
-    return f"Маркет больше ничего не спишет: подписка действует до {day(deal.due)}, потом закончится."
+    return (
+        f"Маркет больше ничего не спишет: подписка действует до {day(deal.due)}, потом закончится."
+    )
 
 
 def billing(account: Account, holding: Holding) -> str:

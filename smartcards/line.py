@@ -274,8 +274,9 @@ def _is_the_operators_word(result: Result) -> bool:
 
 def _can_be_called(account: OperatorAccount, at: datetime) -> bool:
     """Asked before anything is claimed: a contract whose adapter cannot be made would only strand commands."""
+    unheard: list[Exchange] = []
     try:
-        connect(account, heard=[].append)
+        connect(account, heard=unheard.append)
     except Exception:
         logger.exception("The contract %s cannot be used", account.code)
         alerts.raise_alert(

@@ -5,13 +5,14 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
+from django.conf import settings
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cabinet.settings")
 
 app = Celery("cabinet")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.task_queues = [Queue("default"), Queue("operators")]
+app.conf.task_queues = [Queue(name) for name in settings.CELERY_TASK_QUEUES_NAMES]
 app.conf.task_create_missing_queues = False
 app.autodiscover_tasks()
 app.autodiscover_tasks(["subscriptions.evotor", "smartcards.orders"])

@@ -156,8 +156,14 @@ def quota_used(reserve: int, seconds: float) -> None:
             time.sleep(12)
         time.sleep(max(0.0, seconds - (time.monotonic() - begun)))
         shown = rows.call("GET", f"{sandbox}/state/mts")
-        calls = sum(sim["calls"]["submit"] for sim in shown["sims"])
-        used = calls / (60 * (time.monotonic() - begun) / 60)
+        # The operator itself counts: every call about a card, questions too.
+        calls = sum(
+            number
+            for sim in shown["sims"]
+            for kind, number in sim["calls"].items()
+            if kind != "auth"
+        )
+        used = calls / (time.monotonic() - begun)
         sent = Command.objects.filter(card__in=clicked).exclude(sent_at=None)
         waits = [(row.sent_at - row.created_at).total_seconds() for row in sent if row.sent_at]
         click = f", click p95 {p95(waits):.2f} s of {len(waits)} (limit 2)" if waits else ""

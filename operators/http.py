@@ -28,7 +28,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -100,17 +99,15 @@ class _Transport(requests.adapters.HTTPAdapter):
         """Nothing to add: the context carries the roots and demands the check."""
 
 
-def _session(context: ssl.SSLContext, size: int) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    # A session without cookies has no state of its own, so threads may share it.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers.clear()
-    session.headers.update({"User-Agent": "cabinet/1", "Accept-Encoding": "identity"})
-    transport = _Transport(context=context, size=size)
-    session.mount("https://", transport)
-    session.mount("http://", transport)
-    return session
+_OUR_HEADERS = {"User-Agent": "cabinet/1", "Accept-Encoding": "identity"}
+
+
+def _prepared(
+    method: str, url: str, headers: Mapping[str, str] | None, **parts: Any
+) -> requests.PreparedRequest:
+    """The request as it leaves, made without a session: nothing is merged into it."""
+    said = {**_OUR_HEADERS, **(headers or {})}
+    return requests.Request(method, url, headers=said, **parts).prepare()
 
 
 def unmeasured(exchange: Exchange) -> None:
@@ -228,15 +225,13 @@ class Door:
             current.reset(token)
 
     def _send(self, call: Call, method: str, url: str, **parts: Any) -> Reply:
-        session = _sessions.of(self.account, self.ca_bundle, self.connections)
+        transport = _transports.of(self.account, self.ca_bundle, self.connections)
         started = time.monotonic()
-        with session.request(
-            method,
-            url,
+        # The transport alone: a session would add redirects, cookies and passwords of the machine.
+        with transport.send(
+            _prepared(method, url, **parts),
             timeout=(min(self.connect_seconds, call.left()), self.total_seconds),
-            allow_redirects=False,
             stream=True,
-            **parts,
         ) as response:
             heard_at = real_now()
             body = _body(response, call)
@@ -363,14 +358,14 @@ def _lost_text(trouble: BaseException) -> str:
     return "ответ оператора не получен целиком"
 
 
-class _Sessions:
-    """One session for an account, in this process; a changed CA bundle makes a new one."""
+class _Transports:
+    """One set of kept connections for an account, in this process; a changed CA bundle makes a new one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[tuple[int, str, int], requests.Session]] = {}
+        self._kept: dict[str, tuple[tuple[int, str, int], _Transport]] = {}
 
-    def of(self, account: str, ca_bundle: str, size: int) -> requests.Session:
+    def of(self, account: str, ca_bundle: str, size: int) -> _Transport:
         # A forked worker must not talk over the sockets of its parent, hence the process id.
         key = (os.getpid(), ca_bundle, size)
         with self._lock:
@@ -378,20 +373,20 @@ class _Sessions:
             if kept is None or kept[0] != key:
                 if kept is not None:
                     kept[1].close()
-                kept = (key, _session(_tls_context(ca_bundle), size))
+                kept = (key, _Transport(context=_tls_context(ca_bundle), size=size))
                 self._kept[account] = kept
             return kept[1]
 
     def close(self) -> None:
         with self._lock:
-            for _, session in self._kept.values():
-                session.close()
+            for _, transport in self._kept.values():
+                transport.close()
             self._kept.clear()
 
 
-_sessions = _Sessions()
+_transports = _Transports()
 
 
 def close_sessions() -> None:
     """Lets go of every kept connection of this process; the next call opens its own."""
-    _sessions.close()
+    _transports.close()

@@ -12,7 +12,6 @@ Nothing here raises, whatever bytes come.
 """
 
 import base64
-import binascii
 import html
 import json
 import re
@@ -179,16 +178,17 @@ class Masker:
 
     def _json(self, body: Any) -> str:
         try:
-            shown = self._value(body)
+            shown = self.value(body)
             return json.dumps(shown, ensure_ascii=False, default=lambda _given: MASK)
-        except (RecursionError, ValueError, TypeError):
+        except (RecursionError, ValueError):
             return MASK
 
-    def _value(self, given: Any) -> Any:
+    def value(self, given: Any) -> Any:
+        """Decoded JSON in its own shape. Raises RecursionError for what is too deep."""
         if isinstance(given, Mapping):
             return self._object(given)
         if isinstance(given, list | tuple):
-            return [self._value(item) for item in given]
+            return [self.value(item) for item in given]
         if isinstance(given, str):
             nested = given.lstrip()[:1] in {"{", "[", "<"}
             return self._shape(self._known(given)) if nested else self._pairs(given)
@@ -204,14 +204,14 @@ class Masker:
         return {
             self.words(str(key)): _masked(value)
             if (key != namer and hides(str(key))) or (key == "value" and hidden)
-            else self._value(value)
+            else self.value(value)
             for key, value in given.items()
         }
 
     def _fields(self, pairs: Iterable[tuple[str, str]]) -> str:
         """A form or a query, decoded for people."""
         return "&".join(
-            f"{self.words(name)}={MASK if hides(name) and value else self._value(value)}"
+            f"{self.words(name)}={MASK if hides(name) and value else self.value(value)}"
             for name, value in pairs
         )
 
@@ -260,16 +260,14 @@ class Masker:
             return text
         if _ENCODED.search(text):
             text = _in_any_writing(self.secrets).sub(MASK, text)
+        if not self._is_wrapped(text):
+            return text
         return _BASE64.sub(lambda run: MASK if self._is_wrapped(run[0]) else run[0], text)
 
-    def _is_wrapped(self, run: str) -> bool:
-        """Whether the run is base64 of something with a secret in it, also glued to other letters."""
-        plain = run.replace("-", "+").replace("_", "/")
-        # The last one is the shortest.
-        if len(plain) * 3 < len(self.secrets[-1]) * 4:
-            return False
-        wrapped = [_unwrapped(plain[start:]) for start in range(4)]
-        return any(secret.encode() in found for secret in self.secrets for found in wrapped)
+    def _is_wrapped(self, text: str) -> bool:
+        """Whether base64 of something with a secret in it stands there, also glued to other letters."""
+        plain = text.replace("-", "+").replace("_", "/")
+        return any(core in plain for core in _in_base64(self.secrets))
 
     def _sure(self, text: str) -> str:
         """The last look: what masking itself has put together is masked again, or nothing is kept."""
@@ -356,15 +354,19 @@ def _value_end(text: str, start: int) -> int:
     return plain.end() if plain else start
 
 
-def _unwrapped(run: str) -> bytes:
-    try:
-        return base64.b64decode(run[: len(run) // 4 * 4] if len(run) % 4 == 1 else _padded(run))
-    except (binascii.Error, ValueError):
-        return b""
+@lru_cache(maxsize=64)
+def _in_base64(secrets: tuple[str, ...]) -> frozenset[str]:
+    """What each secret looks like inside base64: three ways, for three bytes make four letters.
 
-
-def _padded(run: str) -> str:
-    return run + "=" * (-len(run) % 4)
+    Letters that hold bits of the neighbours too are left out.
+    """
+    return frozenset(
+        base64.b64encode(bytes(before) + given + bytes(2))[
+            -(-before * 4 // 3) : (before + len(given)) * 4 // 3
+        ].decode()
+        for given in (secret.encode() for secret in secrets)
+        for before in range(3)
+    )
 
 
 @lru_cache(maxsize=64)

@@ -32,21 +32,23 @@ _NOTED_EVERY = timedelta(seconds=1)
 # late or early on its way.
 _MARGIN = {1: 0.15, 60: 0.5}
 
-# KEYS: departures, mark of a known counter, pause asked for by the operator, last paced departure.
-# ARGV: place ('' only asks), pace in ms (0: unpaced), then limit and window in ms, again and again.
-# Redis' own clock serves all machines. Answers the milliseconds to wait, 0 where the place is free
-# (and taken), -1 where the counter was lost.
+# A paced departure that was late by no more than this is made up for by those after it.
+_MADE_UP_MS = 2000
+
+# KEYS: departures, mark of a known counter, pause asked for by the operator, next paced departure.
+# ARGV: place ('' only asks), pace in ms (0: unpaced), whether it waits for its pace ('' not: it only
+# puts the next one off), how late a paced one may be made up for; then limit and window in ms, again
+# and again. Redis' own clock serves all machines. Answers the milliseconds to wait, 0 where the place
+# is free (and taken), -1 where the counter was lost.
 _TAKE = """
 if redis.call('EXISTS', KEYS[2]) == 0 then return -1 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local wait = math.max(0, redis.call('PTTL', KEYS[3]))
 local pace = tonumber(ARGV[2])
-if pace > 0 then
-  local last = tonumber(redis.call('GET', KEYS[4]) or '0')
-  wait = math.max(wait, last + pace - now)
-end
-for i = 3, #ARGV, 2 do
+local due = tonumber(redis.call('GET', KEYS[4]) or '0')
+if pace > 0 and ARGV[3] ~= '' then wait = math.max(wait, due - now) end
+for i = 5, #ARGV, 2 do
   local limit, window = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
   local taken = redis.call('ZCOUNT', KEYS[1], now - window + 1, '+inf')
   if taken >= limit then
@@ -59,7 +61,10 @@ if ARGV[1] ~= '' then
   redis.call('ZADD', KEYS[1], now, ARGV[1])
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 61000)
   redis.call('PEXPIRE', KEYS[1], 120000)
-  if pace > 0 then redis.call('SET', KEYS[4], now, 'PX', 120000) end
+  if pace > 0 then
+    if due < now - tonumber(ARGV[4]) then due = now end
+    redis.call('SET', KEYS[4], due + pace, 'PX', 120000)
+  end
 end
 return 0
 """
@@ -170,8 +175,9 @@ class Turnstile:
     """Asked before every HTTP call of one question to an operator.
 
     The first call waits for its urgency's turn; those that follow (find, then change; log in anew) are
-    the same work half done, so they may use the whole quota and are not paced. Asks Redis only: it runs
-    in the threads that call operators, which hold no database connection.
+    the same work half done, so they may use the whole quota and wait for no pace, but the next work is
+    put off by them. Asks Redis only: it runs in the threads that call operators, which hold no database
+    connection.
     """
 
     account: OperatorAccount
@@ -182,17 +188,17 @@ class Turnstile:
         """Take one place in every window, or raise NotSent with code `quota`. Every call counts."""
         if not windows(self.account):
             return
-        urgency = Urgency.CLICK if self._begun else self.urgency
         ends_at = time.monotonic() + _LONGEST_NAP
-        while (wait := self._take(urgency)) > 0:
+        while (wait := self._take()) > 0:
             if time.monotonic() + wait > ends_at:
                 raise NotSent(f"Квота исчерпана ({kind})", code="quota", retry_after=wait)
             time.sleep(wait)
         self._begun = True
 
-    def _take(self, urgency: Urgency) -> float:
+    def _take(self) -> float:
+        place = uuid.uuid4().hex
         try:
-            wait = _ask(self.account, urgency, place=uuid.uuid4().hex)
+            wait = _ask(self.account, self.urgency, place=place, begun=self._begun)
         except redis.RedisError as error:
             raise NotSent("Счётчик вызовов недоступен", code="quota", retry_after=5) from error
         return 1.0 if wait == _LOST else wait / 1000
@@ -220,9 +226,10 @@ def note_call(account: OperatorAccount) -> None:
     row.exclude(last_call_at__gt=now - _NOTED_EVERY).update(last_call_at=now)
 
 
-def _ask(account: OperatorAccount, urgency: Urgency, *, place: str) -> int:
-    arguments: list[str | int] = [place, pace_of(account, urgency)]
-    for window in share(account, urgency):
+def _ask(account: OperatorAccount, urgency: Urgency, *, place: str, begun: bool = False) -> int:
+    waits = "" if begun else "1"
+    arguments: list[str | int] = [place, pace_of(account, urgency), waits, _MADE_UP_MS]
+    for window in windows(account) if begun else share(account, urgency):
         arguments += [window.calls, _length(window)]
     return int(_script(settings.REDIS_URL)(keys=_keys(account), args=arguments))
 

@@ -211,7 +211,7 @@ def finish_done_many(rows: Sequence[Command], *, at: datetime) -> None:
     The same rows as `finish_done` would write, in a handful of statements. The caller has seen to it
     that none of the cards was silent for long, and holds the locks of cards and commands.
     """
-    for kind in CommandKind:
+    for kind in {CommandKind(row.kind) for row in rows}:
         _confirm_many([row for row in rows if row.kind == kind], kind, at)
     Command.objects.filter(pk__in=[row.pk for row in rows]).update(
         state=CommandState.DONE,
@@ -246,7 +246,7 @@ def _confirm_many(rows: Sequence[Command], kind: CommandKind, at: datetime) -> N
         targets=[row.card for row in rows if row.card.confirmed != confirmed],
         action="confirmed",
         text=_confirmed_sentence(confirmed),
-        by=operator(rows[0].account.title) if rows else SYSTEM,
+        by=operator(rows[0].account.title),
         at=at,
     )
 

@@ -26,8 +26,10 @@ class Crew:
     def __init__(self, size: int) -> None:
         self._tasks: PriorityQueue[_Task] = PriorityQueue()
         self._numbers = count()
+        self._width = size
+        self._widened = threading.Condition()
         self._threads = [
-            threading.Thread(target=self._run, name=f"line-{number}", daemon=True)
+            threading.Thread(target=self._run, args=(number,), name=f"line-{number}", daemon=True)
             for number in range(size)
         ]
 
@@ -42,6 +44,7 @@ class Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.widen(len(self._threads))
         for _ in self._threads:
             self._tasks.put(_Task(_LAST, next(self._numbers), Future()))
         for thread in self._threads:
@@ -53,9 +56,20 @@ class Crew:
         self._tasks.put(_Task(priority, next(self._numbers), future, job))
         return future
 
-    def _run(self) -> None:
-        while (task := self._tasks.get()).job is not None:
+    def widen(self, width: int) -> None:
+        """So many of the threads take jobs from now on; the others finish theirs and rest."""
+        with self._widened:
+            self._width = width
+            self._widened.notify_all()
+
+    def _run(self, number: int) -> None:
+        while (task := self._next(number)).job is not None:
             try:
                 task.future.set_result(task.job())
             except Exception as error:  # noqa: BLE001 - whoever asks for the result gets it
                 task.future.set_exception(error)
+
+    def _next(self, number: int) -> _Task:
+        with self._widened:
+            self._widened.wait_for(lambda: number < self._width)
+        return self._tasks.get()

@@ -6,7 +6,7 @@ The loop that turns them is `smartcards.line`.
 
 import logging
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -39,12 +39,15 @@ logger = logging.getLogger(__name__)
 class Letter:
     """One command on its way out: everything the sender needs without the database.
 
+    `seconds` is the longest that the call may take, so the last moment to begin it lies before the
+    lease's end.
     `learned` takes what the operator said of the number on the way, for `record` to keep.
     """
 
     command_id: int
     attempt: int
     lease_until: datetime
+    seconds: float
     action: Action
     sim: Sim
     key: str
@@ -73,10 +76,8 @@ def claim(
     here. Cards and commands that somebody else holds at this moment are passed over. While the brake is
     on, automatic switch-offs stay in the queue; in report-only mode everything from before it does.
     """
-    due = _due(account, at, origins)
-    cards = _locked_cards(due.values_list("card_id", flat=True)[:limit], at)
-    rows = _locked_commands(due.filter(card__in=cards), cards)
-    wanted = [row for row in rows if _still_wanted(row, row.card)]
+    rows = _taken(account, _due(account, at, origins), at, limit)
+    wanted = [row for row in rows if _still_wanted(row)]
     for row in rows:
         if row not in wanted:
             text = "К моменту отправки команда уже не нужна"
@@ -105,23 +106,26 @@ def _let_out(due: "queries.Commands", brake: Brake) -> "queries.Commands":
     return due
 
 
-def _locked_cards(ids: Iterable[int], at: datetime) -> dict[int, SmartCard]:
-    paid = Exists(queries.live_coverage(at).filter(card=OuterRef("pk")))
-    locked = SmartCard.objects.select_for_update(of=("self",), skip_locked=True)
-    rows = locked.filter(pk__in=list(ids)).annotate(paid_now=paid)
-    return {card.pk: card for card in rows.select_related("account").order_by("pk")}
-
-
-def _locked_commands(due: "queries.Commands", cards: dict[int, SmartCard]) -> list[Command]:
-    rows = list(due.select_for_update(of=("self",), skip_locked=True))
+def _taken(
+    account: OperatorAccount, due: "queries.Commands", at: datetime, limit: int
+) -> list[Command]:
+    """The first commands with their cards, both locked; rows that somebody else holds are passed over."""
+    paid = Exists(queries.live_coverage(at).filter(card=OuterRef("card_id")))
+    locked = due.select_for_update(of=("self", "card"), skip_locked=True).select_related("card")
+    rows: list[Command] = list(locked.annotate(paid_now=paid)[:limit])
     for row in rows:
-        row.card = cards[row.card_id]
-        row.account = row.card.account
+        row.account = _of(row.card, account).account
     return rows
 
 
-def _still_wanted(row: Command, card: SmartCard) -> bool:
-    paid = bool(getattr(card, "paid_now"))  # noqa: B009 - set by annotate
+def _of(card: SmartCard, account: OperatorAccount) -> SmartCard:
+    """The card with its contract at hand, without reading the contract once for every card."""
+    card.account = account
+    return card
+
+
+def _still_wanted(row: Command) -> bool:
+    card, paid = row.card, bool(getattr(row, "paid_now"))  # noqa: B009 - set by annotate
     facts = CardFacts(
         confirmed=Confirmed(card.confirmed),
         block_reason=card.block_reason,
@@ -138,6 +142,7 @@ def _letter(row: Command, until: datetime, at: datetime) -> Letter:
         command_id=row.pk,
         attempt=row.attempts + 1,
         lease_until=until,
+        seconds=row.account.timeout_seconds,
         action=Action(row.kind),
         sim=Sim(iccid=row.card.iccid, msisdn=row.card.msisdn),
         key=str(row.key),
@@ -147,7 +152,7 @@ def _letter(row: Command, until: datetime, at: datetime) -> Letter:
 
 
 def send(operator: Operator, letter: Letter, clock: Callable[[], datetime]) -> SubmitResult:
-    """The call itself, with no transaction open. A lease that ran out sends nothing.
+    """The call itself, with no transaction open. A lease that would run out on the way sends nothing.
 
     Where the operator tells of Госуслуги it is asked first, and a number that it would refuse is not
     sent.
@@ -159,7 +164,7 @@ def send(operator: Operator, letter: Letter, clock: Callable[[], datetime]) -> S
     if refusal is not None:
         return refusal
     at = clock()
-    if at >= letter.lease_until:
+    if at + timedelta(seconds=letter.seconds) > letter.lease_until:
         return Rejected(ErrorClass.TRANSIENT, code="lease", text="срок захвата истёк до отправки")
     return operator.submit(action=letter.action, sim=letter.sim, key=letter.key, at=at)
 
@@ -197,8 +202,10 @@ def _record_plain(letters: Sequence[Letter], at: datetime) -> set[int]:
     """Which of the plain answers were written together; the rest goes one by one."""
     attempts = {letter.command_id: letter.attempt for letter in letters}
     found = Command.objects.filter(pk__in=attempts)
-    locked = SmartCard.objects.select_for_update(of=("self",)).select_related("account")
-    cards = {card.pk: card for card in locked.filter(pk__in=found.values("card_id")).order_by("pk")}
+    locked = SmartCard.objects.select_for_update(of=("self",)).order_by("pk")
+    held = list(locked.filter(pk__in=found.values("card_id")))
+    contracts = OperatorAccount.objects.in_bulk({card.account_id for card in held})
+    cards = {card.pk: _of(card, contracts[card.account_id]) for card in held}
     rows = found.filter(state=CommandState.SENDING).select_for_update(of=("self",)).order_by("pk")
     together = []
     for row in rows:

@@ -21,16 +21,30 @@ from cabinet import alerts
 from operators import breaker, quota
 from operators.http import About, Exchange
 from operators.models import OperatorAccount
-from operators.ports import OUR_QUOTA, ErrorClass, Rejected, SubmitResult, Unavailable, Unknown
+from operators.ports import (
+    Unknown,
+)
 from operators.quota import Urgency
 from operators.services import connect, note_exchanges, ping, working_account
 from operators.windows import window_end
-from smartcards import brake, changes, dispatch, queries, questions
+from smartcards import brake, changes, dispatch, questions
 from smartcards.crew import Crew
 from smartcards.dispatch import Letter
-from smartcards.queries import Waiting
-from smartcards.questions import Answer, Question
+from smartcards.landing import (
+    BROKEN,
+    Landed,
+    Result,
+    asked_pause,
+    error_of,
+    is_the_operators_word,
+    measured,
+    sent_by,
+    told_by,
+)
+from smartcards.pace import Pace
+from smartcards.questions import Question
 from smartcards.states import Origin
+from smartcards.waiting import Waiting, clicks_wait, waiting_work
 
 logger = logging.getLogger(__name__)
 
@@ -40,27 +54,17 @@ BUDGET_SECONDS = 60.0
 NAP_SECONDS = 0.1
 # A longer wait for the quota's turn is left to the sweep.
 LONGEST_WAIT = 5.0
-# Letters begun beyond those in the air, so that the threads never wait for the database: at most so
-# many for each thread, and no more than can leave in so many seconds at the operator's present pace.
-AHEAD = 6
-AHEAD_SECONDS = 0.5
-# While enough letters are begun, answers are gathered for so long and written down together.
-GATHER_SECONDS = 0.03
+# While enough letters are begun, answers are gathered for so long and written down together, and
+# clicks are looked for so often meanwhile.
+GATHER_SECONDS = 0.2
+PEEK_SECONDS = 0.02
+# A click's call is left alone for so long before the line goes on with what it was doing.
+CLICK_SECONDS = 0.03
 _LOCK_SPACE = 7_401
-_BROKEN = "ошибка в нашем коде"
 _CLICKS = (Origin.PERSON,)
 _PRIORITY = {Urgency.CLICK: 0, Urgency.MASS: 1, Urgency.SPARE: 2}
 
 Job = Letter | Question
-Result = SubmitResult | Answer
-
-
-@dataclass(frozen=True)
-class Landed:
-    """What came back from a thread, and how long it took."""
-
-    result: Result
-    seconds: float
 
 
 @dataclass
@@ -75,7 +79,9 @@ class Line:
     asked_last: bool = False
     sent: int = 0
     asked: int = 0
-    call_seconds: float = AHEAD_SECONDS
+    pace: Pace = field(default_factory=Pace)
+    paused: bool = False
+    deaf_until: float = 0
     flights: dict[Future[object], Job] = field(default_factory=dict)
     heard: list[Exchange] = field(default_factory=list)
 
@@ -111,8 +117,9 @@ class Line:
 
     def _fill_from_queue(self, at: datetime) -> float | None:
         waits = []
-        waiting = queries.waiting_work(self.account, at)
-        for urgency, jobs in self._sources(at, waiting):
+        waiting = waiting_work(account_id=self.account.pk, at=at)
+        self.paused = window_end(self.account.maintenance_windows, at) is not None
+        for urgency, jobs in self._sources(waiting):
             room = self._room()
             if room <= 0:
                 return NAP_SECONDS
@@ -131,11 +138,9 @@ class Line:
             return None
         return min(NAP_SECONDS, *waits)
 
-    def _sources(
-        self, at: datetime, waiting: Waiting
-    ) -> list[tuple[Urgency, Callable[[int], Sequence[Job]]]]:
+    def _sources(self, waiting: Waiting) -> list[tuple[Urgency, Callable[[int], Sequence[Job]]]]:
         """What to take in which order: clicks, questions and mass work by turns, readings."""
-        paused = window_end(self.account.maintenance_windows, at) is not None
+        paused = self.paused
         first: list[tuple[Urgency, Callable[[int], Sequence[Job]]]] = []
         if waiting.clicks and not paused:
             first.append((Urgency.CLICK, partial(self._letters, origins=_CLICKS)))
@@ -171,12 +176,10 @@ class Line:
 
     def _room(self) -> int:
         threads = self.account.concurrency
-        ahead = (
-            min(AHEAD, AHEAD_SECONDS / self.call_seconds) if not quota.windows(self.account) else 0
-        )
-        return threads + int(threads * ahead) - len(self.flights)
+        ahead = 0 if quota.windows(self.account) else self.pace.ahead(threads)
+        return threads + ahead - len(self.flights)
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job) -> "Future[object]":
         self.asked_last = isinstance(job, Question)
         operator = connect(
             self.account,
@@ -188,29 +191,66 @@ class Line:
             call: Callable[[], Result] = partial(dispatch.send, operator, job, self.clock)
         else:
             call = partial(questions.ask, operator, job, self.clock())
-        flight = self.crew.give(partial(_measured, call), priority=_PRIORITY[job.urgency])
+        flight = self.crew.give(partial(measured, call), priority=_PRIORITY[job.urgency])
         self.flights[flight] = job
+        return flight
 
     def _land(self, *, timeout: float | None) -> None:
         """Write down everything that has come back; look up for clicks at least every nap."""
         done, flying = wait(self.flights, timeout=timeout, return_when=FIRST_COMPLETED)
         if not done:
             return
-        if len(flying) > self.account.concurrency:
-            more, _ = wait(flying, timeout=GATHER_SECONDS, return_when=ALL_COMPLETED)
+        gathered_at = time.monotonic() + GATHER_SECONDS
+        while len(flying) > self.account.concurrency and time.monotonic() < gathered_at:
+            more, flying = wait(flying, timeout=PEEK_SECONDS, return_when=ALL_COMPLETED)
             done |= more
-        self._write_down([(self.flights.pop(flight), self._result(flight)) for flight in done])
+            self._let_clicks_pass()
+        landed = [(self.flights.pop(flight), self._result(flight)) for flight in done]
+        self._write_down(landed)
+        self.crew.widen(self.pace.width(self.account.concurrency))
+
+    def _let_clicks_pass(self) -> None:
+        """A person's command begun since the last look leaves now, not after what is being done.
+
+        Under a quota the line looks up after every call anyway.
+        """
+        if quota.windows(self.account) or not self._hears_clicks():
+            return
+        try:
+            started = self._start_clicks()
+        except quota.QuotaAway:
+            started = []
+        if not started:
+            # Kept back on purpose: asking again and again would only cost.
+            self.deaf_until = time.monotonic() + NAP_SECONDS
+        # What waits here to be written down would only take the interpreter from the click's call.
+        wait(started, timeout=CLICK_SECONDS)
+
+    def _hears_clicks(self) -> bool:
+        if self.paused or breaker.is_open(self.account):
+            return False
+        if not self.deaf_until < time.monotonic() < self.ends_at:
+            return False
+        return clicks_wait(account_id=self.account.pk, at=self.clock())
+
+    def _start_clicks(self) -> "list[Future[object]]":
+        if quota.seconds_to_wait(self.account, Urgency.CLICK) > 0:
+            return []
+        letters = self._letters(self.account.concurrency, origins=_CLICKS)
+        return [self._start(letter) for letter in letters]
 
     def _write_down(self, landed: Sequence[tuple[Job, Result]]) -> None:
-        letters = [(job, _sent(result)) for job, result in landed if isinstance(job, Letter)]
-        asked = [(job, _told(result)) for job, result in landed if isinstance(job, Question)]
+        letters = [(job, sent_by(result)) for job, result in landed if isinstance(job, Letter)]
+        asked = [(job, told_by(result)) for job, result in landed if isinstance(job, Question)]
         if letters:
             dispatch.record(letters, at=self.clock())
+        self._let_clicks_pass()
         if asked:
             questions.record(asked, at=self.clock())
         self.sent += len(letters)
         self.asked += len(asked)
         self._note([result for _, result in landed])
+        self._let_clicks_pass()
 
     def _result(self, flight: "Future[object]") -> Result:
         try:
@@ -218,9 +258,9 @@ class Line:
         except Exception:
             # A broken adapter must not lose a command that may have been done.
             logger.exception("The adapter of %s broke", self.account.code)
-            return Unknown(_BROKEN)
-        assert isinstance(landed, Landed)  # noqa: S101 - the crew gives back what `_measured` made
-        self.call_seconds = max(0.001, 0.8 * self.call_seconds + 0.2 * landed.seconds)
+            return Unknown(BROKEN)
+        assert isinstance(landed, Landed)  # noqa: S101 - the crew gives back what `measured` made
+        self.pace.note(seconds=landed.seconds, own_seconds=landed.own_seconds)
         return landed.result
 
     def _note(self, results: Sequence[Result]) -> None:
@@ -232,7 +272,7 @@ class Line:
         note_exchanges(self.account, heard)
         errors = [error_of(result) for result in results]
         bad = sum(breaker.is_trouble(error) for error in errors)
-        heard_of = sum(_is_the_operators_word(result) for result in results)
+        heard_of = sum(is_the_operators_word(result) for result in results)
         breaker.note(self.account, good=heard_of - bad, bad=bad, at=self.clock())
         pause = max((asked_pause(result) for result in results), default=0)
         if pause > 0:
@@ -244,32 +284,10 @@ class Line:
             return True
         if self.flights or not breaker.probe_is_due(self.account, at):
             return False
-        good, _ = ping(self.account)
-        breaker.note(self.account, good=int(good), bad=int(not good), at=self.clock())
-        return good
-
-
-def _measured(call: Callable[[], Result]) -> Landed:
-    started = time.monotonic()
-    result = call()
-    return Landed(result, time.monotonic() - started)
-
-
-def _sent(result: Result) -> SubmitResult:
-    return Unknown(_BROKEN) if isinstance(result, Answer) else result
-
-
-def _told(result: Result) -> Answer:
-    """A broken adapter has not answered the question."""
-    if isinstance(result, Answer):
-        return result
-    return Answer(unavailable=Unavailable(ErrorClass.TRANSIENT, "broken", _BROKEN))
-
-
-def _is_the_operators_word(result: Result) -> bool:
-    """Not our own waiting for a turn, nor a lease that ran out before anything left."""
-    word = result.unavailable if isinstance(result, Answer) else result
-    return getattr(word, "code", "") not in {OUR_QUOTA, "lease"}
+        link = ping(self.account)
+        failed = link.was_asked and not link.works
+        breaker.note(self.account, good=int(link.works), bad=int(failed), at=self.clock())
+        return link.works
 
 
 def _can_be_called(account: OperatorAccount, at: datetime) -> bool:
@@ -287,24 +305,6 @@ def _can_be_called(account: OperatorAccount, at: datetime) -> bool:
         )
         return False
     return True
-
-
-def error_of(result: Result) -> ErrorClass | None:
-    """What an answer says of the operator's health; our own waiting for a turn says nothing."""
-    word = result.unavailable if isinstance(result, Answer) else result
-    if isinstance(word, Rejected | Unavailable) and word.code in {OUR_QUOTA, "lease"}:
-        return None
-    if isinstance(word, Rejected | Unknown | Unavailable):
-        return ErrorClass(word.error)
-    return None
-
-
-def asked_pause(result: Result) -> float:
-    """Seconds that the operator asked everybody to wait; 0 where it did not."""
-    word = result.unavailable if isinstance(result, Answer) else result
-    if not isinstance(word, Rejected | Unavailable) or word.code == OUR_QUOTA:
-        return 0
-    return (word.retry_after or 0) if word.error == ErrorClass.RATE_LIMITED else 0
 
 
 def work(

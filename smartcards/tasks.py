@@ -15,9 +15,14 @@ logger = logging.getLogger(__name__)
 
 
 @shared_task(name="smartcards.dispatch")
-def dispatch_account(*, account_id: int, **_older: object) -> None:
-    """Send and ask what is due for one account."""
-    line.work(account_id=account_id, clock=clock.now)
+def dispatch_account(
+    *, account_id: int, budget: float = line.BUDGET_SECONDS, **_older: object
+) -> None:
+    """Send and ask what is due for one account; what is left after `budget` seconds goes on at once."""
+    sent, asked = line.work(account_id=account_id, clock=clock.now, budget=budget)
+    # Where nothing could be done it is not tried again and again: the sweep looks later.
+    if (sent or asked) and queries.accounts_with_work(clock.now()).filter(pk=account_id).exists():
+        ring("smartcards.dispatch", account_id=account_id)
 
 
 @shared_task(name="smartcards.read")

@@ -69,6 +69,7 @@ def test_calls_of_one_question_share_its_time():
         with pytest.raises(LostReply):
             _get_for_ever(asker, url)
 
+        time.sleep(0.05)  # the socket's clock may be a little ahead of ours
         with pytest.raises(NotSent) as late:
             get(asker, url)
 
@@ -169,6 +170,31 @@ def test_connection_is_kept_for_the_next_call():
         get(asker, url)
 
     assert len(connections) == 1
+
+
+def test_changed_contract_lets_go_of_the_connection_it_had():
+    let_go = threading.Event()
+
+    def watching(line: socket.socket) -> None:
+        answering(OK)(line)
+        if not heard(line):
+            let_go.set()
+
+    with listening(watching) as url:
+        get(door(), url)
+        get(door(connections=5), url)
+
+        assert let_go.wait(5)
+
+
+def test_header_that_cannot_be_written_is_not_sent():
+    with listening(answering(OK)) as url, pytest.raises(NotSent) as unwritten:
+        get(door(), url, headers={"X-Own": "two\nlines"})
+
+    assert (unwritten.value.code, unwritten.value.text) == (
+        "network",
+        "нет соединения с оператором",
+    )
 
 
 def test_closed_turnstile_sends_nothing():

@@ -139,3 +139,31 @@ def test_threads_end_with_the_block():
         inside = threading.active_count()
 
     assert (inside, threading.active_count()) == (before + 4, before)
+
+
+def test_narrow_crew_works_one_by_one_and_widens_again():
+    together: list[int] = []
+    lock, busy = threading.Lock(), [0]
+
+    def job() -> None:
+        with lock:
+            busy[0] += 1
+            together.append(busy[0])
+        time.sleep(0.02)
+        with lock:
+            busy[0] -= 1
+
+    with Crew(4) as crew:
+        crew.widen(1)
+        # The threads that were waiting for work already take one more each.
+        for _ in range(4):
+            crew.give(job, priority=1)
+        for _ in [crew.give(job, priority=1) for _ in range(6)]:
+            _.result(10)
+        narrow = together[-4:]
+        crew.widen(4)
+        wide = [crew.give(job, priority=1) for _ in range(8)]
+        for future in wide:
+            future.result(10)
+
+    assert (narrow, max(together[-8:])) == ([1, 1, 1, 1], 4)

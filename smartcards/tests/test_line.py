@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 from django.db import connection
 
 from cabinet.models import Alert
+from operators import quota
 from operators.adapters.tmf640 import Tmf640
 from operators.models import Exchange, OperatorAccount
 from operators.ports import (
@@ -29,7 +30,7 @@ from operators.ports import (
     Unknown,
 )
 from smartcards import commands, line
-from smartcards.line import asked_pause, error_of
+from smartcards.landing import asked_pause, error_of
 from smartcards.models import Command, SmartCard
 from smartcards.questions import Answer
 from smartcards.states import CommandKind, CommandState, Origin
@@ -161,6 +162,62 @@ def test_click_overtakes_a_waiting_mass(tmp_path):
 
         assert working.result == (3, 0)
         assert order_of(click, *waiting) == [1, 0, 2]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_click_overtakes_letters_that_are_begun_already(tmp_path):
+    with standing("tmf640", tmp_path, concurrency=1) as stand:
+        stand.bench.fault("submit", "slow", seconds=0.1, times=None)
+        waiting, clicked = mass(stand, 8), stand.card()
+        working = begin(stand.work)
+        wait_until(lambda: Command.objects.filter(state=CommandState.DONE).count() == 3)
+
+        click = stand.activate(clicked)
+        working.join(10)
+
+        order = order_of(click, *waiting)
+        assert (working.result, sorted(order)) == ((9, 0), list(range(9)))
+        # What was in the air, and what came back while the line was writing, may be before it.
+        assert order.index(0) <= 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_click_stays_where_the_operator_asked_for_a_pause(tmp_path):
+    with standing("tmf640", tmp_path, concurrency=1) as stand:
+        stand.bench.fault("submit", "slow", seconds=0.1, times=None)
+        mass(stand, 4)
+        clicked = stand.card()
+        working = begin(stand.work)
+        wait_until(lambda: Command.objects.filter(state=CommandState.DONE).exists())
+
+        quota.pause(stand.account, 30)
+        click = stand.activate(clicked)
+        working.join(10)
+
+        click.refresh_from_db()
+        assert (click.state, click.attempts, stand.calls(clicked)["submit"]) == (
+            CommandState.QUEUED,
+            0,
+            0,
+        )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_click_stays_where_a_pause_cannot_be_known(tmp_path, settings):
+    with standing("tmf640", tmp_path, concurrency=1) as stand:
+        quota.pause(stand.account, 0.001)
+        stand.bench.fault("submit", "slow", seconds=0.3, times=None)
+        mass(stand, 2)
+        clicked = stand.card()
+        working = begin(stand.work)
+        wait_until(lambda: Command.objects.filter(state=CommandState.SENDING).exists())
+
+        settings.REDIS_URL = "redis://127.0.0.1:1/0"
+        click = stand.activate(clicked)
+        working.join(10)
+
+        click.refresh_from_db()
+        assert (click.state, stand.calls(clicked)["submit"]) == (CommandState.QUEUED, 0)
 
 
 @pytest.mark.parametrize("fields", [{"per_second": 60, "reserve_percent": 0}, {}])

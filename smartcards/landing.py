@@ -1,0 +1,74 @@
+"""What comes back from the threads that call operators, and what it says of the operator's health."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from operators.ports import (
+    OUR_QUOTA,
+    TOKENS_AWAY,
+    ErrorClass,
+    Rejected,
+    SubmitResult,
+    Unavailable,
+    Unknown,
+)
+from smartcards.questions import Answer
+
+BROKEN = "ошибка в нашем коде"
+# Nothing was asked: our own turn did not come, Redis is away, or the lease ran out before anything left.
+_OUR_OWN = frozenset({OUR_QUOTA, TOKENS_AWAY, "lease"})
+
+Result = SubmitResult | Answer
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What came back from a thread, how long it took, and how much of that was our own work."""
+
+    result: Result
+    seconds: float
+    own_seconds: float
+
+
+def measured(call: Callable[[], Result]) -> Landed:
+    """The call's answer with its times, to be made in the thread that calls."""
+    started, worked = time.monotonic(), time.thread_time()
+    result = call()
+    return Landed(result, time.monotonic() - started, time.thread_time() - worked)
+
+
+def sent_by(result: Result) -> SubmitResult:
+    """The answer to a letter; a broken adapter may have done it or not."""
+    return Unknown(BROKEN) if isinstance(result, Answer) else result
+
+
+def told_by(result: Result) -> Answer:
+    """The answer to a question; a broken adapter has given none."""
+    if isinstance(result, Answer):
+        return result
+    return Answer(unavailable=Unavailable(ErrorClass.TRANSIENT, "broken", BROKEN))
+
+
+def is_the_operators_word(result: Result) -> bool:
+    """Whether the operator said it, and not we ourselves."""
+    word = result.unavailable if isinstance(result, Answer) else result
+    return getattr(word, "code", "") not in _OUR_OWN
+
+
+def error_of(result: Result) -> ErrorClass | None:
+    """What an answer says of the operator's health; our own waiting for a turn says nothing."""
+    word = result.unavailable if isinstance(result, Answer) else result
+    if isinstance(word, Rejected | Unavailable) and word.code in _OUR_OWN:
+        return None
+    if isinstance(word, Rejected | Unknown | Unavailable):
+        return ErrorClass(word.error)
+    return None
+
+
+def asked_pause(result: Result) -> float:
+    """Seconds that the operator asked everybody to wait; 0 where it did not."""
+    word = result.unavailable if isinstance(result, Answer) else result
+    if not isinstance(word, Rejected | Unavailable) or word.code == OUR_QUOTA:
+        return 0
+    return (word.retry_after or 0) if word.error == ErrorClass.RATE_LIMITED else 0

@@ -1,6 +1,7 @@
 """Staff's pages about contracts with operators."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
@@ -20,11 +21,20 @@ from cabinet.errors import Refused
 from cabinet.models import User
 from cabinet.services.staff import staff_actor
 from cabinet.templatetags.ru import moment_full
-from operators import admin_exchanges, breaker, drafting, forms, registry, services
+from operators import (
+    admin_callbacks,
+    admin_exchanges,
+    breaker,
+    drafting,
+    forms,
+    registry,
+    services,
+)
 from operators.declared.profile import InvalidProfile
 from operators.models import OperatorAccount
+from operators.services import Link
 
-__all__ = ["OperatorAccountAdmin", "admin_exchanges"]
+__all__ = ["OperatorAccountAdmin", "admin_callbacks", "admin_exchanges"]
 
 _CHANGE = "admin:operators_operatoraccount_change"
 _CALLBACK = ("new_callback_secret", "remove_callback_secret")
@@ -243,8 +253,8 @@ class OperatorAccountAdmin(_AccountAdmin):
         account = self._account_or_404(request, pk)
         if not self.has_view_permission(request, account):
             raise PermissionDenied
-        works, sentence = _pinged(account)
-        messages.add_message(request, messages.SUCCESS if works else messages.ERROR, sentence)
+        link = _pinged(account)
+        messages.add_message(request, _level(link), link.sentence)
         return redirect(_CHANGE, account.pk)
 
     def close_breaker(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -309,15 +319,22 @@ _TERMS = (
 )
 
 
-def _pinged(account: OperatorAccount) -> tuple[bool, str]:
+def _pinged(account: OperatorAccount) -> Link:
+    unasked = partial(Link, False, was_asked=False)
     if account.adapter not in registry.codes():
-        return False, "Связь не проверена: такого протокола в настройках больше нет."
+        return unasked("Связь не проверена: такого протокола в настройках больше нет.")
     try:
         return services.ping(account)
     except Undecryptable:
-        return False, "Ключи договора не читаются: ключ шифрования сменился. Введите их заново."
+        return unasked("Ключи договора не читаются: ключ шифрования сменился. Введите их заново.")
     except InvalidProfile:
-        return False, "Связь не проверена: в описании протокола есть ошибки."
+        return unasked("Связь не проверена: в описании протокола есть ошибки.")
+
+
+def _level(link: Link) -> int:
+    if link.works:
+        return messages.SUCCESS
+    return messages.ERROR if link.was_asked else messages.WARNING
 
 
 def _adapter(request: HttpRequest, obj: OperatorAccount | None) -> str:

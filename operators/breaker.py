@@ -30,14 +30,16 @@ def is_trouble(error: ErrorClass | None) -> bool:
 def note(account: OperatorAccount, *, good: int, bad: int, at: datetime) -> None:
     """Count what came of some calls: any good one closes, `THRESHOLD` bad ones in a row open.
 
-    Writes nothing while all is well. `account` is brought up to date.
+    Calls that say nothing of the operator (none good, none bad) change nothing. Writes nothing while
+    all is well. `account` is brought up to date.
     """
-    if not bad and not account.failures_in_a_row and account.broken_since is None:
+    had_troubles = account.failures_in_a_row or account.broken_since is not None
+    if not bad and not (good and had_troubles):
         return
     row = OperatorAccount.objects.select_for_update().get(pk=account.pk)
     if good:
         _close(row, at)
-    elif bad:
+    else:
         _count(row, bad, at)
     for name in ("failures_in_a_row", "broken_since", "probe_at"):
         setattr(account, name, getattr(row, name))

@@ -21,6 +21,7 @@ from cabinet.wake import wake
 from operators import events
 from operators.events import MonitorChanged, ServiceChanged, Unreadable
 from operators.models import Callback, OperatorAccount
+from operators.retention import PURGE_SECONDS, forget
 
 # How far an operator's clock may stand from ours, either way.
 WINDOW = timedelta(minutes=5)
@@ -62,7 +63,15 @@ def account_of(code: str) -> OperatorAccount | None:
     """
     rows = OperatorAccount.objects.only("pk", "code", "callback_secret")
     account = rows.filter(code=code).first()
-    return account if account is not None and _secrets(account) else None
+    return account if account is not None and secrets_of(account) else None
+
+
+def secrets_of(account: OperatorAccount) -> list[str]:
+    """The contract's secrets, one a line: while one is changed both the old and the new one count.
+
+    Raises `cabinet.crypto.Undecryptable`.
+    """
+    return [line.strip() for line in account.callback_secret.splitlines() if line.strip()]
 
 
 def verify(*, account: OperatorAccount, header: str, body: bytes, at: datetime) -> str:
@@ -73,18 +82,13 @@ def verify(*, account: OperatorAccount, header: str, body: bytes, at: datetime) 
     signature = _signature(header)
     signed = f"{signature.timestamp}.{signature.event_id}.".encode() + body
     fits = False
-    for secret in _secrets(account):
+    for secret in secrets_of(account):
         wanted = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest().encode()
         for digest in signature.digests:
             fits |= hmac.compare_digest(wanted, digest.lower().encode())
     if not fits or abs(at.timestamp() - signature.timestamp) > WINDOW.total_seconds():
         raise Unsigned
     return signature.event_id
-
-
-def _secrets(account: OperatorAccount) -> list[str]:
-    """One a line: while a secret is being changed both the old and the new one count."""
-    return [line.strip() for line in account.callback_secret.splitlines() if line.strip()]
 
 
 def _signature(header: str) -> Signature:
@@ -144,11 +148,11 @@ def _moment(given: object) -> datetime:
 def store(*, account: OperatorAccount, envelope: Envelope, at: datetime) -> bool:
     """Keep an event and wake its processing after commit; False for one that was kept before.
 
-    An event that we cannot read is kept too, and put before staff. Raises `Malformed` for what the
-    database cannot hold.
+    Secrets and personal data in it are masked before that. An event that we cannot read is kept too,
+    and put before staff. Raises `Malformed` for what the database cannot hold.
     """
-    row = _row(account, envelope, at)
     try:
+        row = _row(account, envelope, at)
         with transaction.atomic():
             row.save(force_insert=True)
     except IntegrityError:
@@ -163,28 +167,31 @@ def store(*, account: OperatorAccount, envelope: Envelope, at: datetime) -> bool
 
 
 def _row(account: OperatorAccount, envelope: Envelope, at: datetime) -> Callback:
+    event, trouble = _read(envelope)
     row = Callback(
         account=account,
         event_id=envelope.event_id,
         event_type=envelope.event_type[:60],
         occurred_at=envelope.occurred_at,
         received_at=at,
-        payload=envelope.payload,
+        payload=events.masked(envelope.payload, event),
+        state=Callback.State.NEW if event else Callback.State.PARKED,
+        note=trouble,
     )
-    try:
-        _name(row, events.read_event(envelope.event_type, envelope.payload))
-    except Unreadable as unreadable:
-        row.state, row.note = Callback.State.PARKED, str(unreadable)
+    # Beside the payload stands whom it is about, so that staff find it.
+    if isinstance(event, ServiceChanged):
+        row.iccid = event.iccid[:20]
+    elif isinstance(event, MonitorChanged):
+        row.request_id = event.request_id[:200]
     return row
 
 
-def _name(row: Callback, event: events.Event) -> None:
-    """Write beside the payload whom it is about, so that staff find it."""
-    match event:
-        case ServiceChanged(iccid=iccid):
-            row.iccid = iccid[:20]
-        case MonitorChanged(request_id=request_id):
-            row.request_id = request_id[:200]
+def _read(envelope: Envelope) -> tuple[events.Event | None, str]:
+    """The event in our words, or None and why not, for staff."""
+    try:
+        return events.read_event(envelope.event_type, envelope.payload), ""
+    except Unreadable as unreadable:
+        return None, str(unreadable)
 
 
 def tell_staff(row: Callback, *, at: datetime) -> None:
@@ -194,4 +201,14 @@ def tell_staff(row: Callback, *, at: datetime) -> None:
         key=f"callback:{row.account_id}:{row.event_type}:{row.note}"[:150],
         text=f"{account}: уведомление «{row.event_type}» отложено. {row.note}",
         at=at,
+        link=f"/admin/operators/callback/?account__id__exact={row.account_id}&state__exact=parked",
     )
+
+
+def purge(*, at: datetime, seconds: float = PURGE_SECONDS) -> int:
+    """Forget events over thirty days old, in batches, for at most about so many seconds.
+
+    One that still waits stays until it is processed. Returns how many rows went.
+    """
+    ended = Callback.objects.exclude(state=Callback.State.NEW)
+    return forget(ended, moment="received_at", at=at, seconds=seconds)

@@ -22,8 +22,6 @@ from operators.models import Callback, OperatorAccount
 from operators.ports import (
     Accepted,
     Action,
-    Already,
-    Applied,
     Check,
     CheckState,
     Connection,
@@ -289,8 +287,6 @@ class _Walk:
 
     def _reach(self, goal: SimState, ends_at: float) -> None:
         """The state itself shows it, sooner or later. Raises `Broken`."""
-        if self._described.state_quality is StateQuality.NONE:
-            return
         while not self._shows(goal):
             if time.monotonic() >= ends_at:
                 raise Broken(f"оператор ответил «сделано», а состояние не {goal}")
@@ -298,20 +294,22 @@ class _Walk:
 
     def _repeat_at_once(self, action: Action, key: str, answers: list[SubmitResult]) -> str:
         """The same request again: the operator says that it is so, or the same number as before."""
-        if not answers or isinstance(answers[0], Rejected):
-            raise Skip("первый запрос не принят")
+        _need_taken(answers)
         answer, at = self._submit(action, key), clock.now()
-        match answer:
-            case Applied() | Already() | Rejected(error=ErrorClass.ALREADY):
-                note = "так уже и было"
-            case Accepted(request_id=request_id) if _same(answers[0], request_id):
-                note = "тот же номер запроса"
-            case Accepted(request_id=request_id):
-                note = self._ends_as_already(request_id, at)
-            case Rejected() | Unknown():
-                raise Broken(f"ответ на повтор: {answer.code} {answer.text}".strip())
+        note = self._judge_repeat(answer, answers[0], at)
         self._reach(_GOAL[action], time.monotonic())
         return note
+
+    def _judge_repeat(self, answer: SubmitResult, first: SubmitResult, at: datetime) -> str:
+        """The note of a repeat that changed nothing. Raises `Broken`."""
+        if isinstance(answer, Accepted):
+            same = _same(first, answer.request_id)
+            return "тот же номер запроса" if same else self._ends_as_already(answer.request_id, at)
+        if isinstance(answer, Unknown) or (
+            isinstance(answer, Rejected) and answer.error is not ErrorClass.ALREADY
+        ):
+            raise Broken(f"ответ на повтор: {answer.code} {answer.text}".strip())
+        return "так уже и было"
 
     def _ends_as_already(self, request_id: str, at: datetime) -> str:
         check = self._follow(request_id, None, at, time.monotonic() + self._plan.deadline)
@@ -325,6 +323,7 @@ class _Walk:
         """After the switch back the first key must not switch the card again."""
         if not self._ear.heard(key):
             raise Skip("протокол не передаёт ключ повтора")
+        _need_taken(answers)
         if back is not Verdict.PASSED:
             raise Skip("прежнее состояние не возвращено")
         answer, at = self._submit(action, key), clock.now()
@@ -375,6 +374,12 @@ def _expected(refused: Unavailable, wanted: set[ErrorClass]) -> str:
     if refused.error not in wanted:
         raise Broken(f"отказ другого рода: {refused.error} {refused.code} ({refused.text})")
     return f"{refused.code}: {refused.text}"
+
+
+def _need_taken(answers: list[SubmitResult]) -> None:
+    """A request that was refused may be made anew with its key. Raises `Skip`."""
+    if not answers or isinstance(answers[0], Rejected):
+        raise Skip("первый запрос не принят")
 
 
 def _same(answer: SubmitResult, request_id: str) -> bool:

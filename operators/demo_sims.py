@@ -8,7 +8,7 @@ from itertools import chain
 
 from stdnum import luhn
 
-MTS, PARTNER = "mts", "tmf640"
+MTS, BEELINE, PARTNER, CONTROL_CENTER = "mts", "beeline", "tmf640", "control_center"
 STOCK_SIZE = 40
 
 
@@ -24,7 +24,12 @@ class DemoSim:
 
 
 # How the numbers of an operator begin: ICCID, MSISDN.
-_PREFIXES = {MTS: ("897010126000", "7910555"), PARTNER: ("897017726000", "7958555")}
+_PREFIXES = {
+    MTS: ("897010126000", "7910555"),
+    BEELINE: ("897019926000", "7906555"),
+    PARTNER: ("897017726000", "7958555"),
+    CONTROL_CENTER: ("897019927000", "7962555"),
+}
 
 
 def _sim(code: str, number: int, *, imei: str = "", state: str = "new") -> DemoSim:

@@ -5,12 +5,13 @@ Pure. Every contract with signed callbacks speaks these words, whatever protocol
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from operators.masking import Masker
 from operators.ports import BlockReason, Check, CheckState, ErrorClass, Reading, SimState
 
 # A payload as it was decoded from JSON.
@@ -78,19 +79,39 @@ Event = ServiceChanged | MonitorChanged
 
 def read_event(event_type: str, payload: Payload) -> Event:
     """The event in our words. Raises `Unreadable`."""
-    match known_type(event_type):
-        case EventType.SERVICE:
-            return _service_changed(_object(_object(payload.get("event")).get("service")))
-        case EventType.MONITOR:
-            return _monitor_changed(_object(_object(payload.get("event")).get("monitor")), payload)
-        case None:
-            raise Unreadable("Незнакомый тип события.")
+    kind, about = known_type(event_type), _object(payload.get("event"))
+    if kind is None:
+        raise Unreadable("Незнакомый тип события.")
+    if kind is EventType.SERVICE:
+        return _service_changed(_object(about.get("service")))
+    return _monitor_changed(_object(about.get("monitor")), payload)
 
 
 def known_type(given: str) -> EventType | None:
     """The event's type as we write it; None for one that we do not know."""
     words = {word.casefold(): word for word in EventType}
     return words.get(given.casefold())
+
+
+def masked(payload: Payload, event: Event | None) -> dict[str, Any]:
+    """The payload as it may be kept: secrets and personal data are masked, whole numbers included.
+
+    What the event is about stays readable, so that it is read from here as from the original. None is
+    an event that nobody could read. Raises RecursionError for one that is too deep.
+    """
+    shown: dict[str, Any] = Masker().value(payload)
+    if isinstance(event, ServiceChanged):
+        _name_card(shown["event"]["service"]["supportingResource"], event.iccid)
+    elif isinstance(event, MonitorChanged):
+        shown["event"]["monitor"]["id"] = event.request_id
+        shown |= {"correlationId": str(event.key)} if event.key else {}
+    return shown
+
+
+def _name_card(resources: Iterable[Any], iccid: str) -> None:
+    for one in resources:
+        if _text(_object(one), "iccid"):
+            one["iccid"] = iccid
 
 
 def _service_changed(service: Payload) -> ServiceChanged:

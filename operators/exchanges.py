@@ -1,17 +1,12 @@
 """The log of exchanges: every call to an operator for thirty days, masked before it comes here."""
 
-import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from operators.heard import NOTHING_OF_OURS, About
 from operators.heard import Exchange as Heard
 from operators.models import Exchange, OperatorAccount
-
-KEPT_FOR = timedelta(days=30)
-PURGE_BATCH = 5_000
-# The next purge goes on where this one has stopped.
-PURGE_SECONDS = 60.0
+from operators.retention import PURGE_SECONDS, forget
 
 
 def keep(
@@ -54,17 +49,4 @@ def purge(*, at: datetime, seconds: float = PURGE_SECONDS) -> int:
 
     Returns how many rows went.
     """
-    ends_at = time.monotonic() + seconds
-    gone = 0
-    while deleted := _purge_batch(at - KEPT_FOR):
-        gone += deleted
-        if deleted < PURGE_BATCH or time.monotonic() >= ends_at:
-            break
-    return gone
-
-
-def _purge_batch(before: datetime) -> int:
-    old = Exchange.objects.filter(at__lt=before).order_by("at")
-    numbers = list(old.values_list("pk", flat=True)[:PURGE_BATCH])
-    deleted, _ = Exchange.objects.filter(pk__in=numbers).delete()
-    return deleted
+    return forget(Exchange.objects.all(), moment="at", at=at, seconds=seconds)

@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 
 from cabinet import wording
 
@@ -152,6 +153,32 @@ def _day(number: int, word: str) -> int:
     return _DAYS.index(word)
 
 
+class _Unshown(forms.Textarea):
+    """Gives back to the page nothing of what was typed, not even beside a mistake."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
+class SecretsField(forms.CharField):
+    """Secrets to be written and never shown, one a line; gives them one a line, each once."""
+
+    widget = _Unshown(attrs={"rows": 2, "cols": 60, "autocomplete": "off", "spellcheck": "false"})
+
+    def __init__(self, *, most: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.most = most
+
+    def to_python(self, value: Any) -> str:
+        lines = [line.strip() for line in (super().to_python(value) or "").splitlines()]
+        return "\n".join(dict.fromkeys(line for line in lines if line))
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if len(value.splitlines()) > self.most:
+            raise ValidationError(f"Не больше {self.most}, по одному в строке.")
+
+
 class RoublesField(_TypedField):
     """A sum typed in roubles, «12,50»; gives kopecks. Nothing typed is nothing to pay."""
 
@@ -182,9 +209,15 @@ class ProfileField(forms.JSONField):
     )
 
     def to_python(self, value: Any) -> Any:
-        if isinstance(value, str) and value.strip():
+        if value:
             _check_json(value)
         return super().to_python(value)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            return super().bound_data(data, initial)
+        except RecursionError:
+            return InvalidJSONInput(data)  # shown as it was typed, beside the mistake
 
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, dict):

@@ -9,20 +9,22 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 
 from cabinet.crypto import Undecryptable
-from operators import registry, windows
+from operators import callbacks, registry
 from operators.declared.profile import InvalidProfile
 from operators.declared.validate import validate
 from operators.form_fields import (
     ProfileField,
     RoublesField,
     SecondsListField,
+    SecretsField,
     WindowsField,
     seconds_text,
 )
-from operators.models import OperatorAccount
+from operators.models import LEASE_OF_CALLS, OperatorAccount
 from operators.ports import Capabilities, Field
 
 KEPT = "Сохранён. Оставьте пустым, чтобы не менять."
+_ONE_A_LINE = "Пока оператор меняет ключ, впишите два, по одному в строке: подойдёт любой."
 _SECRET = {"autocomplete": "new-password", "class": "vTextField"}
 
 
@@ -64,11 +66,12 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     activation_fee_kopecks = RoublesField(label="Плата за включение, ₽", required=False)
     deactivation_fee_kopecks = RoublesField(label="Плата за отключение, ₽", required=False)
-    new_callback_secret = forms.CharField(
+    new_callback_secret = SecretsField(
         label="Ключ подписи уведомлений",
         required=False,
         max_length=2000,
-        widget=forms.PasswordInput(attrs=_SECRET),
+        most=2,
+        help_text=_ONE_A_LINE,
     )
     remove_callback_secret = forms.BooleanField(
         label="Убрать: ключ подписи уведомлений", required=False
@@ -111,15 +114,11 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
         self._stored = stored_credentials(self.instance)
         for field in self.capabilities.credentials:
             self._prepare(field)
-        if "new_callback_secret" in self.fields and has_callback_secret(self.instance):
-            self.fields["new_callback_secret"].help_text = KEPT
-        if "brake_percent" in self.fields:
-            self.fields["brake_percent"].validators.append(MaxValueValidator(100))
+        self.fields["new_callback_secret"].help_text += _kept_secrets(self.instance)
+        self.fields["brake_percent"].validators.append(MaxValueValidator(100))
 
     def _prepare(self, field: Field) -> None:
-        shown = self.fields.get(credential_name(field))
-        if shown is None:  # staff who may only look are given no form fields
-            return
+        shown = self.fields[credential_name(field)]
         known = field.name in self._stored
         shown.required = field.required and not (field.secret and known)
         if field.secret and known:
@@ -135,17 +134,19 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
             )
         return address
 
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        cleaned: dict[str, Any] = self.cleaned_data
+        call, lease = cleaned.get("timeout_seconds"), cleaned.get("lease_seconds")
+        if call and lease is not None and lease < LEASE_OF_CALLS * call:
+            self.add_error("lease_seconds", _short_lease(LEASE_OF_CALLS * call))
+        return cleaned
+
     def clean_ca_bundle(self) -> str:
         text: str = self.cleaned_data["ca_bundle"].strip()
         if text:
             _check_pem(text)
         return text
-
-    def clean_maintenance_windows(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.cleaned_data["maintenance_windows"]
-        if problem := windows.problem(rows):
-            raise ValidationError(problem)
-        return rows
 
     def clean_profile(self) -> dict[str, Any]:
         """Only on the form of a declarative protocol. Every mistake is told, with its place."""
@@ -186,9 +187,13 @@ def stored_credentials(account: OperatorAccount) -> dict[str, str]:
         return {}
 
 
-def has_callback_secret(account: OperatorAccount) -> bool:
-    """Whether one is stored, readable or not."""
-    return OperatorAccount.objects.filter(pk=account.pk).exclude(callback_secret="").exists()
+def _kept_secrets(account: OperatorAccount) -> str:
+    """How many secrets of callbacks are stored, as a sentence; "" where none is."""
+    try:
+        count = len(callbacks.secrets_of(account))
+    except Undecryptable:
+        return " Сохранённый ключ не читается: введите его заново."
+    return f" Сохранено секретов: {count}. Оставьте пустым, чтобы не менять." if count else ""
 
 
 def capabilities_of(adapter: str, account: OperatorAccount | None) -> Capabilities:
@@ -267,6 +272,13 @@ def _credential(field: Field) -> forms.CharField:
     )
     return forms.CharField(
         label=field.label, required=field.required, max_length=2000, widget=widget
+    )
+
+
+def _short_lease(least: int) -> str:
+    return (
+        f"Не меньше {least}: два предела одного вызова. Перед командой читается подтверждение номера,"
+        " и на оба вызова должно хватить одного захвата."
     )
 
 

@@ -7,6 +7,8 @@ from django.utils.timezone import localtime
 
 from cabinet.crypto import EncryptedJSONField, EncryptedTextField
 
+# A command is preceded by the reading of the number's confirmation, each within the limit of a call.
+LEASE_OF_CALLS = 2
 _KINDS = {"auth": "вход", "submit": "команда", "check": "вопрос о команде", "read": "чтение карты"}
 
 
@@ -40,7 +42,9 @@ class OperatorAccount(models.Model):
     concurrency = models.PositiveIntegerField(
         "одновременных вызовов", default=4, validators=[MinValueValidator(1)]
     )
-    timeout_seconds = models.PositiveIntegerField("предел одного вызова, с", default=20)
+    timeout_seconds = models.PositiveIntegerField(
+        "предел одного вызова, с", default=20, validators=[MinValueValidator(1)]
+    )
     lease_seconds = models.PositiveIntegerField("срок захвата команды, с", default=60)
     quiet_seconds = models.PositiveIntegerField(
         "тихое время, с",
@@ -107,9 +111,10 @@ class OperatorAccount(models.Model):
         verbose_name_plural = "договоры с операторами"
         constraints = [
             models.CheckConstraint(
-                condition=Q(timeout_seconds__gte=1) & Q(lease_seconds__gt=F("timeout_seconds")),
-                name="operator_lease_outlives_call",
-                violation_error_message="Срок захвата должен быть больше предела одного вызова.",
+                condition=Q(timeout_seconds__gte=1)
+                & Q(lease_seconds__gte=LEASE_OF_CALLS * F("timeout_seconds")),
+                name="operator_lease_outlives_calls",
+                violation_error_message="Срок захвата меньше двух пределов одного вызова.",
             ),
             models.CheckConstraint(
                 condition=Q(concurrency__gte=1), name="operator_concurrency_positive"
@@ -170,7 +175,10 @@ class Exchange(models.Model):
 
 
 class Callback(models.Model):
-    """One signed event from an operator, kept before anything is done with it; twice is once."""
+    """One signed event from an operator, kept before anything is done with it; twice is once.
+
+    Secrets and personal data are masked on the way in; an ended event is kept for thirty days.
+    """
 
     class State(models.TextChoices):
         NEW = "new", "ждёт обработки"
@@ -201,6 +209,14 @@ class Callback(models.Model):
         ]
         indexes = [
             models.Index(fields=["received_at"], condition=Q(state="new"), name="callback_waiting"),
+            models.Index(fields=["received_at"], name="callback_by_age"),
+            models.Index(fields=["account", "-received_at"], name="callback_by_account"),
+            models.Index(
+                fields=["iccid", "-received_at"], condition=~Q(iccid=""), name="callback_by_card"
+            ),
+            models.Index(
+                fields=["request_id"], condition=~Q(request_id=""), name="callback_by_request"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -138,6 +138,8 @@ class Unavailable(Exception):
 
 # What adapters make of a call that waited for our own quota: it says nothing of the operator.
 OUR_QUOTA = "not_sent_quota"
+# Of a question that could not get an access token because the store of tokens is away.
+TOKENS_AWAY = "tokens_away"
 
 
 class NotSent(Exception):

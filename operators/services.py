@@ -1,5 +1,6 @@
 """The way from a contract's row to a working adapter, and what is noted about its answers."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from cabinet.wake import wake
 from operators import breaker, exchanges, quota, registry
 from operators.http import NOTHING_OF_OURS, About, Exchange
 from operators.models import OperatorAccount
-from operators.ports import Operator, TokensAway, Unavailable
+from operators.ports import OUR_QUOTA, TOKENS_AWAY, Operator, TokensAway, Unavailable
 
 # What is left in the database where it is not needed: it may be unreadable.
 SECRETS = ("credentials", "callback_secret")
@@ -134,18 +135,50 @@ def _error(exchange: Exchange) -> str:
     return f"HTTP {exchange.status}" if exchange.status >= 400 else ""
 
 
-def ping(account: OperatorAccount) -> tuple[bool, str]:
-    """«Проверить связь»: whether the operator lets us in, and a Russian sentence. Calls the operator."""
+@dataclass(frozen=True)
+class Link:
+    """What asking an operator for its health came to, with a Russian sentence for staff.
+
+    `was_asked` is false where nothing left us, because of our own quota or because Redis is away:
+    that says nothing of the operator, neither good nor bad.
+    """
+
+    works: bool
+    sentence: str
+    was_asked: bool = True
+
+
+def ping(account: OperatorAccount) -> Link:
+    """«Проверить связь»: whether the operator lets us in. Calls the operator."""
     heard: list[Exchange] = []
     try:
         quota.seconds_to_wait(account)
-        return True, connect(account, heard=heard.append).ping()
+        return Link(True, connect(account, heard=heard.append).ping())
     except quota.QuotaAway:
-        return False, "Связь не проверена: счётчик вызовов (Redis) не отвечает."
+        return Link(False, _REDIS_AWAY, was_asked=False)
     except Unavailable as trouble:
-        return False, f"Связи нет: {trouble.text or trouble.error} {trouble.code}".strip()
+        return _refused(trouble)
     finally:
         note_exchanges(account, heard)
+
+
+_REDIS_AWAY = (
+    "Связь не проверена: не отвечает Redis, а без счётчика вызовов ничего не отправляется."
+)
+_KEYS_AWAY = (
+    "Связь не проверена: не отвечает Redis, где лежат ключи доступа,"
+    " или к оператору слишком долго входит другой процесс."
+)
+_NO_TURN = "Связь не проверена: наша квота вызовов этого оператора занята. Повторите "
+
+
+def _refused(trouble: Unavailable) -> Link:
+    if trouble.code == TOKENS_AWAY:
+        return Link(False, _KEYS_AWAY, was_asked=False)
+    if trouble.code == OUR_QUOTA:
+        wait = math.ceil(trouble.retry_after or 1)
+        return Link(False, f"{_NO_TURN}через {wait}\u00a0с.", was_asked=False)
+    return Link(False, f"Связи нет: {trouble.text or trouble.error} {trouble.code}".strip())
 
 
 def working_account(account_id: int, *, at: datetime) -> OperatorAccount | None:

@@ -3,10 +3,12 @@
 from celery import shared_task
 
 from cabinet import clock
-from operators import exchanges
+from operators import callbacks, exchanges
 
 
 @shared_task(name="operators.purge")
 def purge(**_older: object) -> None:
-    """Forget exchanges that are over thirty days old."""
-    exchanges.purge(at=clock.now())
+    """Forget exchanges and ended events that are over thirty days old."""
+    at = clock.now()
+    exchanges.purge(at=at)
+    callbacks.purge(at=at)

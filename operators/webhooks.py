@@ -8,7 +8,6 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.request import RawPostDataException, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from cabinet import clock
@@ -54,7 +53,7 @@ def _body(request: HttpRequest) -> bytes | None:
         return None
     try:
         body: bytes = _stream(request).read(MOST_BYTES + 1)
-    except (OSError, RawPostDataException, UnreadablePostError):
+    except OSError:
         return b""
     return body if len(body) <= MOST_BYTES else None
 

@@ -37,23 +37,3 @@ def _end(window: Mapping[str, Any], local: datetime, day: datetime) -> datetime 
 
 def _on(day: datetime, moment: time) -> datetime:
     return datetime.combine(day.date(), moment, tzinfo=MOSCOW)
-
-
-def problem(windows: Any) -> str:
-    """What is wrong with the rows, as a Russian sentence; "" where nothing is."""
-    if not isinstance(windows, list):
-        return "Окна записываются списком."
-    for number, window in enumerate(windows, start=1):
-        try:
-            _check(window)
-        except (TypeError, ValueError, KeyError, AttributeError):
-            return f"Окно {number}: нужны «days» (0–6), «from» и «to» вида «02:00»."
-    return ""
-
-
-def _check(window: Mapping[str, Any]) -> None:
-    time.fromisoformat(window["from"])
-    time.fromisoformat(window["to"])
-    days = window.get("days")
-    if days is not None and not (isinstance(days, list) and set(days) <= set(range(7))):
-        raise ValueError

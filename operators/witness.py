@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.http import Door
-from operators.ports import CallKind, ErrorClass, Rejected, Reply, Unavailable
+from operators.ports import OUR_QUOTA, CallKind, ErrorClass, Rejected, Reply, Unavailable
 
 _MOST_PAUSES = 5
 _MOST_OWN_PAUSES = 30
 _LONGEST_PAUSE_SECONDS = 120.0
-_OWN_QUOTA = "not_sent_quota"
 _ASK_TO_WAIT = (ErrorClass.RATE_LIMITED, ErrorClass.MAINTENANCE)
 
 
@@ -63,7 +62,7 @@ class Pauses:
         """Wait as asked, if asked; whether to try again."""
         if answer.error not in _ASK_TO_WAIT:
             return False
-        if answer.code == _OWN_QUOTA:
+        if answer.code == OUR_QUOTA:
             # Our own quota makes us wait too, but that says nothing of the operator.
             time.sleep(answer.retry_after or 1)
             return attempt < _MOST_OWN_PAUSES

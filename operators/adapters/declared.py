@@ -6,11 +6,13 @@ a read can prove it, the card is read once after the switch: `Applied` if the ne
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
+from uuid import uuid4
 
 from operators.adapters import Token, TokenKeeper, lost_reply, not_sent, rejected
-from operators.declared import answers, outgoing
+from operators.declared import answers, outgoing, rows, signing
 from operators.declared.abilities import capabilities_of
 from operators.declared.answers import Taken
 from operators.declared.outgoing import Request
@@ -77,7 +79,8 @@ class Declared:
         self._connection = connection
         self._profile = load(connection.profile or {})
         self._base = connection.base_url.rstrip("/") or self._profile.base_url
-        self._tokens = TokenKeeper(connection, self._login)
+        login = self._profile.login.call
+        self._tokens = TokenKeeper(connection, partial(self._login, login)) if login else None
 
     @staticmethod
     def capabilities_of(document: Mapping[str, Any]) -> Capabilities:
@@ -89,9 +92,8 @@ class Declared:
     def submit(self, *, action: Action, sim: Sim, key: str, at: datetime) -> SubmitResult:
         """Find the card where the operator has a number of its own for it, switch, and see."""
         call = self._profile.calls[SWITCHES[action]]
-        times = outgoing.time_values(at, self._profile.zone)
         try:
-            values = self._card(sim, call) | times | {"key": key}
+            values = self._card(sim, call) | self._times(at) | {"key": key}
             reply = self._send(call, CallKind.SUBMIT, values)
         except LostReply as lost:
             return Unknown(lost.text)
@@ -100,7 +102,7 @@ class Declared:
         refused = refusal_of(self._profile.errors, call, reply)
         if refused is not None:
             return refused.submit_result()
-        result = answers.submit_result(self._profile, call, reply, sim, WANTED[action])
+        result = answers.submit_result(self._profile, call, reply, sim, WANTED[action], key)
         return self._seen(action, sim, key) if isinstance(result, Taken) else result
 
     def check(self, *, request_id: str, sim: Sim, submitted_at: datetime, at: datetime) -> Check:
@@ -111,12 +113,14 @@ class Declared:
         call = self._profile.calls.get(CallName.CHECK)
         if call is None:
             return Check(CheckState.LOST, text="оператор не нумерует запросы")
-        zone = self._profile.zone
-        times = outgoing.time_values(at, zone) | outgoing.submitted_values(submitted_at, zone)
+        times = self._times(at) | outgoing.submitted_values(submitted_at, self._profile.zone)
         values = self._card(sim, call) | times | {"request_id": request_id}
         try:
-            body = self._ask(call, CallKind.CHECK, values)
-            return answers.check_result(self._profile, call, body, request_id, sim)
+            reply = self._ask(call, CallKind.CHECK, values)
+            said = answers.check_by_status(self._profile, call, reply)
+            if said is not None:
+                return said
+            return answers.check_result(self._profile, call, body_of(reply), request_id, sim)
         except Unavailable as trouble:
             if trouble.error is not ErrorClass.NOT_FOUND:
                 raise
@@ -143,7 +147,7 @@ class Declared:
             "since_unix": int(since.timestamp()),
             "cursor": cursor,
         }
-        body = self._ask(call, CallKind.READ, values)
+        body = body_of(self._ask(call, CallKind.READ, values))
         return answers.changes(self._profile, call.answer, body, cursor)
 
     def ping(self) -> str:
@@ -151,14 +155,15 @@ class Declared:
         if CallName.PING in self._profile.calls:
             call = self._profile.calls[CallName.PING]
             keys = self._connection.credentials
-            body = self._ask(call, CallKind.READ, outgoing.open_values(self._profile, keys))
-            if body is None:
+            reply = self._ask(call, CallKind.READ, outgoing.open_values(self._profile, keys))
+            if reply.body and body_of(reply) is None:
                 raise garbage()
             return "Оператор отвечает, ключи приняты."
-        if self._profile.login.call is None:
+        login = self._profile.login.call
+        if login is None:
             text = "в описании нет вызова ping, проверить нечем"
             raise Unavailable(ErrorClass.UNSUPPORTED, "no_ping", text)
-        self._login()
+        self._login(login)
         return "Оператор отвечает и выдаёт ключ доступа."
 
     # --- what only a read can prove -----------------------------------------------------------
@@ -193,8 +198,9 @@ class Declared:
 
     def _read(self, sim: Sim, kind: CallKind) -> Reading:
         call = self._named(CallName.READ)
-        body = self._ask(call, kind, self._card(sim, call))
-        return answers.reading(self._profile, call.answer, body, sim)
+        reply = self._ask(call, kind, self._card(sim, call))
+        said = answers.reading_by_status(call, reply.status)
+        return said or answers.reading(self._profile, call.answer, body_of(reply), sim)
 
     def _named(self, name: CallName) -> Call:
         if name not in self._profile.calls:
@@ -205,16 +211,19 @@ class Declared:
     # --- the wire -----------------------------------------------------------------------------
 
     def _card(self, sim: Sim, call: Call) -> dict[str, str | int]:
-        """The values that name a card in this call; `id` is asked for. Raises `Unavailable`."""
+        """The values that name a card in this call; those of `find` are asked for. Raises `Unavailable`."""
         values = outgoing.card_values(self._profile, sim, self._connection.credentials)
-        if "id" not in call.names:
+        find = self._profile.finder_of(call)
+        if find is None:
             return values
-        find = self._named(CallName.FIND)
-        body = self._ask(find, CallKind.READ, values)
-        return values | {"id": answers.found_id(find.answer, body, sim)}
+        body = body_of(self._ask(find, CallKind.READ, values))
+        return {**values, **rows.found_values(find.answer, body, sim)}
 
-    def _ask(self, call: Call, kind: CallKind, values: Values) -> Any:
-        """The body of an answer to a question: any trouble at all is `Unavailable`."""
+    def _times(self, at: datetime) -> dict[str, str | int]:
+        return outgoing.time_values(at, self._profile.zone)
+
+    def _ask(self, call: Call, kind: CallKind, values: Values) -> Reply:
+        """A good answer to a question: any trouble at all is `Unavailable`."""
         try:
             reply = self._send(call, kind, values)
         except LostReply as lost:
@@ -222,22 +231,27 @@ class Declared:
         refused = refusal_of(self._profile.errors, call, reply)
         if refused is not None:
             raise refused.unavailable()
-        return body_of(reply)
+        return reply
 
     def _send(self, call: Call, kind: CallKind, values: Values) -> Reply:
         """One call, repeated once with a new token where the old one was refused.
 
         Raises `Unavailable` if surely nothing was done, and `LostReply`.
         """
-        login = self._profile.login
+        values = {**self._always(), **values}
         made = self._made(call, values)
-        if login.call is None:
-            return self._exchange(self._with_keys(made), kind)
+        if self._tokens is None:
+            return self._exchange(self._with_keys(made, values), kind)
         token = self._tokens.current()
-        reply = self._exchange(self._with_keys(made, token), kind)
+        reply = self._exchange(self._with_keys(made, values, token), kind)
         if not self._is_stale(call, reply):
             return reply
-        return self._exchange(self._with_keys(made, self._tokens.renew(token)), kind)
+        renewed = self._tokens.renew(token)
+        return self._exchange(self._with_keys(made, values, renewed), kind)
+
+    def _always(self) -> dict[str, str | int]:
+        """The variables of every request. A signature is made by the clock on the wall."""
+        return self._times(datetime.now(UTC)) | {"nonce": uuid4().hex}
 
     def _is_stale(self, call: Call, reply: Reply) -> bool:
         login = self._profile.login
@@ -252,12 +266,18 @@ class Declared:
         except Unfit as unfit:
             raise Unavailable(ErrorClass.INVALID, f"no_{unfit.name}", _unfit(unfit)) from unfit
 
-    def _with_keys(self, made: Request, token: str = "") -> Request:
+    def _with_keys(self, made: Request, values: Values, token: str = "") -> Request:
+        login, keys = self._profile.login, self._connection.credentials
         try:
-            keys = self._connection.credentials
-            return outgoing.with_keys(made, self._profile.login, keys, token)
+            return self._signed(outgoing.with_keys(made, login, keys, token), values)
         except Unfit as unfit:
             raise _no_keys() from unfit
+
+    def _signed(self, made: Request, values: Values) -> Request:
+        sign = self._profile.login.sign
+        if sign is None:
+            return made
+        return signing.signed(made, sign, {**values, **self._connection.credentials})
 
     def _exchange(self, made: Request, kind: CallKind, *, private: bool = False) -> Reply:
         try:
@@ -277,13 +297,13 @@ class Declared:
 
     # --- the login ----------------------------------------------------------------------------
 
-    def _login(self) -> Token:
+    def _login(self, call: Call) -> Token:
         """A fresh token. Raises `Unavailable`."""
-        login = self._profile.login
+        values = {**self._always(), **self._connection.credentials}
         try:
-            made = outgoing.login_request(self._base, login, self._connection.credentials)
+            made = outgoing.login_request(self._base, self._profile.login, call, values)
             # Nobody but the profile knows which word of the answer is the token.
-            reply = self._exchange(made, CallKind.AUTH, private=True)
+            reply = self._exchange(self._signed(made, values), CallKind.AUTH, private=True)
         except Unfit as unfit:
             raise _no_keys() from unfit
         except LostReply as lost:

@@ -4,22 +4,23 @@ The unknown is a word too: what no table lists is an unknown state, a pending ch
 outcome; never a success.
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from operators.declared.paths import Path, word
+from operators.declared.paths import Path
 from operators.declared.profile import (
     Answer,
     Call,
+    Next,
     NextKind,
     Profile,
     Proof,
     Result,
+    State,
 )
 from operators.declared.refusals import UNSURE, Refusal, body_of, garbage, pause
+from operators.declared.rows import card_row, digits, is_about, request_row, rows, wrong
 from operators.ports import (
     Accepted,
     Already,
@@ -46,62 +47,20 @@ _CHECKS = {
 }
 # What the product keeps of an operator's number of a request.
 _LONGEST_ID = 200
-_NO_DIGITS = re.compile("[^0-9]")
+# Of several words the one counts that forbids most: a card with two blocks has the worse one.
+_HARMLESS_FIRST = (
+    SimState.ACTIVE,
+    SimState.NEW,
+    SimState.INACTIVE,
+    SimState.UNKNOWN,
+    SimState.HELD,
+    SimState.RETIRED,
+)
 
 
 @dataclass(frozen=True)
 class Taken:
     """The operator took the switch, and only the card itself can tell whether it was made."""
-
-
-def _wrong(what: str) -> Unavailable:
-    return Unavailable(ErrorClass.TRANSIENT, "wrong_id", f"оператор ответил о {what}")
-
-
-# --- which card -------------------------------------------------------------------------------------
-
-
-def _is_about(answer: Answer, row: Any, sim: Sim) -> bool:
-    """Whether a row names this card; true where nothing names one."""
-    if answer.iccid is None:
-        return True
-    # Some operators leave the check digit out, some add the filler F.
-    named = {said.upper().rstrip("F") for said in answer.iccid.words(row)}
-    return bool(named & {sim.iccid, sim.iccid[:-1]})
-
-
-def card_row(answer: Answer, body: Any, sim: Sim) -> Any:
-    """The part of an answer that is about this card. Raises `Unavailable`."""
-    if answer.rows is None:
-        if not isinstance(body, dict | list):
-            raise garbage()
-        if not _is_about(answer, body, sim):
-            raise _wrong("другой смарт-карте")
-        return body
-    rows = _rows(answer, body)
-    if not rows:
-        text = "оператор не знает эту смарт-карту"
-        raise Unavailable(ErrorClass.NOT_FOUND, "no_card", text)
-    mine = next((row for row in rows if _is_about(answer, row, sim)), None)
-    if mine is None:
-        raise _wrong("другой смарт-карте")
-    return mine
-
-
-def _rows(answer: Answer, body: Any) -> list[Any]:
-    rows = answer.rows.first(body) if answer.rows is not None else None
-    if not isinstance(rows, list):
-        raise garbage()
-    return rows
-
-
-def found_id(answer: Answer, body: Any, sim: Sim) -> str | int:
-    """The operator's own number of a card, of the type it has there. Raises `Unavailable`."""
-    row = card_row(answer, body, sim)
-    found = answer.id.first(row) if answer.id is not None else None
-    if not word(found) or not isinstance(found, str | int):
-        raise garbage()
-    return found
 
 
 # --- states -----------------------------------------------------------------------------------------
@@ -110,9 +69,9 @@ def found_id(answer: Answer, body: Any, sim: Sim) -> str | int:
 def reading(profile: Profile, answer: Answer, body: Any, sim: Sim) -> Reading:
     """A card's state. Raises `Unavailable`."""
     row = card_row(answer, body, sim)
-    if not _word(answer.state, row):
-        raise garbage()
     seen = _reading(profile, answer, row)
+    if seen is None:
+        raise garbage()
     if seen.msisdn and sim.msisdn and seen.msisdn[-10:] != sim.msisdn[-10:]:
         _check_number(profile)
     return seen
@@ -121,32 +80,64 @@ def reading(profile: Profile, answer: Answer, body: Any, sim: Sim) -> Reading:
 def _check_number(profile: Profile) -> None:
     """A number may have moved to another card, but where it is the key, it is the question."""
     if profile.key == "msisdn":
-        raise _wrong("другом номере")
+        raise wrong("другом номере")
 
 
-def _reading(profile: Profile, answer: Answer, row: Any) -> Reading:
-    said = _word(answer.state, row)
-    state, reason = profile.states.words.get(said.casefold(), (SimState.UNKNOWN, None))
-    if state is SimState.INACTIVE:
-        reason = _reason(profile, _word(answer.reason, row))
-        state = state if reason is BlockReason.VOLUNTARY else SimState.HELD
-    elif state is SimState.HELD and reason is None:
-        reason = profile.states.reasons.get(_word(answer.reason, row).casefold())
-        reason = reason or BlockReason.UNKNOWN
+def reading_by_status(call: Call, status: int) -> Reading | None:
+    """What a status alone says of a card; None where it says nothing."""
+    said = call.statuses.get(status)
+    return None if said is None or isinstance(said, Result) else _read(said, str(status))
+
+
+def _read(state: State, raw: str) -> Reading:
+    """A state that comes without a word of a block's reason."""
+    usual = {SimState.INACTIVE: BlockReason.VOLUNTARY, SimState.HELD: BlockReason.UNKNOWN}
+    return Reading(state[0], state[1] or usual.get(state[0]), raw=raw)
+
+
+def _reading(profile: Profile, answer: Answer, row: Any) -> Reading | None:
+    """The reading of a row; None where it says nothing at all of the state."""
+    said = _said_state(profile, answer, row)
+    if not said:
+        absent = profile.states.absent
+        is_there = any(path.has_place(row) for path in answer.state)
+        return _read(absent, "") if absent is not None and is_there else None
+    state, reason = _state(profile, said)
+    if state in {SimState.INACTIVE, SimState.HELD} and reason is None:
+        reason = _reason(profile, answer, row, state)
+    if state is SimState.INACTIVE and reason is not BlockReason.VOLUNTARY:
+        state = SimState.HELD
     return Reading(
         state,
         reason,
         raw=said,
-        msisdn=_NO_DIGITS.sub("", _word(answer.msisdn, row)),
+        msisdn=digits(_word(answer.msisdn, row)),
         imei=_word(answer.imei, row),
     )
 
 
-def _reason(profile: Profile, said: str) -> BlockReason:
-    """Without a word a block is ours; with an unknown one it is not."""
-    if not said:
-        return BlockReason.VOLUNTARY
-    return profile.states.reasons.get(said.casefold(), BlockReason.UNKNOWN)
+def _state(profile: Profile, said: str) -> State:
+    return profile.states.words.get(said.casefold(), (SimState.UNKNOWN, None))
+
+
+def _said_state(profile: Profile, answer: Answer, row: Any) -> str:
+    if len(answer.state) == 1:
+        words = answer.state[0].words(row)
+        return max(words, key=lambda one: _worth(profile, one), default="")
+    parts = [path.word(row) for path in answer.state]
+    return "+".join(parts) if any(parts) else ""
+
+
+def _worth(profile: Profile, said: str) -> int:
+    return _HARMLESS_FIRST.index(_state(profile, said)[0])
+
+
+def _reason(profile: Profile, answer: Answer, row: Any, state: SimState) -> BlockReason:
+    """Whose a block is: without a word ours, unless the state says it is held; an unknown one is not."""
+    said = answer.reason.words(row) if answer.reason is not None else []
+    known = [profile.states.reasons.get(one.casefold(), BlockReason.UNKNOWN) for one in said]
+    usual = BlockReason.VOLUNTARY if state is SimState.INACTIVE else BlockReason.UNKNOWN
+    return next((one for one in known if one is not BlockReason.VOLUNTARY), usual)
 
 
 def _word(path: Path | None, data: Any) -> str:
@@ -155,19 +146,16 @@ def _word(path: Path | None, data: Any) -> str:
 
 def changes(profile: Profile, answer: Answer, body: Any, cursor: str) -> Changes:
     """One page of a list of changes. Raises `Unavailable`."""
-    rows = _rows(answer, body)
-    named = ((_word(answer.iccid, row), row) for row in rows)
-    items = tuple((iccid, _reading(profile, answer, row)) for iccid, row in named if iccid)
-    following = _following(answer, body, cursor, len(rows))
-    if following is not None and (not rows or following == cursor):
+    found = rows(answer, body)
+    read = ((digits(_word(answer.iccid, row)), _reading(profile, answer, row)) for row in found)
+    items = tuple((iccid, seen or Reading(SimState.UNKNOWN)) for iccid, seen in read if iccid)
+    following = _following(answer.next, body, cursor, len(found)) if answer.next else None
+    if following is not None and (not found or following == cursor):
         raise garbage()  # nothing new and no end: asking on would never stop
     return Changes(items, following)
 
 
-def _following(answer: Answer, body: Any, cursor: str, rows: int) -> str | None:
-    following = answer.next
-    if following is None:
-        return None
+def _following(following: Next, body: Any, cursor: str, rows: int) -> str | None:
     if following.kind is NextKind.CURSOR:
         return _word(following.path, body) or None
     if _word(following.path, body) == "true" or (
@@ -181,19 +169,23 @@ def _following(answer: Answer, body: Any, cursor: str, rows: int) -> str | None:
 
 
 def submit_result(
-    profile: Profile, call: Call, reply: Reply, sim: Sim, wanted: SimState
+    profile: Profile, call: Call, reply: Reply, sim: Sim, wanted: SimState, key: str
 ) -> SubmitResult | Taken:
     """What a reply without a refusal proves of a switch."""
+    if reply.status in call.statuses:
+        return Already(str(reply.status))
     body, proof = body_of(reply), call.success[reply.status]
+    if call.answer.rows is not None:
+        body = _row(call.answer, body, sim)
     if _proves_nothing(call.answer, proof, body, sim):
         return Unknown("в ответе оператора нет этой смарт-карты", code="wrong_id")
     match proof:
         case Proof.STATE:
             return _by_state(profile, call.answer, body, wanted)
         case Proof.RESULT:
-            return _by_result(profile, call.answer, reply, body)
+            return _by_result(profile, call.answer, reply, body, key)
         case Proof.REQUEST:
-            return _by_request(profile, call.answer, reply, body)
+            return _by_request(profile, reply, _request_id(call.answer, reply, body, key))
         case Proof.READ if body is not None or not reply.body:
             return Taken()
         case Proof.STATUS if body is not None or not reply.body:
@@ -201,20 +193,30 @@ def submit_result(
     return Unknown("ответ оператора не разобрать", code="garbage")
 
 
+def _row(answer: Answer, body: Any, sim: Sim) -> Any:
+    """The row about this card; None where there is none."""
+    try:
+        return card_row(answer, body, sim)
+    except Unavailable:
+        return None
+
+
 def _proves_nothing(answer: Answer, proof: Proof | None, body: Any, sim: Sim) -> bool:
     """Whether an answer is about another card; the number of a request may come without any."""
     silent = answer.iccid is not None and not answer.iccid.words(body)
-    return not _is_about(answer, body, sim) and not (silent and proof is Proof.REQUEST)
+    return not is_about(answer, body, sim) and not (silent and proof is Proof.REQUEST)
 
 
 def _by_state(profile: Profile, answer: Answer, body: Any, wanted: SimState) -> SubmitResult:
-    seen = _reading(profile, answer, body)
+    seen = _reading(profile, answer, body) or Reading(SimState.UNKNOWN)
     if seen.state is not wanted:
         return Unknown(f"оператор ответил «сделано», но состояние «{seen.raw}»")
     return Applied(seen.raw)
 
 
-def _by_result(profile: Profile, answer: Answer, reply: Reply, body: Any) -> SubmitResult | Taken:
+def _by_result(
+    profile: Profile, answer: Answer, reply: Reply, body: Any, key: str
+) -> SubmitResult | Taken:
     said = _word(answer.result, body)
     match profile.results.get(said.casefold()):
         case Result.DONE:
@@ -226,20 +228,21 @@ def _by_result(profile: Profile, answer: Answer, reply: Reply, body: Any) -> Sub
             sure = error not in UNSURE
             return Refusal(error, code or said, text, None, sure).submit_result()
         case Result.ACCEPTED | Result.PENDING:
-            number = _request_id(answer, reply, body)
-            return _by_request(profile, answer, reply, body) if number else Taken()
+            number = _request_id(answer, reply, body, key)
+            return _by_request(profile, reply, number) if number else Taken()
     return Unknown(f"незнакомый ответ оператора «{said}»", code=said[:100])
 
 
-def _by_request(profile: Profile, answer: Answer, reply: Reply, body: Any) -> SubmitResult:
-    number = _request_id(answer, reply, body)
+def _by_request(profile: Profile, reply: Reply, number: str) -> SubmitResult:
     if not number or len(number) > _LONGEST_ID:
         return Unknown("оператор принял запрос, но не дал его номера", code="no_id")
     # The number is there, so a word that says more is left to the first check.
     return Accepted(number, pause(profile.errors, ErrorClass.CONFLICT_PENDING, reply))
 
 
-def _request_id(answer: Answer, reply: Reply, body: Any) -> str:
+def _request_id(answer: Answer, reply: Reply, body: Any, key: str) -> str:
+    if answer.request_is_key:
+        return key
     if not answer.request_header:
         return _word(answer.request_id, body)
     given = reply.headers.get(answer.request_header, "")
@@ -252,40 +255,35 @@ def _request_id(answer: Answer, reply: Reply, body: Any) -> str:
 # --- checks -----------------------------------------------------------------------------------------
 
 
+def check_by_status(profile: Profile, call: Call, reply: Reply) -> Check | None:
+    """What a status alone says of a request; None where it says nothing."""
+    result, said = call.statuses.get(reply.status), str(reply.status)
+    if not isinstance(result, Result):
+        return None
+    if result is Result.FAILED:
+        return _failed(profile, call.answer, body_of(reply), said)
+    return _check(result, said)
+
+
+def _check(result: Result, said: str) -> Check:
+    if result is Result.ALREADY:
+        return Check(CheckState.COMPLETED, said, "так уже и было", ErrorClass.ALREADY)
+    return Check(_CHECKS.get(result, CheckState.PENDING), said)
+
+
 def check_result(profile: Profile, call: Call, body: Any, request_id: str, sim: Sim) -> Check:
     """What an answer says of a request. Raises `Unavailable`."""
     answer = call.answer
-    row = _request_row(answer, body, request_id, sim)
+    row = request_row(answer, body, request_id, sim)
     said = _word(answer.result, row)
     if not said:
         raise garbage()
     result = profile.results.get(said.casefold())
     if result is Result.FAILED:
         return _failed(profile, answer, row, said)
-    if result is Result.ALREADY:
-        return Check(CheckState.COMPLETED, said, "так уже и было", ErrorClass.ALREADY)
     if result is None:
         return Check(CheckState.PENDING, said, f"незнакомое состояние «{said}»")
-    return Check(_CHECKS.get(result, CheckState.PENDING), said)
-
-
-def _request_row(answer: Answer, body: Any, request_id: str, sim: Sim) -> Any:
-    """The part of an answer that is about this request. Raises `Unavailable`."""
-    rows = [body] if answer.rows is None else _rows(answer, body)
-    if not rows:
-        text = "оператор не знает такого запроса"
-        raise Unavailable(ErrorClass.NOT_FOUND, "no_request", text)
-    mine = next(_about_request(answer, rows, request_id), None)
-    if mine is None:
-        raise _wrong("другом запросе") if isinstance(body, dict | list) else garbage()
-    if not _is_about(answer, mine, sim):
-        raise _wrong("другой смарт-карте")
-    return mine
-
-
-def _about_request(answer: Answer, rows: list[Any], request_id: str) -> Iterator[Any]:
-    path = answer.request_id
-    return (row for row in rows if path is None or request_id in path.words(row))
+    return _check(result, said)
 
 
 def _failed(profile: Profile, answer: Answer, row: Any, said: str) -> Check:

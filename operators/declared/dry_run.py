@@ -8,13 +8,13 @@ from urllib.parse import urlencode
 
 from operators.declared import outgoing
 from operators.declared.outgoing import Request
-from operators.declared.profile import SWITCHES, CallName, Profile
+from operators.declared.profile import SWITCHES, Call, Profile
 from operators.declared.templates import Unfit, Values
 from operators.ports import Action, Sim
 
 # Stars stay as they are in every place of a request.
 MASK = "******"
-_ID = "ID"
+_NONCE = "0" * 32
 _KEY = "00000000-0000-4000-8000-000000000000"
 
 
@@ -63,23 +63,35 @@ class _Maker:
 
     def shown(self, action: Action, sim: Sim, at: datetime) -> Iterator[Shown]:
         login = self.profile.login
-        values = outgoing.card_values(self.profile, sim, self.keys)
+        times = outgoing.time_values(at, self.profile.zone) | {"nonce": _NONCE}
+        values = outgoing.card_values(self.profile, sim, self.keys) | times
         if login.call is not None:
-            made = outgoing.login_request(self.base_url, login, self.keys)
-            yield _shown("Вход", made, "Отправляется, когда прежний ключ доступа кончился.")
-        name = SWITCHES[action]
-        if "id" in self.profile.calls[name].names:
-            yield _shown("Поиск смарт-карты", self._made(CallName.FIND, values))
-            values["id"] = _ID
-        values |= outgoing.time_values(at, self.profile.zone) | {"key": _KEY}
+            made = outgoing.login_request(self.base_url, login, login.call, {**times, **self.keys})
+            note = "Отправляется, когда прежний ключ доступа кончился."
+            yield _shown("Вход", self._signed(made), note)
+        call = self.profile.calls[SWITCHES[action]]
+        find, note = self.profile.finder_of(call), ""
+        if find is not None:
+            yield _shown("Поиск смарт-карты", self._made(find, values))
+            found = {name: name.upper() for name in ("id", *find.answer.take)}
+            values |= found
+            note = _note([shown for name, shown in found.items() if name in call.names])
         title = "Включение" if action is Action.ACTIVATE else "Отключение"
-        note = f"Вместо {_ID} встанет номер из ответа на поиск." if "id" in values else ""
-        yield _shown(title, self._made(name, values), note)
+        yield _shown(title, self._made(call, values | {"key": _KEY}), note)
 
-    def _made(self, name: CallName, values: Values) -> Request:
-        call = self.profile.calls[name]
+    def _made(self, call: Call, values: Values) -> Request:
         made = outgoing.request(self.base_url, call, values, self.profile.headers)
-        return outgoing.with_keys(made, self.profile.login, self.keys, MASK)
+        return self._signed(outgoing.with_keys(made, self.profile.login, self.keys, MASK))
+
+    def _signed(self, made: Request) -> Request:
+        sign = self.profile.login.sign
+        return made if sign is None else outgoing.placed(made, sign.place, MASK)
+
+
+def _note(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"Вместо {names[0]} встанет номер из ответа на поиск."
+    return f"Вместо {', '.join(names)} встанут значения из ответа на поиск."
 
 
 def _shown(title: str, made: Request, note: str = "") -> Shown:
@@ -97,16 +109,16 @@ def _shown(title: str, made: Request, note: str = "") -> Shown:
 def _headers(made: Request) -> dict[str, str]:
     headers = dict(made.headers)
     if made.json is not None:
-        headers["Content-Type"] = "application/json"
+        headers.setdefault("Content-Type", "application/json")
     if made.data is not None:
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
     return headers | ({"Authorization": f"Basic {MASK}"} if made.auth else {})
 
 
 def _body(made: Request) -> str:
     if made.json is not None:
         return json.dumps(made.json, ensure_ascii=False)
-    return urlencode(made.data, safe="*") if made.data is not None else ""
+    return urlencode(made.data, safe="*") if isinstance(made.data, Mapping) else ""
 
 
 __all__ = ["MASK", "Shown", "Unfit", "dry_run"]

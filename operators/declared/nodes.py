@@ -151,6 +151,12 @@ class Node:
             self.wrong(str(trouble))
             return None
 
+    def as_json_paths(self) -> tuple[paths.Path, ...]:
+        """One path or a list of them; none where nothing stands here."""
+        places = self.elements() if isinstance(self.value, list) else [self]
+        found = [place.as_json_path() for place in places if place.value is not None]
+        return tuple(path for path in found if path is not None)
+
     def as_template(self, known: Collection[str]) -> templates.Template:
         """The template that stands here, with no variables but the known ones."""
         try:

@@ -15,6 +15,7 @@ from operators.ports import Sim
 
 # The only variable that may be empty: the first page of a list has none.
 _CURSOR = "cursor"
+_FIXED = {LoginKind.BEARER: "token", LoginKind.KEY: "api_key"}
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class Request:
     params: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     json: Any = field(default=None, repr=False)
-    data: Mapping[str, str] | None = field(default=None, repr=False)
+    data: Mapping[str, str] | bytes | None = field(default=None, repr=False)
     auth: tuple[str, str] | None = field(default=None, repr=False)
+    base_url: str = ""
 
     @property
     def address(self) -> str:
@@ -49,6 +51,7 @@ def request(
         headers={"Accept": "application/json"} | _headers((*common, *call.headers), values),
         json=_json(call, values),
         data=_data(call, values),
+        base_url=base_url.rstrip("/"),
     )
 
 
@@ -91,11 +94,14 @@ def _data(call: Call, values: Values) -> dict[str, str] | None:
 # --- the login ----------------------------------------------------------------------------------------
 
 
-def login_request(base_url: str, login: Login, credentials: Values) -> Request:
-    """The request that fetches a token. Raises `templates.Unfit` for a key that is not entered."""
-    if login.call is None:
-        raise ValueError("this login fetches no token")
-    return _with_basic(request(base_url, login.call, credentials), login, credentials)
+def login_request(base_url: str, login: Login, call: Call, values: Values) -> Request:
+    """The request by which `login.call` fetches a token; `values` hold the account's keys.
+
+    Raises `templates.Unfit` for a key that is not entered.
+    """
+    return _with_more_keys(
+        _with_basic(request(base_url, call, values), login, values), login, values
+    )
 
 
 def with_keys(made: Request, login: Login, credentials: Values, token: str = "") -> Request:
@@ -103,16 +109,23 @@ def with_keys(made: Request, login: Login, credentials: Values, token: str = "")
 
     Raises `templates.Unfit` for a key that is not entered.
     """
-    match login.kind:
-        case LoginKind.NONE:
-            return made
-        case LoginKind.BASIC:
-            return _with_basic(made, login, credentials)
-        case LoginKind.BEARER:
-            return _placed(made, login.place, _key(credentials, "token"))
-        case LoginKind.KEY:
-            return _placed(made, login.place, _key(credentials, "api_key"))
-    return _placed(made, login.place, token)
+    return _with_more_keys(_with_own_key(made, login, credentials, token), login, credentials)
+
+
+def _with_own_key(made: Request, login: Login, credentials: Values, token: str) -> Request:
+    if login.kind is LoginKind.BASIC:
+        return _with_basic(made, login, credentials)
+    if login.place is None:
+        return made
+    if login.kind in _FIXED:
+        return placed(made, login.place, _key(credentials, _FIXED[login.kind]))
+    return placed(made, login.place, token)
+
+
+def _with_more_keys(made: Request, login: Login, credentials: Values) -> Request:
+    for key in login.keys:
+        made = placed(made, key.place, _key(credentials, key.field))
+    return made
 
 
 def _with_basic(made: Request, login: Login, credentials: Values) -> Request:
@@ -126,18 +139,40 @@ def _key(credentials: Values, name: str) -> str:
     return templates.plain(name, str(credentials.get(name, "")))
 
 
-def _placed(made: Request, place: Place | None, value: str) -> Request:
-    if place is None:
-        raise ValueError("this login names no place for a token")
-    name = place.name
-    if place.where is Where.QUERY:
-        return replace(made, params={**made.params, name: f"{place.prefix}{value}"})
-    if place.where is Where.HEADER:
-        line = f"{place.prefix}{templates.line(name, value)}"
-        return replace(made, headers={**made.headers, name: line})
+def placed(made: Request, place: Place, value: str) -> Request:
+    """The request with a key where it belongs."""
+    name, whole = place.name, f"{place.prefix}{value}"
+    match place.where:
+        case Where.QUERY:
+            return replace(made, params={**made.params, name: whole})
+        case Where.HEADER:
+            line = f"{place.prefix}{templates.line(name, value)}"
+            return replace(made, headers={**made.headers, name: line})
+        case Where.BODY:
+            return _with_field(made, name, whole)
+        case Where.PATH:
+            return _with_segment(made, f"{place.prefix}{templates.segment(name, value)}")
     one = f"{name}={place.prefix}{templates.cookie(name, value)}"
     others = made.headers.get("Cookie")
     return replace(made, headers={**made.headers, "Cookie": f"{others}; {one}" if others else one})
+
+
+def _with_segment(made: Request, segment: str) -> Request:
+    """A login at an address of its own has no place for what belongs to the account's."""
+    base = f"{made.base_url}/"
+    if not made.url.startswith(base):
+        return made
+    return replace(made, url=f"{base}{segment}/{made.url.removeprefix(base)}")
+
+
+def _with_field(made: Request, name: str, value: str) -> Request:
+    if isinstance(made.json, dict):
+        return replace(made, json={**made.json, name: value})
+    return replace(made, data={**_form(made), name: value})
+
+
+def _form(made: Request) -> Mapping[str, str]:
+    return made.data if isinstance(made.data, Mapping) else {}
 
 
 # --- values -------------------------------------------------------------------------------------------
@@ -146,14 +181,17 @@ def _placed(made: Request, place: Place | None, value: str) -> Request:
 def card_values(profile: Profile, sim: Sim, credentials: Values) -> dict[str, str | int]:
     """The card, as every operator may want it named, and the account's open keys.
 
-    `iccid_bare` is the ICCID without its check digit, `msisdn10` the number without the country.
+    `iccid_bare` is the ICCID without its check digit, `msisdn10` the number without the country;
+    `iccid_int` and `msisdn_int` are numbers in JSON where they stand alone.
     """
     digits = re.sub(r"[^0-9]", "", sim.msisdn)
-    card = {
+    card: dict[str, str | int] = {
         "iccid": sim.iccid,
         "iccid_bare": sim.iccid[:-1],
+        "iccid_int": int(sim.iccid),
         "msisdn": digits,
         "msisdn10": digits[-10:],
+        "msisdn_int": int(digits) if digits else "",
     }
     return open_values(profile, credentials) | card
 
@@ -163,11 +201,12 @@ def open_values(profile: Profile, credentials: Values) -> dict[str, str | int]:
     return {key.name: credentials.get(key.name, "") for key in profile.fields if not key.secret}
 
 
-def time_values(at: datetime, zone: ZoneInfo) -> dict[str, str]:
-    """`now` in UTC, `now_local` and `today` by the operator's clock."""
+def time_values(at: datetime, zone: ZoneInfo) -> dict[str, str | int]:
+    """`now` in UTC, `now_unix` in seconds, `now_local` and `today` by the operator's clock."""
     local = at.astimezone(zone)
     return {
         "now": utc(at),
+        "now_unix": int(at.timestamp()),
         "now_local": f"{local:%Y-%m-%dT%H:%M:%S}",
         "today": f"{local:%Y-%m-%d}",
     }

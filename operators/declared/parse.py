@@ -7,9 +7,8 @@ from zoneinfo import ZoneInfo
 
 from operators.declared import parse_calls, parse_login
 from operators.declared.nodes import Node, Problem
-from operators.declared.paths import Path
 from operators.declared.profile import Errors, Profile, Result, States, Window
-from operators.ports import BlockReason, ErrorClass, SimState, StateQuality
+from operators.ports import BlockReason, ErrorClass, StateQuality
 
 _TOP = (
     "title", "key", "zone", "base_url", "headers", "fields", "login", "calls",
@@ -17,7 +16,7 @@ _TOP = (
 )  # fmt: skip
 _ERRORS = (
     "code", "text", "codes", "statuses", "fine", "not_done",
-    "retry_after", "longest_pause", "rate_limited_pause",
+    "retry_after", "retry_after_path", "longest_pause", "rate_limited_pause",
 )  # fmt: skip
 _HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 # The usual meaning of a status; a profile may say otherwise.
@@ -52,7 +51,7 @@ def parsed(document: Mapping[str, Any]) -> tuple[Profile, list[Problem]]:
         key=_key(node),
         zone=_zone(node),
         base_url=_base_url(node),
-        headers=parse_calls.headers(node.at("headers"), open_fields),
+        headers=parse_calls.headers(node.at("headers"), open_fields | parse_calls.ALWAYS),
         fields=own,
         login=parse_login.login(node.at("login"), own),
         calls=parse_calls.calls(node.at("calls"), open_fields),
@@ -97,28 +96,15 @@ def _base_url(node: Node) -> str:
 
 
 def _states(node: Node) -> States:
-    node.only("words", "reasons", "quality")
-    words = {name.casefold(): _state(place) for name, place in node.at("words").fields()}
+    node.only("words", "absent", "reasons", "quality")
+    words = {
+        name.casefold(): parse_calls.state_word(place) for name, place in node.at("words").fields()
+    }
     reasons = {
         name.casefold(): place.as_choice(BlockReason) for name, place in node.at("reasons").fields()
     }
-    return States(words, reasons, node.choice("quality", StateQuality, StateQuality.EXACT))
-
-
-def _state(node: Node) -> tuple[SimState, BlockReason | None]:
-    """`held:limit` → the state and the reason; a reason belongs to a held card only."""
-    state, _, reason = str(node.value).partition(":")
-    known = [word.value for word in SimState if word is not SimState.UNKNOWN]
-    if state not in known:
-        node.wrong(f"нужно одно из: {', '.join(known)}, или held:причина")
-        return SimState.UNKNOWN, None
-    if not reason:
-        return SimState(state), None
-    reasons = [word.value for word in BlockReason if word is not BlockReason.VOLUNTARY]
-    if state != SimState.HELD or reason not in reasons:
-        node.wrong(f"причина бывает только у held: {', '.join(reasons)}")
-        return SimState.UNKNOWN, None
-    return SimState.HELD, BlockReason(reason)
+    absent = parse_calls.state_word(node.at("absent")) if node.has("absent") else None
+    return States(words, reasons, node.choice("quality", StateQuality, StateQuality.EXACT), absent)
 
 
 def _results(node: Node) -> dict[str, Result]:
@@ -132,24 +118,18 @@ def _errors(node: Node) -> Errors:
     statuses = node.at("statuses").fields()
     not_done = (_status(place, place.value, 500) for place in node.at("not_done").elements())
     return Errors(
-        code=_paths(node.at("code")),
-        text=_paths(node.at("text")),
+        code=node.at("code").as_json_paths(),
+        text=node.at("text").as_json_paths(),
         codes={name.casefold(): place.as_choice(ErrorClass) for name, place in codes},
         statuses=STATUSES
         | {_status(place, name, 300): place.as_choice(ErrorClass) for name, place in statuses},
         fine=frozenset(place.as_text().casefold() for place in node.at("fine").elements()),
         not_done=frozenset(not_done),
         retry_after=node.text("retry_after", "Retry-After"),
+        retry_after_path=node.json_path("retry_after_path"),
         longest_pause=node.number("longest_pause", 600, least=1),
         rate_limited_pause=_maybe(node, "rate_limited_pause"),
     )
-
-
-def _paths(node: Node) -> tuple[Path, ...]:
-    """One path or a list of them."""
-    places = node.elements() if isinstance(node.value, list) else [node]
-    found = [place.as_json_path() for place in places if place.value is not None]
-    return tuple(path for path in found if path is not None)
 
 
 def _status(node: Node, given: object, least: int) -> int:

@@ -15,30 +15,38 @@ from operators.declared.profile import (
     Next,
     NextKind,
     Proof,
+    Result,
+    State,
 )
 from operators.declared.templates import Template
+from operators.ports import BlockReason, SimState
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _QUESTION = frozenset({200})
-_PATHS = ("rows", "iccid", "id", "state", "reason", "msisdn", "imei", "result", "code", "text")
-_CARD = frozenset({"iccid", "iccid_bare", "msisdn", "msisdn10"})
-_NOW = frozenset({"now", "now_local", "today"})
+_PATHS = ("rows", "iccid", "id", "reason", "msisdn", "imei", "result", "code", "text")
+_CARD = frozenset({"iccid", "iccid_bare", "iccid_int", "msisdn", "msisdn10", "msisdn_int"})
+_SUBMITTED = frozenset({"submitted_at", "submitted_local", "submitted_day"})
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
-# The variables of each call; `id` only where there is a `find`, and the account's open fields always.
+# The variables of every request: the time, and a word that never comes twice.
+ALWAYS = frozenset({"now", "now_unix", "now_local", "today", "nonce"})
+# Those of each call; `id` only where there is a `find`, and the account's open fields always.
 VARIABLES: dict[CallName, frozenset[str]] = {
-    CallName.ACTIVATE: _CARD | _NOW | {"id", "key"},
-    CallName.DEACTIVATE: _CARD | _NOW | {"id", "key"},
-    CallName.FIND: _CARD,
-    CallName.CHECK: _CARD
-    | _NOW
-    | {"id", "request_id", "submitted_at", "submitted_local", "submitted_day"},
-    CallName.READ: _CARD | {"id"},
-    CallName.LIST_CHANGES: frozenset({"since", "since_unix", "cursor"}),
-    CallName.PING: frozenset(),
+    CallName.ACTIVATE: _CARD | ALWAYS | {"id", "key"},
+    CallName.DEACTIVATE: _CARD | ALWAYS | {"id", "key"},
+    CallName.FIND: _CARD | ALWAYS,
+    CallName.CHECK: _CARD | ALWAYS | _SUBMITTED | {"id", "request_id"},
+    CallName.READ: _CARD | ALWAYS | {"id"},
+    CallName.LIST_CHANGES: ALWAYS | {"since", "since_unix", "cursor"},
+    CallName.PING: ALWAYS,
 }
-ALL_VARIABLES = frozenset().union(*VARIABLES.values())
+SIGNED = frozenset({"method", "path", "query", "body"})
+ALL_VARIABLES = SIGNED.union(*VARIABLES.values())
 _SWITCHES = (CallName.ACTIVATE, CallName.DEACTIVATE)
+_WITH_STATUSES = (*_SWITCHES, CallName.CHECK, CallName.READ)
+# Statuses whose meaning is not theirs to choose: our keys, our hurry, the operator's trouble.
+_NO_WORDS = frozenset({401, 403, 429})
 
 
 def calls(node: Node, open_fields: Collection[str]) -> dict[CallName, Call]:
@@ -48,16 +56,22 @@ def calls(node: Node, open_fields: Collection[str]) -> dict[CallName, Call]:
         if not node.has(name):
             node.at(name).wrong("без этого вызова оператор не подключить")
     found = [name for name in CallName if node.has(name)]
+    taken = frozenset(_take(node.at(CallName.FIND).at("answer").at("take"), open_fields))
     unknown = frozenset() if CallName.FIND in found else frozenset({"id"})
     return {
-        name: call(node.at(name), (VARIABLES[name] - unknown) | set(open_fields), name)
+        name: call(node.at(name), _known(name, taken) - unknown | set(open_fields), name)
         for name in found
     }
 
 
+def _known(name: CallName, taken: frozenset[str]) -> frozenset[str]:
+    return VARIABLES[name] | taken if "id" in VARIABLES[name] else VARIABLES[name]
+
+
 def call(node: Node, known: Collection[str], name: CallName) -> Call:
     """One call."""
-    node.only("method", "path", "query", "headers", "body", "success", "answer")
+    more = ("statuses",) if name in _WITH_STATUSES else ()
+    node.only("method", "path", "query", "headers", "body", "success", "answer", *more)
     return Call(
         method=method(node),
         path=path(node, known),
@@ -65,7 +79,8 @@ def call(node: Node, known: Collection[str], name: CallName) -> Call:
         headers=headers(node.at("headers"), known),
         body=body(node.at("body"), known),
         success=_proofs(node.at("success")) if name in _SWITCHES else _statuses(node.at("success")),
-        answer=_answer(node.at("answer")),
+        answer=_answer(node.at("answer"), name),
+        statuses=_meanings(node.at("statuses"), name) if more else {},
     )
 
 
@@ -146,15 +161,70 @@ def _success(place: Node, given: object) -> int:
     return int(text)
 
 
-def _answer(node: Node) -> Answer:
-    node.only(*_PATHS, "request_id", "next")
-    header = node.value.get("request_id") if isinstance(node.value, dict) else None
-    named = isinstance(header, str) and header.startswith("header:")
+def _meanings(node: Node, name: CallName) -> dict[int, Result | State]:
+    """What statuses alone say of a request or of a card."""
+    found: dict[int, Result | State] = {}
+    for given, place in node.fields():
+        fits = given.isascii() and given.isdigit() and 200 <= int(given) <= 499
+        if not fits or int(given) in _NO_WORDS:
+            place.wrong("нужен код HTTP от 200 до 499, кроме 401, 403 и 429")
+            continue
+        found[int(given)] = _meaning(place, name)
+    return found
+
+
+def _meaning(place: Node, name: CallName) -> Result | State:
+    if name is CallName.READ:
+        return state_word(place)
+    if name in _SWITCHES and place.value != Result.ALREADY:
+        place.wrong("здесь бывает только already; прочее стоит в success и errors")
+    return place.as_choice(Result)
+
+
+def state_word(node: Node) -> State:
+    """`held:limit` → the state and the reason; a reason belongs to a held card only."""
+    state, _, reason = str(node.value).partition(":")
+    known = [word.value for word in SimState if word is not SimState.UNKNOWN]
+    if state not in known:
+        node.wrong(f"нужно одно из: {', '.join(known)}, или held:причина")
+        return SimState.UNKNOWN, None
+    if not reason:
+        return SimState(state), None
+    reasons = [word.value for word in BlockReason if word is not BlockReason.VOLUNTARY]
+    if state != SimState.HELD or reason not in reasons:
+        node.wrong(f"причина бывает только у held: {', '.join(reasons)}")
+        return SimState.UNKNOWN, None
+    return SimState.HELD, BlockReason(reason)
+
+
+def _take(node: Node, open_fields: Collection[str]) -> dict[str, Path]:
+    """More values of a found card, as variables."""
+    found: dict[str, Path] = {}
+    for name, place in node.fields():
+        if not _NAME.fullmatch(name):
+            place.wrong("имя поля: латиница, цифры и «_», до 32 знаков")
+        if name in ALL_VARIABLES or name in open_fields:
+            place.wrong("поле с таким именем уже есть")
+        path = place.as_json_path()
+        if path is not None:
+            found[name] = path
+    return found
+
+
+def _answer(node: Node, name: CallName) -> Answer:
+    more = ("take",) if name is CallName.FIND else ()
+    node.only(*_PATHS, "state", "request_id", "next", *more)
+    number = node.value.get("request_id") if isinstance(node.value, dict) else None
+    named = isinstance(number, str) and number.startswith("header:")
+    is_key = number == "{key}" and name in _SWITCHES
     found: dict[str, Path | None] = {name: node.json_path(name) for name in _PATHS}
     return Answer(
         **found,
-        request_id=None if named else node.json_path("request_id"),
-        request_header=str(header).removeprefix("header:") if named else "",
+        state=node.at("state").as_json_paths(),
+        take=_take(node.at("take"), ()) if more else {},
+        request_id=None if named or is_key else node.json_path("request_id"),
+        request_header=str(number).removeprefix("header:") if named else "",
+        request_is_key=is_key,
         next=_next(node.at("next")) if node.has("next") else None,
     )
 

@@ -1,22 +1,39 @@
-"""The login of a document: seven kinds, of which three fetch a token by a call of their own."""
+"""The login of a document: seven kinds, of which three fetch a token by a call of their own.
+
+Beside any of them more fixed keys and a signature.
+"""
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from operators.declared import templates
 from operators.declared.nodes import Node
-from operators.declared.parse_calls import ALL_VARIABLES, body, headers, method, pairs
+from operators.declared.parse_calls import (
+    ALL_VARIABLES,
+    ALWAYS,
+    SIGNED,
+    body,
+    headers,
+    method,
+    pairs,
+)
 from operators.declared.paths import Path
 from operators.declared.profile import (
+    Algorithm,
     Answer,
     Body,
     BodyKind,
     Call,
+    Encoding,
+    Key,
     Login,
     LoginKind,
+    Named,
     Place,
+    Sign,
     Where,
 )
 from operators.masking import hides
@@ -30,7 +47,10 @@ _CLIENT = (Field("client_id", "Client ID", secret=False), Field("client_secret",
 _BEARER = Place(Where.HEADER, "Authorization", "Bearer ")
 _TOKEN_FIELDS = ("token", "seconds", "default_seconds", "place", "stale")
 _OAUTH_FIELDS = ("kind", "url", "client_auth", "body", "extra", *_TOKEN_FIELDS)
-_CALL_FIELDS = ("kind", "method", "url", "query", "headers", "body", *_TOKEN_FIELDS)
+_CALL_FIELDS = ("kind", "method", "url", "query", "headers", "body", "basic", *_TOKEN_FIELDS)
+_BESIDE = ("keys", "sign")
+_PLACE_FIELDS = ("in", "name", "prefix")
+_SHOWN = "такой параметр останется в журнале обмена: в имени нет token, key, auth"
 _GRANTS = {LoginKind.CLIENT_CREDENTIALS: "client_credentials", LoginKind.PASSWORD: "password"}
 
 
@@ -55,15 +75,26 @@ def _field(node: Node) -> Field:
 
 def login(node: Node, own: tuple[Field, ...]) -> Login:
     """How we are known; `own` are the account's keys that the document names."""
+    made = _of_kind(node, own)
+    secrets = {field.name for field in made.credentials + own if field.secret}
+    known = secrets | {field.name for field in made.credentials + own}
+    return replace(
+        made,
+        keys=tuple(_key(place, known) for place in node.at("keys").elements()),
+        sign=_sign(node.at("sign"), known, secrets) if node.has("sign") else None,
+    )
+
+
+def _of_kind(node: Node, own: tuple[Field, ...]) -> Login:
     kind = node.choice("kind", LoginKind, LoginKind.NONE)
     if kind in _GRANTS:
         return _oauth(node, kind)
     if kind is LoginKind.TOKEN_CALL:
         return _token_call(node, own)
     if kind is LoginKind.KEY:
-        node.only("kind", "place")
+        node.only("kind", "place", *_BESIDE)
         return Login(kind, (Field("api_key", "Ключ API"),), place=_place(node.at("place")))
-    node.only("kind")
+    node.only("kind", *_BESIDE)
     if kind is LoginKind.BASIC:
         return Login(kind, (_USER, _PASSWORD), basic=(_USER.name, _PASSWORD.name))
     if kind is LoginKind.BEARER:
@@ -71,8 +102,38 @@ def login(node: Node, own: tuple[Field, ...]) -> Login:
     return Login(kind, ())
 
 
+def _key(node: Node, known: Collection[str]) -> Key:
+    """One more fixed key."""
+    node.only("field", *_PLACE_FIELDS)
+    return Key(_field_name(node, "field", known), _placed(node))
+
+
+def _field_name(node: Node, name: str, known: Collection[str]) -> str:
+    given = node.text(name)
+    if given and given not in known:
+        here = ", ".join(sorted(known)) or "никаких; назовите его в fields"
+        node.at(name).wrong(f"такого ключа у договора нет; есть: {here}")
+    return given
+
+
+def _sign(node: Node, known: Collection[str], secrets: Collection[str]) -> Sign:
+    node.only("algorithm", "secret", "text", "encoding", *_PLACE_FIELDS)
+    algorithm = node.choice("algorithm", Algorithm)
+    keyed = algorithm.startswith("hmac-")
+    text = node.at("text").as_template({*known, *ALWAYS, *SIGNED})
+    if not keyed and not set(text.names) & set(secrets):
+        node.at("text").wrong("в тексте нет секрета: такую подпись сделает кто угодно")
+    if not keyed and node.has("secret"):
+        node.at("secret").wrong("секрет нужен только для hmac, здесь он стоит в тексте")
+    where = _placed(node, is_secret=False)
+    if where.where in {Where.BODY, Where.PATH}:
+        node.at("in").wrong("подпись идёт в header, query или cookie")
+    secret = _field_name(node, "secret", secrets) if keyed else ""
+    return Sign(algorithm, secret, text, node.choice("encoding", Encoding, Encoding.HEX), where)
+
+
 def _oauth(node: Node, kind: LoginKind) -> Login:
-    node.only(*_OAUTH_FIELDS)
+    node.only(*_OAUTH_FIELDS, *_BESIDE)
     client = node.text("client_auth", "basic")
     if client not in ("basic", "body", "none"):
         node.at("client_auth").wrong("нужно одно из: basic, body, none")
@@ -97,10 +158,11 @@ def _oauth_body(node: Node, request: dict[str, str], known: Collection[str]) -> 
 
 
 def _token_call(node: Node, own: tuple[Field, ...]) -> Login:
-    node.only(*_CALL_FIELDS)
+    node.only(*_CALL_FIELDS, *_BESIDE)
     # Without keys of its own, the document means the usual pair.
     keys = () if own else (_USER, _PASSWORD)
-    known = {key.name for key in keys + own}
+    names = {key.name for key in keys + own}
+    known = names | ALWAYS
     call = _call(
         node,
         method(node) if node.has("method") else "POST",
@@ -108,7 +170,19 @@ def _token_call(node: Node, own: tuple[Field, ...]) -> Login:
         headers=headers(node.at("headers"), known),
         body=body(node.at("body"), known),
     )
-    return _fetching(node, LoginKind.TOKEN_CALL, keys, basic=None, call=call)
+    return _fetching(node, LoginKind.TOKEN_CALL, keys, basic=_basic(node, names), call=call)
+
+
+def _basic(node: Node, known: Collection[str]) -> tuple[str, str] | None:
+    """The two keys of a login by HTTP Basic."""
+    if not node.has("basic"):
+        return None
+    place = node.at("basic")
+    given = place.value if isinstance(place.value, list) else []
+    if len(given) != 2 or not all(name in known for name in given):
+        place.wrong(f"нужны два ключа договора, имя и пароль; есть: {', '.join(sorted(known))}")
+        return None
+    return str(given[0]), str(given[1])
 
 
 def _call(node: Node, method: str, **parts: Any) -> Call:
@@ -150,10 +224,10 @@ def _fetching(
     return Login(
         kind,
         keys,
-        place=_place(node.at("place")) if node.has("place") else _BEARER,
+        place=_token_place(node.at("place")) if node.has("place") else _BEARER,
         call=call,
         basic=basic,
-        token=node.json_path("token") or Path("access_token", ("access_token",)),
+        token=_token(node) or Path("access_token", ("access_token",)),
         seconds=node.json_path("seconds") or Path("expires_in", ("expires_in",)),
         default_seconds=node.number("default_seconds", 300, least=10),
         stale_statuses=statuses if stale.has("statuses") else frozenset({401}),
@@ -161,16 +235,39 @@ def _fetching(
     )
 
 
+def _token(node: Node) -> Path | Named | None:
+    place = node.at("token")
+    where, _, name = str(place.value).partition(":")
+    if where not in {Where.HEADER, Where.COOKIE} or not name:
+        return node.json_path("token")
+    if not _HEADER.fullmatch(name):
+        place.wrong("имя заголовка или cookie: латиница, цифры и знаки")
+    return Named(Where(where), name)
+
+
+def _token_place(node: Node) -> Place:
+    place = _place(node)
+    if place.where is Where.PATH:
+        node.at("in").wrong("выданный ключ доступа в пути остался бы в журнале обмена")
+    if place.where is Where.BODY and not hides(place.name):
+        node.at("name").wrong(_SHOWN)
+    return place
+
+
 def _place(node: Node) -> Place:
-    node.only("in", "name", "prefix")
-    where, name, prefix = node.choice("in", Where), node.text("name"), node.value or {}
+    node.only(*_PLACE_FIELDS)
+    return _placed(node)
+
+
+def _placed(node: Node, *, is_secret: bool = True) -> Place:
+    """The place that an object names beside other things."""
+    where, prefix = node.choice("in", Where), node.value or {}
+    name = "" if where is Where.PATH and not node.has("name") else node.text("name")
     before = str(prefix.get("prefix", "")) if isinstance(prefix, dict) else ""
     if name and not _HEADER.fullmatch(name):
         node.at("name").wrong("имя заголовка, параметра или cookie: латиница, цифры и знаки")
-    if where is Where.QUERY and name and not hides(name):
-        node.at("name").wrong(
-            "такой параметр останется в журнале обмена: в имени нет token, key, auth"
-        )
+    if where is Where.QUERY and is_secret and name and not hides(name):
+        node.at("name").wrong(_SHOWN)
     if not (before.isascii() and before.isprintable()) or len(before) > 40:
         node.at("prefix").wrong("только латиница, цифры и знаки, до 40")
     return Place(where, name, before)

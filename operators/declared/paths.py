@@ -1,9 +1,10 @@
 """Where in an answer a value stands: a small language of paths, our own.
 
-`data.status.value` names fields, `[0]` and `[-1]` elements of a list, `[*]` all of them, and
-`['odd.name']` a field whose name has dots or brackets. The empty path is the whole answer. A step
-into a text that is itself JSON goes on inside it: some operators wrap one in the other. There are
-no filters and no calculations, so a path can be read by everybody and costs nothing to follow.
+`data.status.value` names fields, `[0]` and `[-1]` elements of a list, `[*]` all of them,
+`[code=DATA]` those whose field `code` is that word, and `['odd.name']` a field whose name has dots or
+brackets. The empty path is the whole answer. A step into a text that is itself JSON goes on inside it:
+some operators wrap one in the other. There are no calculations, so a path can be read by everybody and
+costs nothing to follow.
 """
 
 import json
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _STEP = re.compile(
-    r"""\.?(?P<name>[^.\[\]'"]+) | \[(?P<index>-?[0-9]{1,4})\] | \[(?P<every>\*)\] | \['(?P<odd>[^']+)'\]""",
+    r"""\.?(?P<name>[^.\[\]'"]+) | \[(?P<index>-?[0-9]{1,4})\] | \[(?P<every>\*)\] | \['(?P<odd>[^']+)'\]
+    | \[(?P<field>[^=\[\]'"]+)=(?P<word>[^\[\]]*)\]""",
     re.VERBOSE,
 )
 
@@ -27,7 +29,15 @@ class Every:
     """The step to all elements of a list."""
 
 
-Step = str | int | Every
+@dataclass(frozen=True)
+class Having:
+    """The step to those elements of a list whose value at `path` is a word, in any case of letters."""
+
+    path: "Path"
+    word: str
+
+
+Step = str | int | Every | Having
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,20 @@ class Path:
     def words(self, data: Any) -> list[str]:
         """Every value that is a word."""
         return [said for value in self.every(data) if (said := word(value))]
+
+    def has_place(self, data: Any) -> bool:
+        """Whether the list or object is there in which the value would stand."""
+        return any(isinstance(unwrapped(value), dict | list) for value in self._home.every(data))
+
+    @property
+    def depth(self) -> int:
+        """How many steps lead to the place in which the value would stand."""
+        return len(self._home.steps)
+
+    @property
+    def _home(self) -> "Path":
+        into = (number for number, step in enumerate(self.steps) if not isinstance(step, str))
+        return Path(self.text, self.steps[: next(into, len(self.steps) - 1)])
 
 
 def word(value: Any) -> str:
@@ -84,17 +108,29 @@ def _step(found: re.Match[str]) -> Step:
         return int(found["index"])
     if found["every"]:
         return Every()
+    if found["field"]:
+        return Having(parse(found["field"].strip()), found["word"].strip().casefold())
     return str(found["name"] or found["odd"])
 
 
 def _stepped(value: Any, step: Step) -> list[Any]:
-    inside = _unwrapped(value)
+    inside = unwrapped(value)
     match step:
         case Every():
-            return list(inside) if isinstance(inside, list) else []
+            return _every(inside)
+        case Having():
+            return [one for one in _every(inside) if _has(one, step)]
         case int():
             return _element(inside, step)
     return [inside[step]] if isinstance(inside, dict) and step in inside else []
+
+
+def _every(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else []
+
+
+def _has(element: Any, step: Having) -> bool:
+    return step.path.word(element).casefold() == step.word
 
 
 def _element(value: Any, index: int) -> list[Any]:
@@ -103,7 +139,7 @@ def _element(value: Any, index: int) -> list[Any]:
     return [value[index]]
 
 
-def _unwrapped(value: Any) -> Any:
+def unwrapped(value: Any) -> Any:
     """What a text that is JSON says; anything else as it is."""
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value

@@ -9,8 +9,9 @@ The document is a JSON object:
 - `calls`: `activate` and `deactivate`; and, where the operator has them, `find` (gives `{id}`, the
   operator's own number of a card, to all others), `check`, `read`, `list_changes`, `ping`. See `Call`.
 - `states`: `words` of a card's state → `new`, `active`, `inactive`, `held`, `retired`, or
-  `held:limit` with one of our block reasons; `reasons`: words of a block → our reasons; `quality`:
-  `exact` (default) or `weak`. An unlisted word is an unknown state.
+  `held:limit` with one of our block reasons; `absent`: the state of a card in whose answer nothing stands
+  where the word would, as in an empty list of blocks; `reasons`: words of a block → our reasons;
+  `quality`: `exact` (default) or `weak`. An unlisted word is an unknown state.
 - `results`: words of an outcome → `done`, `accepted`, `already`, `pending`, `failed`, `lost`. An
   unlisted word is no outcome: unknown for a switch, pending for a check.
 - `errors`: see `Errors`. `limits`: `per_second`, `per_minute`, `concurrency`. `times`: `poll_plan`,
@@ -18,10 +19,13 @@ The document is a JSON object:
   "to": "04:30"}]`, Monday is 0, by Moscow time.
 
 Words are compared without regard to case; numbers and `true`/`false` are words too.
+
+The variables of templates, `{iccid}`, are told by `parse_calls.VARIABLES`, and their meaning by the
+functions of `outgoing` that give the values.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -95,11 +99,36 @@ class LoginKind(StrEnum):
 
 
 class Where(StrEnum):
-    """The part of a request that carries a key or a token."""
+    """The part of a request that carries a key or a token.
+
+    `BODY`: a field of the form or of the JSON object; `PATH`: the first segment after the address.
+    """
 
     HEADER = "header"
     QUERY = "query"
     COOKIE = "cookie"
+    BODY = "body"
+    PATH = "path"
+
+
+class Algorithm(StrEnum):
+    """How a signature is made: HMAC with a secret, or a bare digest of a text that has the secret in it."""
+
+    HMAC_SHA256 = "hmac-sha256"
+    HMAC_SHA512 = "hmac-sha512"
+    HMAC_SHA1 = "hmac-sha1"
+    HMAC_MD5 = "hmac-md5"
+    SHA256 = "sha256"
+    SHA512 = "sha512"
+    SHA1 = "sha1"
+    MD5 = "md5"
+
+
+class Encoding(StrEnum):
+    """How a signature is written."""
+
+    HEX = "hex"
+    BASE64 = "base64"
 
 
 class BodyKind(StrEnum):
@@ -127,6 +156,37 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Key:
+    """One more fixed key: a place, and the `field` of the account whose value goes there."""
+
+    field: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A signature of each request, put at `place`.
+
+    `text` is a template; besides the account's keys it may name `{method}`, `{path}` and `{query}` (as they
+    leave), `{body}`, and the variables of time. `secret` is the account's field that HMAC is keyed with.
+    """
+
+    algorithm: Algorithm
+    secret: str
+    text: Template
+    encoding: Encoding
+    place: Place
+
+
+@dataclass(frozen=True)
+class Named:
+    """A header or a cookie of an answer, written `header:X-Token` or `cookie:SID`."""
+
+    where: Where
+    name: str
+
+
+@dataclass(frozen=True)
 class Body:
     """`{"kind": "json" | "form" | "none", "template": …}`; every text in it is a template."""
 
@@ -151,32 +211,45 @@ class Next:
 class Answer:
     """Where in an answer what stands; all are paths.
 
-    `rows`: the list in which the card's row is looked for; the other paths then start from the row.
-    `request_id` may be `header:Location`: the last segment of that header. `iccid`, where given, must
-    name the card asked about, with or without its check digit. `code` and `text` of a failed check.
+    `rows`: the list in which the card's row is looked for; the other paths then start from the row. It may
+    also lead to one row alone, or to an object whose names are the cards' numbers: `iccid` is then
+    `@key`, and a row that is a bare word is `@value`. `iccid`, where given, must name the card asked about,
+    with or without its check digit; its digits count, whatever stands around them. Where only `msisdn`
+    is given, rows are chosen by it. `state` may be a list of paths: their words are joined by «+»; of
+    several words at one path the worst counts. `request_id` may be `header:Location`: the last segment of
+    that header, or `{key}`: the number that we gave the switch ourselves. `code` and `text` of a failed
+    check. `take`, of `find` only: more values of the found card, name → path, as variables of other calls.
     """
 
     rows: Path | None = None
     iccid: Path | None = None
     id: Path | None = None
-    state: Path | None = None
+    state: tuple[Path, ...] = ()
     reason: Path | None = None
     msisdn: Path | None = None
     imei: Path | None = None
     request_id: Path | None = None
     request_header: str = ""
+    request_is_key: bool = False
     result: Path | None = None
     code: Path | None = None
     text: Path | None = None
     next: Next | None = None
+    take: Mapping[str, Path] = field(default_factory=dict)
+
+
+# A state of a card, and whose block it is where one is told by the same word.
+State = tuple[SimState, BlockReason | None]
 
 
 @dataclass(frozen=True)
 class Call:
-    """`method`, `path` below the address, `query`, `headers`, `body`, `success`, `answer`.
+    """`method`, `path` below the address, `query`, `headers`, `body`, `success`, `answer`, `statuses`.
 
     `success` of a switch is `{"200": "state", "202": "request"}`, status → `Proof`; of a question a
-    list of statuses, 200 by default.
+    list of statuses, 200 by default. `statuses`: what a status alone says, whatever the body. Of `check`:
+    `{"404": "pending", "303": "done"}`, words of `results`; of `read`: `{"404": "active"}`, words of
+    `states`; of a switch: `{"304": "already"}`, that word only.
     """
 
     method: str
@@ -186,6 +259,7 @@ class Call:
     body: Body
     success: Mapping[int, Proof | None]
     answer: Answer
+    statuses: Mapping[int, Result | State] = field(default_factory=dict)
 
     @property
     def names(self) -> set[str]:
@@ -203,12 +277,14 @@ class Login:
     - `oauth2_client_credentials`, `oauth2_password`: `url`, `client_auth` (`basic`, `body` or `none`),
       `body` (`form` or `json`), `extra` (more constants of the request);
     - `token_call`: `method`, `url`, `query`, `headers`, `body` as of a call, with the account's keys
-      as variables.
+      as variables, `basic`: the two keys that go as HTTP Basic.
 
-    The last three fetch a token: `token` and `seconds` are paths to it and to its life,
-    `default_seconds` the life where the answer tells none, `place` where it goes, `stale`
+    The last three fetch a token: `token` and `seconds` are paths to it and to its life (`token` may be
+    `Named`), `default_seconds` the life where the answer tells none, `place` where it goes, `stale`
     (`{"statuses": [401], "codes": []}`) which refusals ask for a new one. An address is a path below the
     account's, or a whole one with https.
+
+    Beside any kind: `keys`, more fixed keys of every call, and `sign`; see `Key` and `Sign`.
     """
 
     kind: LoginKind
@@ -216,11 +292,13 @@ class Login:
     place: Place | None = None
     call: Call | None = None
     basic: tuple[str, str] | None = None
-    token: Path | None = None
+    token: Path | Named | None = None
     seconds: Path | None = None
     default_seconds: float = 300
     stale_statuses: frozenset[int] = frozenset({401})
     stale_codes: frozenset[str] = frozenset()
+    keys: tuple[Key, ...] = ()
+    sign: Sign | None = None
 
 
 @dataclass(frozen=True)
@@ -230,7 +308,8 @@ class Errors:
     `code`, `text`: paths, the first that leads to a word counts. A code in an answer of success makes
     it a refusal, unless it is one of `fine`. `codes`, `statuses`: their word → our error class, codes
     first. `not_done`: statuses from 500 on that surely did nothing. `retry_after`: the header with a
-    pause in seconds, at most `longest_pause`; `rate_limited_pause` where a quota's refusal has none.
+    pause in seconds, at most `longest_pause`, `retry_after_path`: where in the body it stands instead;
+    `rate_limited_pause` where a quota's refusal has none.
     """
 
     code: tuple[Path, ...]
@@ -240,6 +319,7 @@ class Errors:
     fine: frozenset[str]
     not_done: frozenset[int]
     retry_after: str = "Retry-After"
+    retry_after_path: Path | None = None
     longest_pause: float = 600
     rate_limited_pause: float | None = None
 
@@ -248,9 +328,10 @@ class Errors:
 class States:
     """Words of a card's state and of a block."""
 
-    words: Mapping[str, tuple[SimState, BlockReason | None]]
+    words: Mapping[str, State]
     reasons: Mapping[str, BlockReason]
     quality: StateQuality
+    absent: State | None = None
 
 
 @dataclass(frozen=True)
@@ -292,3 +373,10 @@ class Profile:
     def credentials(self) -> tuple[Field, ...]:
         """Everything staff enter for an account."""
         return self.login.credentials + self.fields
+
+    def finder_of(self, call: Call) -> Call | None:
+        """The call that must come before this one, for what only the operator knows of the card."""
+        find = self.calls.get(CallName.FIND)
+        if find is None or find is call or not call.names & {"id", *find.answer.take}:
+            return None
+        return find

@@ -2,11 +2,12 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from operators.declared.paths import Path
-from operators.declared.profile import Call, Errors, Profile
+from operators.declared.paths import Path, unwrapped
+from operators.declared.profile import Call, Errors, Named, Profile, Where
 from operators.ports import (
     Already,
     ErrorClass,
@@ -49,7 +50,7 @@ class Refusal:
 def body_of(reply: Reply) -> Any:
     """The body as JSON, None where it is empty or no JSON."""
     try:
-        return json.loads(reply.body)
+        return unwrapped(json.loads(reply.body))
     except ValueError:
         return None
 
@@ -62,6 +63,8 @@ def refusal_of(errors: Errors, call: Call, reply: Reply) -> Refusal | None:
     body = body_of(reply)
     code = said_at(errors.code, body)
     bad = bool(code) and code.casefold() not in errors.fine
+    if reply.status in call.statuses and not (bad and reply.status < 300):
+        return None
     if reply.status in call.success and not bad:
         return None
     known = errors.codes.get(code.casefold()) if bad else None
@@ -96,9 +99,11 @@ def _is_sure(errors: Errors, error: ErrorClass, status: int, code_is_known: bool
 
 
 def pause(errors: Errors, error: ErrorClass, reply: Reply) -> float | None:
-    given = reply.headers.get(errors.retry_after, "").strip()
-    if given.isascii() and given.isdigit():
-        return min(float(given), errors.longest_pause)
+    path = errors.retry_after_path
+    inside = path.word(body_of(reply)) if path is not None else ""
+    given = _seconds(reply.headers.get(errors.retry_after, "").strip() or inside)
+    if given is not None:
+        return min(given, errors.longest_pause)
     return errors.rate_limited_pause if error is ErrorClass.RATE_LIMITED else None
 
 
@@ -119,11 +124,32 @@ def token_of(profile: Profile, reply: Reply) -> tuple[str, float]:
     login, body = profile.login, body_of(reply)
     if not 200 <= reply.status < 300:
         raise _login_trouble(profile.errors, reply)
-    value = login.token.word(body) if login.token is not None else ""
+    prefix = login.place.prefix if login.place is not None else ""
+    value = _token(login.token, reply, body).removeprefix(prefix)
     if not value:
-        raise Unavailable(ErrorClass.TRANSIENT, "no_token", "оператор не выдал ключ доступа")
+        raise _no_token(profile.errors, body)
     life = login.seconds.word(body) if login.seconds is not None else ""
     return value, _seconds(life) or login.default_seconds
+
+
+def _token(where: Path | Named | None, reply: Reply, body: Any) -> str:
+    if not isinstance(where, Named):
+        return where.word(body) if where is not None else ""
+    if where.where is Where.HEADER:
+        return reply.headers.get(where.name, "").strip()
+    # Several cookies of one answer come joined by commas, as does the date of their end.
+    name = re.escape(where.name)
+    cookie = re.search(rf'(?:^|,)\s*{name}="?([^\s",;\\]+)', reply.headers.get("Set-Cookie", ""))
+    return cookie[1] if cookie else ""
+
+
+def _no_token(errors: Errors, body: Any) -> Unavailable:
+    """A login that succeeded without a token; its code may say why."""
+    code = said_at(errors.code, body)
+    known = errors.codes.get(code.casefold())
+    if known is None:
+        return Unavailable(ErrorClass.TRANSIENT, "no_token", "оператор не выдал ключ доступа")
+    return Unavailable(known, code, said_at(errors.text, body)[:200] or "оператор не впустил")
 
 
 def _seconds(said: str) -> float | None:

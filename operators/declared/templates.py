@@ -13,9 +13,10 @@ from urllib.parse import quote
 
 _PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[a-z][a-z0-9_]*)\}|[{}]")
 _BRACES = {"{{": "{", "}}": "}"}
-# Visible ASCII: what a header may hold, and without `%` for what is encoded to stay one to one.
-_HEADER_SAFE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
-_COOKIE_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
+# What a header and a cookie may hold. `%` stays as it is: a key that an operator has given out already
+# encoded must come back to the letter.
+_HEADER_SAFE = "".join(chr(code) for code in range(0x20, 0x7F))
+_COOKIE_SAFE = "!#$%&'()*+-./:<=>?@[]^_`{|}~"
 
 Value = str | int
 Values = Mapping[str, Value]
@@ -103,7 +104,7 @@ def segment(name: str, value: str) -> str:
     """For a path: one segment. Dots alone would climb out of it, whatever they are encoded as."""
     if value.strip(".") == "":
         raise Unfit(name)
-    return quote(value, safe="")
+    return quote(value, safe="*")
 
 
 def line(name: str, value: str) -> str:

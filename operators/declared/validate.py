@@ -16,10 +16,14 @@ from operators.declared.profile import (
     Profile,
     Proof,
     Result,
+    State,
+    Where,
 )
 from operators.ports import Action, SimState
 
 _MAX_PROBLEMS = 50
+# Whose rows are told apart by something else, or must be told apart by more.
+_OWN_ROWS = frozenset({CallName.CHECK, CallName.FIND, CallName.LIST_CHANGES, CallName.PING})
 
 
 def validate(document: Any) -> list[Problem]:
@@ -48,6 +52,9 @@ def _contradictions(profile: Profile) -> Iterator[Problem]:
         yield from _switch(profile, action)
     for name, call in profile.calls.items():
         yield from _body(name, call)
+        yield from _place_in_body(profile, name, call)
+        yield from _rows(name, call)
+        yield from _absent(profile, name, call)
     yield from _words(profile)
     yield from _find(profile)
     yield from _read(profile)
@@ -59,7 +66,7 @@ def _switch(profile: Profile, action: Action) -> Iterator[Problem]:
     name = SWITCHES[action]
     call = profile.calls[name]
     place, needed = f"calls.{name}", set(call.success.values())
-    if Proof.STATE in needed and call.answer.state is None:
+    if Proof.STATE in needed and not call.answer.state:
         yield _needed(place, "answer.state", "по нему видно новое состояние")
     if Proof.RESULT in needed and call.answer.result is None:
         yield _needed(place, "answer.result", "по нему видно исход")
@@ -72,7 +79,7 @@ def _switch(profile: Profile, action: Action) -> Iterator[Problem]:
 
 
 def _request(profile: Profile, place: str, answer: Answer) -> Iterator[Problem]:
-    if answer.request_id is None and not answer.request_header:
+    if answer.request_id is None and not answer.request_header and not answer.request_is_key:
         yield _needed(place, "answer.request_id", "по нему спрашивают об исходе")
     if CallName.CHECK not in profile.calls:
         yield _needed("calls", "check", f"им спрашивают об исходе {place}")
@@ -83,13 +90,42 @@ def _body(name: CallName, call: Call) -> Iterator[Problem]:
         yield Problem(f"calls.{name}.body", "у запроса GET нет тела")
 
 
+def _place_in_body(profile: Profile, name: CallName, call: Call) -> Iterator[Problem]:
+    login = profile.login
+    places = [login.place, *(key.place for key in login.keys)]
+    if not any(place is not None and place.where is Where.BODY for place in places):
+        return
+    if call.body.kind is BodyKind.NONE or not isinstance(call.body.template, dict):
+        yield Problem(
+            f"calls.{name}.body", "ключ доступа идёт в теле, значит, нужен объект или форма"
+        )
+
+
+def _rows(name: CallName, call: Call) -> Iterator[Problem]:
+    answer = call.answer
+    named = answer.iccid is not None or answer.msisdn is not None
+    if answer.rows is not None and not named and name not in _OWN_ROWS:
+        yield _needed(f"calls.{name}", "answer.iccid", "по нему выбирается строка списка")
+
+
+def _absent(profile: Profile, name: CallName, call: Call) -> Iterator[Problem]:
+    """Silence may be a state only in an answer that is surely about the card."""
+    state, answer = profile.states.absent, call.answer
+    if state is None or not answer.state or answer.iccid is not None:
+        return
+    if not any(path.depth for path in answer.state):
+        why = "иначе за states.absent сошёл бы любой ответ"
+        yield _needed(f"calls.{name}", "answer.iccid", why)
+
+
 def _find(profile: Profile) -> Iterator[Problem]:
     call = profile.calls.get(CallName.FIND)
     if call is None:
         return
-    if call.answer.id is None:
+    used = set().union(*(one.names for one in profile.calls.values()))
+    if call.answer.id is None and ("id" in used or not call.answer.take):
         yield _needed("calls.find", "answer.id", "это номер карты у оператора, поле {id}")
-    if call.answer.iccid is None:
+    if call.answer.iccid is None and call.answer.msisdn is None:
         yield _needed("calls.find", "answer.iccid", "иначе можно переключить чужую смарт-карту")
 
 
@@ -97,10 +133,8 @@ def _read(profile: Profile) -> Iterator[Problem]:
     call = profile.calls.get(CallName.READ)
     if call is None:
         return
-    if call.answer.state is None:
+    if not call.answer.state and set(call.success) - set(call.statuses):
         yield _needed("calls.read", "answer.state", "ради него и читают")
-    if call.answer.rows is not None and call.answer.iccid is None:
-        yield _needed("calls.read", "answer.iccid", "по нему выбирается строка списка")
 
 
 def _words(profile: Profile) -> Iterator[Problem]:
@@ -108,19 +142,29 @@ def _words(profile: Profile) -> Iterator[Problem]:
     proofs = {proof for call in profile.calls.values() for proof in call.success.values()}
     if CallName.READ not in profile.calls and Proof.STATE not in proofs:
         return
-    words = {state for state, _ in profile.states.words.values()}
+    words = {state for state, _ in _all_states(profile)}
     missing = [state for state in (SimState.ACTIVE, SimState.INACTIVE) if state not in words]
     if missing:
         yield Problem("states.words", f"нет слова для состояния: {', '.join(missing)}")
+
+
+def _all_states(profile: Profile) -> Iterator[State]:
+    yield from profile.states.words.values()
+    if profile.states.absent is not None:
+        yield profile.states.absent
+    if CallName.READ in profile.calls:
+        said = profile.calls[CallName.READ].statuses.values()
+        yield from (state for state in said if not isinstance(state, Result))
 
 
 def _check(profile: Profile) -> Iterator[Problem]:
     call = profile.calls.get(CallName.CHECK)
     if call is None:
         return
-    if call.answer.result is None:
+    if call.answer.result is None and set(call.success) - set(call.statuses):
         yield _needed("calls.check", "answer.result", "по нему видно исход")
-    if not set(profile.results.values()) & {Result.DONE, Result.ALREADY}:
+    words = {*profile.results.values(), *call.statuses.values()}
+    if not words & {Result.DONE, Result.ALREADY}:
         yield Problem("results.words", "ни одно слово не значит done или already")
 
 
@@ -129,7 +173,7 @@ def _list_changes(profile: Profile) -> Iterator[Problem]:
     if call is None:
         return
     for name in ("rows", "iccid", "state", "next"):
-        if getattr(call.answer, name) is None:
+        if not getattr(call.answer, name):
             yield _needed("calls.list_changes", f"answer.{name}", "без него список не прочесть")
     if call.answer.next is not None and "cursor" not in call.names:
         what = "номер страницы" if call.answer.next.kind is NextKind.PAGE else "метка продолжения"

@@ -5,6 +5,7 @@ A protocol says in its own words only what differs: its routes, and its texts of
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -28,7 +29,7 @@ class Refusal(Exception):
         self.response = response
 
 
-class PlayedOperator:
+class PlayedOperator(ABC):
     """One operator. Derived classes set `code`, `title`, `limits`, and answer the wire."""
 
     code: str
@@ -42,21 +43,21 @@ class PlayedOperator:
 
     # --- what a protocol says in its own words --------------------------------------------------
 
+    @abstractmethod
     def routes(self) -> list[Route]:
         """The addresses, all below `/operators/<code>/`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def over_quota(self, wait: float | None) -> Response:
         """The refusal over the quota; `wait` is what to put into Retry-After, if anything."""
-        raise NotImplementedError
 
+    @abstractmethod
     def broken(self) -> Response:
         """The answer of a crashed back end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def maintenance(self, wait: float | None) -> Response:
         """The answer during nightly works."""
-        raise NotImplementedError
 
     # --- what all do the same way ---------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from operators.ports import (
     TokensAway,
     Unknown,
 )
+from operators.sandbox.part import OperatorsPart
 from operators.sandbox.part import make as make_part
 
 SIM = Sim(iccid="89701010000000000015", msisdn="79990000001")
@@ -106,15 +107,22 @@ class Bench:
 
 
 @contextmanager
+def serving_part(part: OperatorsPart, state: Path) -> Iterator[str]:
+    """These played operators as they are; gives the sandbox's address."""
+    with serving([part], port=0, state=state) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
+    # The next sandbox may get the port of this one.
+    http.close_sessions()
+
+
+@contextmanager
 def running(code: str, credentials: Mapping[str, str], state: Path) -> Iterator[Bench]:
     """A sandbox of the operators alone, without quotas and delays, with one card in it."""
-    with serving([make_part()], port=0, state=state) as server:
-        bench = Bench(code, f"http://127.0.0.1:{server.server_port}", credentials)
+    with serving_part(make_part(), state) as url:
+        bench = Bench(code, url, credentials)
         bench.limits(per_second=None, per_minute=None, concurrency=None, delay_seconds=None)
         bench.put(state="active", imei="356938035643809")
         yield bench
-    # The next sandbox may get the port of this one.
-    http.close_sessions()
 
 
 @pytest.fixture

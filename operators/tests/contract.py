@@ -38,10 +38,14 @@ from operators.tests.bench import (
     settled,
     submit,
 )
+from operators.tests.contract_table import Contract
 
 
-class OperatorContract:
-    """The cases; a derived class states the facts in which its operator differs."""
+class OperatorContract(Contract):
+    """The cases; a derived class states the facts in which its operator differs.
+
+    What does not apply to it is named in `does_not_apply`, with the reason.
+    """
 
     code: ClassVar[str]
     credentials: ClassVar[Mapping[str, str]]

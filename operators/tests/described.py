@@ -1,12 +1,15 @@
-"""What the tests of described operators share: a bench whose adapter works by a profile."""
+"""What the tests of described operators share: a bench whose adapter works by a profile, and tiny servers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operators import registry
+from cabinet.sandbox.http import Request, Response, Route, json_response
+from cabinet.sandbox.server import serving
+from operators import http, registry
 from operators.ports import Operator
 from operators.tests.bench import Bench, MemoryTokens
 
@@ -72,3 +75,62 @@ class DescribedBench(Bench):
             timeout=timeout,
             tokens=tokens,
         )
+
+
+Handler = Callable[[Request], Response]
+
+
+@dataclass
+class Played:
+    """A part of the sandbox with one table of addresses; keeps what it was asked."""
+
+    handlers: Mapping[str, Handler]
+    asked: list[Request] = field(default_factory=list)
+    name: str = "shape"
+
+    def routes(self) -> list[Route]:
+        lines = ((line, *line.split(" ")) for line in self.handlers)
+        return [Route(method, path, self._noted(line)) for line, method, path in lines]
+
+    def _noted(self, line: str) -> Handler:
+        def handler(request: Request) -> Response:
+            self.asked.append(request)
+            return self.handlers[line](request)
+
+        return handler
+
+    def paths(self) -> list[str]:
+        return [f"{one.method} {one.path}" for one in self.asked]
+
+    def panel(self) -> str:
+        return ""
+
+    def dump(self) -> Any:
+        return None
+
+    def load(self, data: Any) -> None:
+        """Nothing is kept."""
+
+
+@contextmanager
+def played(
+    tmp_path: Path,
+    profile: Mapping[str, Any],
+    credentials: Mapping[str, str],
+    handlers: Mapping[str, Handler],
+) -> Iterator[tuple[Operator, Played]]:
+    with standing(tmp_path, handlers) as (url, part):
+        yield described(profile, url, credentials), part
+
+
+@contextmanager
+def standing(tmp_path: Path, handlers: Mapping[str, Handler]) -> Iterator[tuple[str, Played]]:
+    """The address of a tiny server, and what it was asked."""
+    part = Played(handlers)
+    with serving([part], port=0, state=tmp_path / "shape.json") as server:
+        yield f"http://127.0.0.1:{server.server_port}", part
+    http.close_sessions()
+
+
+def says(data: Any, status: int = 200, **headers: str) -> Handler:
+    return lambda _request: json_response(data, status, **headers)

@@ -19,7 +19,7 @@ from cabinet.actors import SYSTEM
 from cabinet.models import Alert, AuditEvent
 from cabinet.services.groups import GROUPS, ensure_groups
 from cabinet.tests.people import make_member, make_staff
-from operators import breaker, quota, registry, services
+from operators import breaker, callbacks, quota, registry, services
 from operators.declared import validate
 from operators.form_fields import WindowsField, windows_text
 from operators.models import OperatorAccount
@@ -63,6 +63,10 @@ MTS = {
     "brake_cards": "50",
     "brake_percent": "20",
 }
+SHORT_LEASE = (
+    "Не меньше 40: два предела одного вызова. Перед командой читается подтверждение номера,"
+    " и на оба вызова должно хватить одного захвата."
+)
 CHANGED = {name: value for name, value in MTS.items() if name != "code"}
 
 
@@ -177,7 +181,13 @@ def test_contract_is_added_and_written_down_without_its_secrets(boss):
             "не сертификат",
             "Это не сертификаты PEM. Вставьте текст целиком, со строками BEGIN CERTIFICATE и END CERTIFICATE.",
         ),
-        ("lease_seconds", "20", "Срок захвата должен быть больше предела одного вызова."),
+        (
+            "lease_seconds",
+            "39",
+            SHORT_LEASE,
+        ),
+        ("timeout_seconds", "0", "Убедитесь, что это значение больше либо равно 1."),
+        ("new_callback_secret", "a\nb\nc", "Не больше 2, по одному в строке."),
         ("per_second", "0", "Убедитесь, что это значение больше либо равно 1."),
         ("concurrency", "0", "Убедитесь, что это значение больше либо равно 1."),
         ("brake_percent", "101", "Убедитесь, что это значение меньше либо равно 100."),
@@ -202,8 +212,7 @@ def test_contract_is_added_and_written_down_without_its_secrets(boss):
 def test_what_cannot_work_is_refused_with_a_sentence(boss, field, typed, complaint):
     answer = boss.post(ADD, {**MTS, field: typed})
 
-    place = "__all__" if field == "lease_seconds" else field
-    assert errors(answer) == {place: [complaint]}
+    assert errors(answer) == {field: [complaint]}
     assert OperatorAccount.objects.count() == 0
 
 
@@ -413,6 +422,21 @@ def test_every_window_comes_back_as_it_went(rows):
     assert WindowsField(required=False).clean(windows_text(rows)) == rows
 
 
+def test_window_that_nobody_could_have_typed_is_put_right(boss, account):
+    OperatorAccount.objects.update(maintenance_windows=[{"days": [9]}])
+    form = boss.get(page_of(account)).context["adminform"].form
+
+    boss.post(page_of(account), {**CHANGED, "maintenance_windows": "вс 03:00–05:00"})
+
+    assert form["maintenance_windows"].value() == '{"days": [9]}'
+    assert OperatorAccount.objects.get().maintenance_windows == [
+        {"days": [6], "from": "03:00", "to": "05:00"}
+    ]
+    assert AuditEvent.objects.get().text == (
+        "Изменён договор с оператором «МТС»: «Consumer Secret», «Окна работ у оператора»"
+    )
+
+
 def test_window_that_nobody_could_have_typed_is_shown_as_it_is_stored():
     assert windows_text([{"days": [9]}, "ночью"]) == '{"days": [9]}\n"ночью"'
 
@@ -471,6 +495,46 @@ def test_secret_of_callbacks_is_written_kept_and_taken_away_but_never_shown(boss
     assert "klyuch-podpisi" not in page
     assert OperatorAccount.objects.get().callback_secret == ""
     assert "klyuch-podpisi" not in json.dumps(list(AuditEvent.objects.values()), default=str)
+
+
+def field_of_the_secret(page: str) -> str:
+    """The textarea and the help beside it."""
+    return page.partition('name="new_callback_secret"')[2].partition("remove_callback_secret")[0]
+
+
+def test_two_secrets_of_callbacks_count_at_once_and_their_number_is_shown(boss, account):
+    typed = "  novyi-klyuch \r\n\r\nstaryi-klyuch\r\nnovyi-klyuch"
+    before = field_of_the_secret(boss.get(page_of(account)).content.decode())
+
+    boss.post(page_of(account), {**CHANGED, "new_callback_secret": typed})
+
+    stored = OperatorAccount.objects.get()
+    after = field_of_the_secret(boss.get(page_of(account)).content.decode())
+    counted = "Сохранено секретов: 2. Оставьте пустым, чтобы не менять."
+    assert callbacks.secrets_of(stored) == ["novyi-klyuch", "staryi-klyuch"]
+    assert [counted in page for page in (before, after)] == [False, True]
+    assert list(AuditEvent.objects.values_list("text", flat=True)) == [
+        "Изменён договор с оператором «МТС»: «Consumer Secret», «Ключ подписи уведомлений»"
+    ]
+
+
+def test_typed_secret_of_callbacks_does_not_come_back_beside_a_mistake(boss, account):
+    answer = boss.post(page_of(account), {**CHANGED, "title": "", "new_callback_secret": "klyuch"})
+
+    assert errors(answer) == {"title": ["Обязательное поле."]}
+    assert "klyuch" not in answer.content.decode()
+
+
+def test_secret_of_callbacks_of_a_lost_encryption_key_is_to_be_typed_anew(boss, account, settings):
+    account.callback_secret = "klyuch"
+    account.save()
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+
+    page = boss.get(page_of(account)).content.decode()
+    boss.post(page_of(account), {**CHANGED, "new_callback_secret": "drugoi"})
+
+    assert "Сохранённый ключ не читается: введите его заново." in page
+    assert OperatorAccount.objects.get().callback_secret == "drugoi"
 
 
 # --- the breaker -------------------------------------------------------------------------------
@@ -564,6 +628,8 @@ def test_described_protocol_is_saved_and_then_asks_for_its_keys(boss):
     [
         ("{", "Это не JSON: ошибка в строке 1, знак 2."),
         ("[1]", "описание протокола — это объект {…}"),
+        ("", "Обязательное поле."),
+        ("[" * 2000 + "]" * 2000, "Слишком глубокая вложенность."),
     ],
 )
 def test_text_that_is_no_description_is_refused(boss, typed, complaint):
@@ -664,6 +730,18 @@ def test_link_is_checked_at_the_operator(boss, account, tmp_path):
     assert account.last_error == "HTTP 500"
 
 
+@pytest.mark.usefixtures("_fresh_redis")
+def test_link_that_was_not_checked_is_no_trouble_of_the_operator(boss, account, settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    answer = boss.post(f"{LIST}{account.pk}/ping/", follow=True)
+
+    assert said(answer) == [
+        "Связь не проверена: не отвечает Redis, а без счётчика вызовов ничего не отправляется."
+    ]
+    assert [message.level_tag for message in answer.context["messages"]] == ["warning"]
+
+
 def test_check_of_the_link_is_a_post_of_a_known_contract(boss, account):
     assert boss.get(f"{LIST}{account.pk}/ping/").status_code == 405
     assert boss.post(f"{LIST}999999/ping/").status_code == 404
@@ -686,7 +764,13 @@ def test_groups_look_at_contracts_and_change_nothing(group, looks, account):
         client.post(ADD, MTS),
         client.post(f"{LIST}{account.pk}/breaker/", {"reason": "просто так"}),
     ]
+    looked = [
+        client.post(f"{LIST}{account.pk}/ping/").status_code,
+        client.get(f"{LIST}{account.pk}/dry-run/").status_code,
+    ]
 
+    # The link may be checked by whoever looks; this protocol has no request to show.
+    assert looked == ([302, 404] if looks == 200 else [403, 403])
     assert page.status_code == looks
     assert SECRET not in page.content.decode()
     assert [answer.status_code for answer in answers] == [403, 403, 403]

@@ -44,7 +44,7 @@ __all__ = ["own_clock"]
 
 
 class TestBeeline(OperatorContract):
-    code = "beeline"
+    column = code = "beeline"
     credentials = KEYS
     wrong_credentials = {"password": "not-the-password"}
     done = (CheckState.COMPLETED, None)

@@ -315,3 +315,21 @@ def test_list_without_our_number_proves_nothing(said, error, code):
         operator.read_state(sim=SAMPLE_SIM)
 
     assert (refused.value.error, refused.value.code) == (error, code)
+
+
+def test_answer_of_a_type_that_nobody_names_is_an_unknown_outcome():
+    instance = "http://www.w3.org/2001/XMLSchema-instance"
+    odd = f'<return xmlns:i="{instance}" i:type="nobody:Number">1</return>'
+    operator, _ = beeline(answer(odd_answer("suspendCTN", odd)))
+
+    result = submit(operator, Action.DEACTIVATE)
+
+    assert isinstance(result, Unknown)
+
+
+def odd_answer(operation: str, content: str) -> str:
+    name = f"n:{operation}Response"
+    return (
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
+        f'<{name} xmlns:n="urn:uss-wsapi:Subscriber">{content}</{name}></s:Body></s:Envelope>'
+    )

@@ -102,6 +102,14 @@ def test_one_good_answer_among_bad_ones_keeps_it_closed(account):
     assert facts(account) == (0, None, None)
 
 
+def test_calls_that_say_nothing_change_nothing(account):
+    opened(account)
+
+    note(account, good=0, bad=0, at=AT + timedelta(seconds=10))
+
+    assert facts(account) == (THRESHOLD, AT, AT + timedelta(seconds=10))
+
+
 def test_one_good_answer_closes(account):
     opened(account)
 

@@ -1,16 +1,18 @@
 """The operators' door: who may knock, what is kept, and that twice is once."""
 
+import io
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.test import Client
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cabinet.clock import real_now
 from cabinet.models import Alert
+from operators import events
 from operators.callbacks import Unsigned, verify
 from operators.models import Callback, OperatorAccount
 from operators.tests.signing import (
@@ -153,6 +155,106 @@ def test_event_that_we_cannot_read_is_parked_for_staff(
     assert Alert.objects.get().text == (
         f"Партнёр: уведомление «{event['eventType']}» отложено. {row.note}"
     )
+
+
+# --- what is masked -----------------------------------------------------------------------------
+
+
+def test_people_and_secrets_in_an_event_are_never_kept(account):
+    resources = [{"iccid": ICCID, "msisdn": "79161234567"}, {"type": "sim"}]
+    customer = {
+        "name": "Иванов Иван",
+        "passport": {"series": "4510"},
+        "note": "звонить +7 916 123-45-67",
+    }
+
+    send(service_event(supportingResource=resources, customer=customer, token="abc"))
+
+    service = {
+        "id": "s",
+        "state": "inactive",
+        "supportingResource": [{"iccid": ICCID, "msisdn": "…4567"}, {"type": "sim"}],
+        "customer": {"name": "•••", "passport": "•••", "note": "звонить +…4567"},
+        "token": "•••",
+    }
+    assert Callback.objects.get().payload == service_event() | {"event": {"service": service}}
+
+
+def test_event_that_we_cannot_read_is_kept_masked_too(account):
+    send(service_event(state="lost", owner={"lastName": "Иванов"}))
+
+    row = Callback.objects.get()
+    assert (row.state, row.iccid) == ("parked", "")
+    assert row.payload["event"]["service"] == {
+        "id": "s",
+        "state": "lost",
+        "supportingResource": [{"iccid": "…0015"}],
+        "owner": {"lastName": "•••"},
+    }
+
+
+def test_number_of_a_request_and_our_key_stay_readable(account):
+    key = "9" * 32
+    event = monitor_event(number="8970101000000077", correlationId=key)
+
+    send(event)
+
+    row = Callback.objects.get()
+    same_key = "99999999-9999-9999-9999-999999999999"
+    assert row.request_id == "8970101000000077"
+    assert row.payload == event | {"correlationId": same_key}
+
+
+jsons = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=20)
+    | st.sampled_from(["79161234567", ICCID]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+services = st.fixed_dictionaries(
+    {
+        "state": st.sampled_from(["active", "Inactive", "terminated", "reserved"]),
+        "supportingResource": st.lists(
+            st.just({"iccid": ICCID}) | st.just({"iccid": int(ICCID), "name": "Анна"}) | jsons,
+            max_size=3,
+        ),
+    },
+    optional={
+        "reason": st.sampled_from(["voluntary", "debt", "law", "79161234567"]) | jsons,
+        "more": jsons,
+    },
+)
+monitors = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["mon-1", "8970101000000077"]) | st.integers(1),
+        "state": st.sampled_from(["Completed", "inProgress"]),
+    },
+    optional={"response": jsons, "more": jsons},
+)
+payloads = st.one_of(
+    st.tuples(st.just("serviceStateChangeEvent"), services.map(lambda one: {"service": one})),
+    st.tuples(st.just("MonitorStateChangeEvent"), monitors.map(lambda one: {"monitor": one})),
+)
+
+
+@settings(deadline=None)
+@given(payloads, st.uuids().map(lambda key: key.hex) | jsons, jsons)
+def test_kept_event_says_what_the_sent_one_said(given, key, more):
+    event_type, about = given
+    payload = {"event": about, "correlationId": key, "more": more}
+    try:
+        sent = events.read_event(event_type, payload)
+    except events.Unreadable:
+        return
+
+    kept = events.masked(payload, sent)
+
+    assert events.read_event(event_type, kept) == sent
 
 
 # --- who may knock ------------------------------------------------------------------------------
@@ -348,3 +450,35 @@ def test_long_body_is_refused_unread_and_a_body_of_the_limit_is_taken(account):
     statuses = [send(event | {"note": "x" * length}) for length in (room + 1, room)]
 
     assert (statuses, len(kept())) == ([413, 200], 1)
+
+
+class Broken(io.RawIOBase):
+    """A client that broke off before its body came."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: object) -> int:
+        raise ConnectionResetError
+
+
+def test_body_that_broke_off_is_as_good_as_none(account):
+    answer = Client().generic(
+        "POST",
+        URL,
+        headers={"X-Signature": signature(b"")},
+        **{"wsgi.input": io.BufferedReader(Broken()), "CONTENT_LENGTH": "10"},
+    )
+
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {"code": "badEvent", "reason": "The body is not JSON in UTF-8."},
+    )
+
+
+def test_parked_event_leads_staff_to_the_list(account):
+    send(service_event(state="lost"))
+
+    assert Alert.objects.get().link == (
+        f"/admin/operators/callback/?account__id__exact={account.pk}&state__exact=parked"
+    )

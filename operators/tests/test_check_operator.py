@@ -14,11 +14,15 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from cabinet.clock import now
-from operators import quota
+from cabinet.sandbox.http import Request, Response, json_response
+from operators import conformance, quota
+from operators.conformance import Line, Verdict
 from operators.models import Callback, OperatorAccount
+from operators.ports import Sim
 from operators.sandbox import tmf640
 from operators.sandbox.trouble import FaultKind
 from operators.tests.bench import SIM, Bench, running
+from operators.tests.described import Handler, says, standing
 
 pytestmark = pytest.mark.django_db
 
@@ -171,7 +175,8 @@ def test_other_protocols_are_walked_through_the_same_port(tmp_path):
 
 
 def test_quota_of_the_contract_is_kept(tmp_path):
-    with stand("tmf640", tmp_path, per_second=2) as bench:
+    with stand("tmf640", tmp_path, per_second=1) as bench:
+        # One more than we may send: on a busy machine two calls may arrive closer than they left.
         bench.limits(per_second=2)
 
         verdicts, passed = checked()
@@ -349,6 +354,14 @@ def test_protocol_that_is_not_enabled_is_told(partner):
         call_command("check_operator", "tmf640", iccid=SIM.iccid)
 
 
+def test_walk_does_not_begin_without_the_counter_of_calls(partner, settings):
+    OperatorAccount.objects.update(per_second=2)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    with pytest.raises(CommandError, match=r"^Счётчик вызовов \(Redis\) не отвечает"):
+        call_command("check_operator", "tmf640", iccid=SIM.iccid)
+
+
 def test_nothing_of_the_walk_stays_in_the_database(partner):
     before = json.dumps(list(OperatorAccount.objects.values("last_error", "last_answer_at")))
 
@@ -356,3 +369,180 @@ def test_nothing_of_the_walk_stays_in_the_database(partner):
 
     after = json.dumps(list(OperatorAccount.objects.values("last_error", "last_answer_at")))
     assert after == before
+
+
+# --- a stand of another protocol, with troubles of its own --------------------------------------
+
+
+NOVA: dict[str, Any] = {
+    "title": "Нова",
+    "login": {"kind": "key", "place": {"in": "header", "name": "X-Key"}},
+    "calls": {
+        name: {
+            "method": "POST",
+            "path": f"/sims/{{iccid}}/{word}",
+            "headers": {"Idempotency-Key": "{key}"},
+            "success": {"200": "state", "202": "request"},
+            "answer": {"iccid": "iccid", "state": "state", "request_id": "job"},
+        }
+        for name, word in (("activate", "on"), ("deactivate", "off"))
+    }
+    | {
+        "read": {"path": "/sims/{iccid}", "answer": {"iccid": "iccid", "state": "state"}},
+        "check": {"path": "/jobs/{request_id}", "answer": {"result": "state"}},
+        "ping": {"path": "/ping"},
+    },
+    "states": {"words": {"on": "active", "off": "inactive"}},
+    "results": {"words": {"ready": "done"}},
+    "times": {"poll_plan": [1]},
+}
+CARD = f"/sims/{SIM.iccid}"
+
+
+class Nova:
+    """A small stand: one card, one key, and answers of a test's own before its usual ones."""
+
+    def __init__(self, **answers: list[Handler]) -> None:
+        self.state = "on"
+        self._made: dict[str, Response] = {}
+        self._answers = answers
+        usual = {"ping": says({}), "read": self._read, "off": self._switch, "on": self._switch}
+        self._usual: dict[str, Handler] = usual | {"stranger": says({}, 404)}
+
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "GET /ping": self._locked("ping"),
+            f"GET {CARD}": self._locked("read"),
+            "GET /sims/89709900000000000001": self._locked("stranger"),
+            f"POST {CARD}/off": self._locked("off"),
+            f"POST {CARD}/on": self._locked("on"),
+            "GET /jobs/j-2": says({"state": "ready"}),
+        }
+
+    def _locked(self, name: str) -> Handler:
+        def answer(request: Request) -> Response:
+            waiting = self._answers.get(name)
+            if waiting:
+                return waiting.pop(0)(request)
+            key = request.headers.get("x-key")
+            return self._usual[name](request) if key == "nova-key" else json_response({}, 401)
+
+        return answer
+
+    def _read(self, _request: Request) -> Response:
+        return json_response({"iccid": SIM.iccid, "state": self.state})
+
+    def _switch(self, request: Request) -> Response:
+        """Once for each key: a repeat gets the answer of the first, and changes nothing."""
+        key = request.headers["idempotency-key"]
+        if key not in self._made:
+            self.state = request.path.rpartition("/")[2]
+            self._made[key] = self._read(request)
+        return self._made[key]
+
+
+def walked(folder: Path, nova: Nova, *, profile: Any = None, **options: Any) -> dict[str, str]:
+    """The lines that are no plain «да», by their titles, with their notes."""
+    quota.client(settings.REDIS_URL).flushdb()
+    with standing(folder, nova.handlers()) as (url, _):
+        OperatorAccount.objects.create(
+            code="nova",
+            title="Нова",
+            adapter="declared",
+            base_url=url,
+            credentials={"api_key": "nova-key"},
+            profile=profile or NOVA,
+            timeout_seconds=3,
+            lease_seconds=10,
+            poll_plan=[0.1],
+            deadline_seconds=5,
+        )
+        lines, _ = printed("nova", **{"deadline": 1, **options})
+    told = [line[4:].partition(": нет") for line in lines if line.startswith("  ✗")]
+    return {title: note.removeprefix(" (").removesuffix(")") for title, _, note in told}
+
+
+def test_described_stand_passes(tmp_path):
+    assert walked(tmp_path, Nova(), allow_switch=True) == {}
+
+
+GARBAGE = says({"iccid": SIM.iccid, "state": "odd"})
+LATER = says({}, 429, Retry_After="0.1")
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({"read": [GARBAGE]}, {FIND: "состояние «odd» незнакомо"}),
+        (
+            {"stranger": [says({"iccid": "89709900000000000001", "state": "on"})]},
+            {STRANGER: "оператор знает смарт-карту, которой нет: «on»"},
+        ),
+        (
+            {"stranger": [says({}, 500)]},
+            {STRANGER: "отказ другого рода: transient 500 (оператор ответил 500)"},
+        ),
+        ({"ping": [says({}), says({})]}, {WRONG: "оператор пускает с любым ключом"}),
+        (
+            {"off": [says({}, 400), says({}, 400)]},
+            {OFF: "отказ 400: оператор ответил 400"},
+        ),
+        (
+            {"off": [says({"iccid": SIM.iccid, "state": "on"}, 200)], "read": []},
+            {OFF: "исход неизвестен: оператор ответил «сделано», но состояние «on»"},
+        ),
+        ({"off": [LATER]}, {}),
+    ],
+    ids=["odd-state", "knows-all", "stranger-500", "any-key", "refused", "not-done", "later"],
+)
+def test_trouble_of_a_described_stand_has_its_own_line(tmp_path, answers, expected):
+    assert walked(tmp_path, Nova(**answers), allow_switch=True) == expected
+
+
+def first_well_then(nova: Nova, *others: Handler) -> None:
+    """The first switch is made as usual, what comes after is answered so."""
+    nova._answers["off"] = [nova._switch, *others]
+
+
+@pytest.mark.parametrize(
+    ("again", "note"),
+    [
+        (says({"error": "busy"}, 409), "ответ на повтор: 409 оператор ответил 409"),
+        (says({}, 500), "ответ на повтор: 500 оператор ответил 500"),
+        (says({"job": "j-2"}, 202), "повтор выполнен как второй запрос"),
+    ],
+)
+def test_repeat_that_is_refused_or_made_anew_fails(tmp_path, again, note):
+    nova = Nova()
+    first_well_then(nova, again)
+
+    assert walked(tmp_path, nova, allow_switch=True) == {REPEAT: note}
+
+
+def test_card_that_does_not_come_back_is_told_and_not_switched_a_third_time(tmp_path):
+    nova = Nova(on=[says({}, 409)])
+
+    assert walked(tmp_path, nova, allow_switch=True) == {BACK: "отказ 409: оператор ответил 409"}
+
+
+def test_refused_switch_is_repeated_by_nobody(tmp_path):
+    lines = walked(tmp_path, Nova(off=[says({}, 422)]), allow_switch=True)
+
+    assert lines == {OFF: "отказ 422: оператор ответил 422"}
+
+
+def test_protocol_that_reads_nothing_and_has_no_keys_is_walked_as_far_as_it_goes(tmp_path):
+    calls = {name: call for name, call in NOVA["calls"].items() if name != "read"}
+    profile = NOVA | {"login": {"kind": "none"}, "calls": calls}
+
+    assert walked(tmp_path, Nova(ping=[says({})]), profile=profile, allow_switch=True) == {}
+
+
+def test_counter_of_calls_that_is_away_fails_the_login(partner, settings):
+    OperatorAccount.objects.update(per_second=2)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    plan = conformance.Plan(Sim(SIM.iccid), allow_switch=False, deadline=1)
+
+    login = next(conformance.walk(OperatorAccount.objects.get(), plan))
+
+    assert login == Line(LOGIN, Verdict.FAILED, "счётчик вызовов (Redis) не отвечает")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from operators import registry
 from operators.adapters.control_center import ControlCenter
 from operators.ports import (
     Accepted,
@@ -30,6 +31,7 @@ from operators.sandbox.control_center import PlayedControlCenter
 from operators.sandbox.trouble import Faults
 from operators.tests.bench import SIM, MemoryTokens, kind_of, own_clock, running, submit
 from operators.tests.control_center import KEYS, ControlCenterContract
+from operators.tests.described import says, standing
 
 __all__ = ["own_clock"]
 SAMPLES = json.loads(Path(__file__).with_name("data").joinpath("control_center.json").read_text())
@@ -212,3 +214,26 @@ def test_empty_page_without_an_end_stops_the_reading():
         operator.list_changes(since=AT, cursor="3")
 
     assert refused.value.code == "garbage"
+
+
+def test_page_of_changes_with_neither_cards_nor_an_end_is_given_up(tmp_path):
+    empty = says({"pageNumber": 1, "devices": [], "lastPage": False})
+    with standing(tmp_path, {"GET /rws/api/v1/devices": empty}) as (url, _):
+        operator = registry.make(
+            account="test-cc",
+            adapter="control_center",
+            base_url=url,
+            credentials=KEYS,
+            tokens=MemoryTokens(),
+        )
+        with pytest.raises(Unavailable) as refused:
+            operator.list_changes(since=AT, cursor="")
+
+    assert refused.value.code == "garbage"
+
+
+def test_search_by_card_is_not_in_the_protocol(bench):
+    with pytest.raises(Unavailable) as refused:
+        bench.operator().check_by_sim(sim=SIM, action=Action.ACTIVATE, submitted_at=AT, at=AT)
+
+    assert refused.value.error is ErrorClass.UNSUPPORTED

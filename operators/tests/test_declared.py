@@ -36,6 +36,7 @@ class Described:
 
 
 class TestTmf640ByProfile(Described, OperatorContract):
+    column = "declared tmf640"
     code = "tmf640"
     credentials = {"client_id": "demo-client", "client_secret": "demo-client-secret"}
     wrong_credentials = {"client_secret": "not-the-secret"}
@@ -55,6 +56,7 @@ class TestTmf640ByProfile(Described, OperatorContract):
 
 
 class TestControlCenterByProfile(Described, ControlCenterContract):
+    column = "declared control center"
     credentials = {"username": "demo-user", "password": "demo-api-key"}
     wrong_credentials = {"password": "not-the-key"}
 

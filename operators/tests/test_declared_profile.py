@@ -15,6 +15,8 @@ from operators.declared.abilities import account_defaults
 from operators.declared.dry_run import MASK, Shown, dry_run
 from operators.declared.profile import InvalidProfile
 from operators.declared.validate import load, validate
+from operators.drafting import Draft, drafts
+from operators.models import OperatorAccount
 from operators.ports import (
     Action,
     Capabilities,
@@ -219,3 +221,87 @@ def test_dry_run_masks_a_secret_wherever_it_goes():
         f"{BASE}/sims/{SIM.iccid}/on?authToken={MASK}",
     ]
     assert shown[0].body == f"p={MASK}"
+
+
+def test_dry_run_masks_keys_and_signatures_in_every_place():
+    own = [{"name": "app_secret", "label": "Секрет"}]
+    sign = {"algorithm": "hmac-sha1", "secret": "app_secret", "text": "{body}"}
+    login = {
+        "keys": [
+            {"field": "app_secret", "in": "body", "name": "secret"},
+            {"field": "app_secret", "in": "path", "prefix": "k-"},
+            {"field": "app_secret", "in": "cookie", "name": "a"},
+            {"field": "app_secret", "in": "cookie", "name": "b"},
+        ],
+        "sign": sign | {"in": "header", "name": "X-Sign"},
+    }
+    call = SMALL["calls"]["activate"] | {
+        "body": {"kind": "form", "template": {"ref": "{nonce}"}},
+        "headers": {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"},
+    }
+    calls = {"activate": call, "deactivate": call}
+    profile = load(SMALL | {"login": login, "fields": own, "base_url": BASE, "calls": calls})
+
+    [shown] = dry_run(profile, Action.ACTIVATE, SIM, {"app_secret": "s3cret"}, at=AT)
+
+    assert shown == Shown(
+        "Включение",
+        "POST",
+        f"{BASE}/k-{MASK}/sims/{SIM.iccid}/on",
+        (
+            ("Accept", "application/json"),
+            ("Content-Type", "application/x-www-form-urlencoded; charset=utf-8"),
+            ("Cookie", f"a={MASK}; b={MASK}"),
+            ("X-Sign", MASK),
+        ),
+        f"ref={'0' * 32}&secret={MASK}",
+    )
+
+
+def test_dry_run_names_every_value_that_the_search_will_give():
+    find = {
+        "path": "/s",
+        "answer": {"iccid": "i", "id": "id", "take": {"owner": "o", "extra": "e"}},
+    }
+    call = SMALL["calls"]["activate"] | {"path": "/{owner}/{id}"}
+    calls = {"activate": call, "deactivate": call, "find": find}
+    profile = load(SMALL | {"calls": calls, "base_url": BASE})
+
+    found, switch = dry_run(profile, Action.ACTIVATE, SIM, {}, at=AT)
+
+    assert (found.title, found.url) == ("Поиск смарт-карты", f"{BASE}/s")
+    assert (switch.url, switch.note) == (
+        f"{BASE}/OWNER/ID",
+        "Вместо ID, OWNER встанут значения из ответа на поиск.",
+    )
+
+
+def test_silence_is_a_state_only_in_an_answer_about_the_card():
+    states = {"words": {"off": "inactive"}, "absent": "active"}
+    shallow = {"path": "/s", "answer": {"state": "state"}}
+    deep = {"path": "/s", "answer": {"state": "blocks[0].type"}}
+    named = {"path": "/s", "answer": {"state": "state", "iccid": "iccid"}}
+
+    told = [
+        [str(one) for one in validate(changed("states", states) | {"calls": calls})]
+        for calls in (SMALL["calls"] | {"read": read} for read in (shallow, deep, named))
+    ]
+
+    assert told == [
+        [
+            "calls.read.answer.iccid: нужно заполнить: иначе за states.absent сошёл бы любой ответ",
+        ],
+        [],
+        [],
+    ]
+
+
+def test_draft_of_a_request_that_cannot_be_made_says_why():
+    fields = [{"name": "fleet", "label": "Парк", "secret": False}]
+    calls = {name: call | {"path": "/{fleet}/on"} for name, call in SMALL["calls"].items()}
+    account = OperatorAccount(profile=SMALL | {"fields": fields, "calls": calls}, base_url=BASE)
+
+    shown = drafts(account, {"fleet": ".."}, at=AT)
+
+    problem = "Запрос не составить: поле {fleet} пусто или не годится для запроса."
+    assert shown == [Draft("Включение", (), problem), Draft("Отключение", (), problem)]

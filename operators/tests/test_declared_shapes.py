@@ -4,18 +4,13 @@ A plain PUT that returns the new state (1NCE), numeric states and an empty answe
 to be polled (Telnyx), a form that is answered at once or later (Super SIM).
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cabinet.sandbox.http import Request, Response, Route, json_response
-from cabinet.sandbox.server import serving
-from operators import http
+from cabinet.sandbox.http import Request, Response, json_response
 from operators.ports import (
     Accepted,
     Action,
@@ -32,60 +27,10 @@ from operators.ports import (
     Unknown,
 )
 from operators.tests.bench import SIM, submit
-from operators.tests.described import EXAMPLES, described, document
+from operators.tests.described import EXAMPLES, Handler, document, played, says
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 BARE = SIM.iccid[:-1]
-Handler = Callable[[Request], Response]
-
-
-@dataclass
-class Played:
-    """A part of the sandbox with one table of addresses; keeps what it was asked."""
-
-    handlers: Mapping[str, Handler]
-    asked: list[Request] = field(default_factory=list)
-    name: str = "shape"
-
-    def routes(self) -> list[Route]:
-        lines = ((line, *line.split(" ")) for line in self.handlers)
-        return [Route(method, path, self._noted(line)) for line, method, path in lines]
-
-    def _noted(self, line: str) -> Handler:
-        def handler(request: Request) -> Response:
-            self.asked.append(request)
-            return self.handlers[line](request)
-
-        return handler
-
-    def paths(self) -> list[str]:
-        return [f"{one.method} {one.path}" for one in self.asked]
-
-    def panel(self) -> str:
-        return ""
-
-    def dump(self) -> Any:
-        return None
-
-    def load(self, data: Any) -> None:
-        """Nothing is kept."""
-
-
-@contextmanager
-def played(
-    tmp_path: Path,
-    profile: Mapping[str, Any],
-    credentials: Mapping[str, str],
-    handlers: Mapping[str, Handler],
-) -> Iterator[tuple[Operator, Played]]:
-    part = Played(handlers)
-    with serving([part], port=0, state=tmp_path / "shape.json") as server:
-        yield described(profile, f"http://127.0.0.1:{server.server_port}", credentials), part
-    http.close_sessions()
-
-
-def says(data: Any, status: int = 200, **headers: str) -> Handler:
-    return lambda _request: json_response(data, status, **headers)
 
 
 def check(operator: Operator, request_id: str) -> Check:

@@ -10,10 +10,10 @@ from django.test import Client
 from cabinet import clock
 from cabinet.services.groups import ensure_groups
 from cabinet.tests.people import make_staff
-from operators import exchanges, tasks
+from operators import callbacks, exchanges, retention, tasks
 from operators.heard import About
 from operators.heard import Exchange as Heard
-from operators.models import Exchange, OperatorAccount
+from operators.models import Callback, Exchange, OperatorAccount
 from operators.ports import Action, CallKind
 from operators.services import connect, note_exchanges
 from operators.tests.bench import SIM, running
@@ -195,24 +195,60 @@ def test_rows_older_than_thirty_days_go(account):
 
 
 def test_purge_goes_batch_by_batch_the_oldest_first(account, monkeypatch):
-    monkeypatch.setattr(exchanges, "PURGE_BATCH", 2)
-    for days in (40, 50, 60, 70, 80):
+    monkeypatch.setattr(retention, "PURGE_BATCH", 2)
+    for days in (40, 50, 60, 70, 80, 90):
         row(account, at=AT - timedelta(days=days))
 
     stopped = exchanges.purge(at=AT, seconds=0)
     left = [(AT - at).days for at in Exchange.objects.order_by("at").values_list("at", flat=True)]
     rest = exchanges.purge(at=AT)
 
-    assert (stopped, left, rest) == (2, [60, 50, 40], 3)
+    assert (stopped, left, rest) == (2, [70, 60, 50, 40], 4)
+
+
+def event(account: OperatorAccount, state: str, **age: float) -> str:
+    """An operator's event of that age; gives its number."""
+    name = f"{state}-{len(Callback.objects.all())}"
+    at = clock.now() - timedelta(**age)
+    Callback.objects.create(
+        account=account,
+        event_id=name,
+        event_type="serviceStateChangeEvent",
+        occurred_at=at,
+        received_at=at,
+        payload={},
+        state=state,
+    )
+    return name
 
 
 def test_hourly_task_purges_by_the_product_s_clock(account):
     row(account, at=clock.now() - timedelta(days=31))
     young = row(account, at=clock.now() - timedelta(days=29))
+    for state in ("done", "parked"):
+        event(account, state, days=31)
+    stay = {
+        event(account, "done", days=29),
+        event(account, "parked", days=29),
+        # Whatever still waits will be processed first.
+        event(account, "new", days=31),
+    }
 
     tasks.purge()
 
     assert list(Exchange.objects.values_list("pk", flat=True)) == [young.pk]
+    assert set(Callback.objects.values_list("event_id", flat=True)) == stay
+
+
+def test_events_are_purged_batch_by_batch_the_oldest_first(account, monkeypatch):
+    monkeypatch.setattr(retention, "PURGE_BATCH", 2)
+    names = [event(account, "done", days=days) for days in (50, 40, 60)]
+
+    gone = [callbacks.purge(at=clock.now(), seconds=0)]
+    left = list(Callback.objects.values_list("event_id", flat=True))
+    gone += [callbacks.purge(at=clock.now()), callbacks.purge(at=clock.now())]
+
+    assert (gone, left) == ([2, 1, 0], [names[1]])
 
 
 # --- staff look at it ----------------------------------------------------------------------------------

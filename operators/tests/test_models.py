@@ -28,8 +28,8 @@ def make(**fields):
 @pytest.mark.parametrize(
     ("constraint", "fields"),
     [
-        ("operator_lease_outlives_call", {"timeout_seconds": 60, "lease_seconds": 60}),
-        ("operator_lease_outlives_call", {"timeout_seconds": 0}),
+        ("operator_lease_outlives_calls", {"timeout_seconds": 30, "lease_seconds": 59}),
+        ("operator_lease_outlives_calls", {"timeout_seconds": 0}),
         ("operator_concurrency_positive", {"concurrency": 0}),
         ("operator_quota_positive", {"per_second": 0}),
         ("operator_quota_positive", {"per_minute": 0}),

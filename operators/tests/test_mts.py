@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from operators.ports import (
     Reading,
     Rejected,
     Reply,
+    Sim,
     SimState,
     Unavailable,
     Unknown,
@@ -51,7 +52,7 @@ def blocked(reason: BlockReason, name: str) -> Reading:
 
 
 class TestMts(OperatorContract):
-    code = "mts"
+    column = code = "mts"
     credentials = KEYS
     wrong_credentials = {"secret": "not-the-secret"}
     done = (CheckState.COMPLETED, None)
@@ -331,3 +332,46 @@ def test_operator_s_block_outweighs_our_own():
     reading = operator.read_state(sim=SIM)
 
     assert (reading.state, reading.reason) == (SimState.HELD, BlockReason.DEBT)
+
+
+# --- what cannot be asked ---------------------------------------------------------------------------
+
+
+def test_card_without_a_number_is_neither_switched_nor_identified():
+    operator, door = mts()
+
+    result = submit(operator, Action.ACTIVATE, Sim(SIM.iccid))
+    with pytest.raises(Unavailable) as refused:
+        operator.read_identity(sim=Sim(SIM.iccid))
+
+    assert result == Rejected(ErrorClass.INVALID, "no_msisdn", "у смарт-карты не указан номер")
+    assert (refused.value.error, refused.value.code) == (ErrorClass.INVALID, "no_msisdn")
+    assert door.asked == []
+
+
+def test_page_instead_of_the_inventory_is_no_good_ping():
+    operator, _ = mts(answer("<html>Вход в сеть</html>"))
+
+    with pytest.raises(Unavailable) as refused:
+        operator.ping()
+
+    assert refused.value.code == "garbage"
+
+
+def test_operator_gone_after_the_login_means_not_sent(bench):
+    tokens = MemoryTokens(kept={"token:test-mts": "t"})
+    gone = replace(bench, url="http://127.0.0.1:1")
+
+    result = submit(gone.operator(tokens=tokens), Action.DEACTIVATE)
+
+    assert result == Rejected(
+        ErrorClass.TRANSIENT, "not_sent_refused", "оператор не принимает соединение"
+    )
+
+
+def test_request_told_without_its_number_is_believed():
+    operator, _ = mts(answer([{"relatedParty": [{"id": "e-1", "status": "Completed"}]}]))
+
+    check = operator.check(request_id="e-1", sim=SIM, submitted_at=AT, at=AT)
+
+    assert check == Check(CheckState.COMPLETED, "Completed")

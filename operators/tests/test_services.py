@@ -1,19 +1,30 @@
 """From a contract's row to an adapter: tokens in Redis, what is noted, «Проверить связь»."""
 
+import re
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings as django_settings
 
+from cabinet.actors import SYSTEM
 from cabinet.clock import real_now
+from cabinet.models import Alert
 from operators import quota
 from operators.adapters.tmf640 import Tmf640
 from operators.http import Exchange
 from operators.models import OperatorAccount
 from operators.ports import CallKind, TokensAway
-from operators.services import RedisTokens, connect, note_exchanges, ping
+from operators.services import (
+    Link,
+    RedisTokens,
+    connect,
+    note_exchanges,
+    note_new_keys,
+    ping,
+    working_account,
+)
 from operators.tests.bench import running
 
 NOBODY_THERE = "redis://127.0.0.1:1/0"
@@ -196,10 +207,10 @@ def test_ping_of_a_working_operator_says_so_and_is_noted(tmp_path):
     with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
         account = make(base_url=f"{bench.url}/operators/mts", per_second=10)
 
-        works, sentence = ping(account)
+        link = ping(account)
 
-    assert works
-    assert sentence
+    assert link == Link(True, link.sentence)
+    assert link.sentence
     assert noted(account)[:3] == (True, "", False)
 
 
@@ -210,10 +221,10 @@ def test_ping_with_wrong_keys_tells_what_the_operator_said(tmp_path):
             base_url=f"{bench.url}/operators/mts", credentials={"key": "demo-key", "secret": "no"}
         )
 
-        works, sentence = ping(account)
+        link = ping(account)
 
-    assert not works
-    assert sentence.startswith("Связи нет: оператор не принял ключи договора")
+    assert (link.works, link.was_asked) == (False, True)
+    assert link.sentence.startswith("Связи нет: оператор не принял ключи договора")
     assert noted(account)[:3] == (True, "HTTP 401", True)
 
 
@@ -221,10 +232,10 @@ def test_ping_with_wrong_keys_tells_what_the_operator_said(tmp_path):
 def test_ping_of_nobody_is_noted_as_an_error():
     account = make(base_url="http://127.0.0.1:1/operators/mts")
 
-    works, sentence = ping(account)
+    link = ping(account)
 
-    assert not works
-    assert sentence.startswith("Связи нет: ")
+    assert (link.works, link.was_asked) == (False, True)
+    assert link.sentence.startswith("Связи нет: ")
     answered, error, erred, _ = noted(account)
     assert (answered, bool(error), erred) == (False, True, True)
 
@@ -238,6 +249,88 @@ def test_ping_sends_nothing_while_the_quota_cannot_be_known(settings, tmp_path):
         answer = ping(account)
 
         calls = bench.state()["calls"]
-    assert answer == (False, "Связь не проверена: счётчик вызовов (Redis) не отвечает.")
+    assert answer == Link(
+        False,
+        "Связь не проверена: не отвечает Redis, а без счётчика вызовов ничего не отправляется.",
+        was_asked=False,
+    )
     assert calls == {"auth": 0, "submit": 0, "check": 0, "read": 0}
     assert noted(account) == (False, "", False, None)
+
+
+@pytest.mark.django_db
+def test_ping_without_a_turn_in_our_own_quota_asks_nothing(tmp_path):
+    with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
+        account = make(base_url=f"{bench.url}/operators/mts", per_minute=1)
+        quota.seconds_to_wait(account)
+        quota.Turnstile(account)(CallKind.READ)
+
+        answer = ping(account)
+
+        calls = bench.state()["calls"]
+    told = re.fullmatch(r"(.*через )(\d+)(\u00a0с\.)", answer.sentence)
+    assert told is not None
+    assert (told[1], told[3]) == (
+        "Связь не проверена: наша квота вызовов этого оператора занята. Повторите через ",
+        "\u00a0с.",
+    )
+    assert 50 < int(told[2]) <= 61
+    assert (answer.works, answer.was_asked) == (False, False)
+    assert calls == {"auth": 0, "submit": 0, "check": 0, "read": 0}
+    assert noted(account) == (False, "", False, None)
+
+
+@pytest.mark.django_db
+def test_ping_without_the_store_of_tokens_asks_nothing(settings, tmp_path):
+    with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
+        account = make(base_url=f"{bench.url}/operators/mts")
+        settings.REDIS_URL = NOBODY_THERE
+
+        answer = ping(account)
+
+        calls = bench.state()["calls"]
+    assert answer == Link(
+        False,
+        "Связь не проверена: не отвечает Redis, где лежат ключи доступа,"
+        " или к оператору слишком долго входит другой процесс.",
+        was_asked=False,
+    )
+    assert calls == {"auth": 0, "submit": 0, "check": 0, "read": 0}
+
+
+# --- the contract of a worker --------------------------------------------------------------------
+
+
+AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+def alerts() -> list[tuple[str, str, datetime | None, str]]:
+    return list(Alert.objects.values_list("text", "link", "closed_at", "closed_by"))
+
+
+@pytest.mark.django_db
+def test_contract_that_works_is_given_and_one_that_is_off_is_not():
+    on, off = make(), make(code="off", enabled=False)
+
+    given = [working_account(pk, at=AT) for pk in (on.pk, off.pk, 0)]
+
+    assert (given, alerts()) == ([on, None, None], [])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "lost", [{"credentials": KEYS}, {"callback_secret": "s", "credentials": {}}]
+)
+def test_contract_with_lost_keys_waits_and_staff_are_told_until_they_type_them(lost, settings):
+    account = make(**lost)
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+
+    given = working_account(account.pk, at=AT)
+
+    told = (
+        "Ключи договора с оператором не читаются: команды ждут. Введите ключи заново.",
+        f"/admin/operators/operatoraccount/{account.pk}/change/",
+    )
+    assert (given, alerts()) == (None, [(*told, None, "")])
+    note_new_keys(account_id=account.pk, by=SYSTEM, at=AT)
+    assert alerts() == [(*told, AT, SYSTEM.name or "сервис")]

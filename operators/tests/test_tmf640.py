@@ -1,11 +1,13 @@
 """TMF640: the common contract, and what only this protocol does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from cabinet.clock import advance, now
+from operators import registry
 from operators.ports import (
     Action,
     Already,
@@ -14,6 +16,7 @@ from operators.ports import (
     Check,
     CheckState,
     ErrorClass,
+    Operator,
     Reading,
     Rejected,
     SimState,
@@ -24,6 +27,7 @@ from operators.tests.bench import (
     SIM,
     STRANGER,
     Bench,
+    MemoryTokens,
     accepted,
     checked,
     own_clock,
@@ -32,6 +36,7 @@ from operators.tests.bench import (
     submit,
 )
 from operators.tests.contract import OperatorContract
+from operators.tests.described import Handler, says, standing
 
 STATIC = {"token": "demo-partner-token"}
 
@@ -44,7 +49,7 @@ def reading(state: SimState, word: str, reason: BlockReason | None = None) -> Re
 
 
 class TestTmf640(OperatorContract):
-    code = "tmf640"
+    column = code = "tmf640"
     credentials = {"client_id": "demo-client", "client_secret": "demo-client-secret"}
     wrong_credentials = {"client_secret": "not-the-secret"}
     done = Applied
@@ -187,3 +192,123 @@ def test_search_by_card_is_not_in_the_contract(bench):
         )
 
     assert refused.value.error is ErrorClass.UNSUPPORTED
+
+
+# --- answers that the played partner never gives ------------------------------------------------------
+
+
+SERVICE = {"id": "s/1", "state": "active", "supportingResource": [{"iccid": SIM.iccid}]}
+
+
+@contextmanager
+def partner(tmp_path: Path, **keys: str) -> Iterator[Callable[[Mapping[str, Handler]], Operator]]:
+    """Opens the partner with these answers."""
+    with ExitStack() as opened:
+
+        def standing_with(handlers: Mapping[str, Handler]) -> Operator:
+            url, _ = opened.enter_context(standing(tmp_path, handlers))
+            given = {name: value.format(url=url) for name, value in (keys or STATIC).items()}
+            return registry.make(
+                account="test-partner",
+                adapter="tmf640",
+                base_url=url,
+                credentials=given,
+                tokens=MemoryTokens(),
+            )
+
+        yield standing_with
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "code", "pause"),
+    [
+        (says({}, 429), ErrorClass.RATE_LIMITED, "429", 20.0),
+        (says({}, 429, Retry_After="3"), ErrorClass.RATE_LIMITED, "429", 3.0),
+        (says({}, 429, Retry_After="3600"), ErrorClass.RATE_LIMITED, "429", 60.0),
+        (says({}, 502), ErrorClass.TRANSIENT, "502", None),
+        (says({}, 403), ErrorClass.AUTH, "403", None),
+        (says({}, 404), ErrorClass.CONFIGURATION, "404", None),
+        (says({}), ErrorClass.TRANSIENT, "no_token", None),
+        (says({"access_token": "t", "expires_in": "1h"}), ErrorClass.TRANSIENT, "no_token", None),
+    ],
+)
+def test_login_that_gives_no_token_says_why(tmp_path, answer, error, code, pause):
+    keys = {"client_id": "c", "client_secret": "s", "token_url": "{url}/token"}
+    with partner(tmp_path, **keys) as open_partner:
+        result = submit(open_partner({"POST /token": answer}), Action.ACTIVATE)
+
+    assert isinstance(result, Rejected)
+    assert (result.error, result.code, result.retry_after) == (error, code, pause)
+
+
+def test_state_left_out_of_the_list_is_read_by_the_service_s_id(tmp_path):
+    short = {name: SERVICE[name] for name in ("id", "supportingResource")}
+    handlers = {"GET /service": says([short]), "GET /service/s/1": says(SERVICE)}
+    with partner(tmp_path) as open_partner:
+        seen = open_partner(handlers).read_state(sim=SIM)
+
+    assert seen == Reading(SimState.ACTIVE, raw="active")
+
+
+@pytest.mark.parametrize(
+    ("listed", "shown", "code"),
+    [
+        ([{"id": "s/1", "supportingResource": [{"iccid": SIM.iccid}]}],
+         SERVICE | {"supportingResource": [{"iccid": STRANGER.iccid}]}, "wrong_id"),
+        ([{"state": "active", "supportingResource": [{"iccid": SIM.iccid}]}], SERVICE, "garbage"),
+        ({"items": []}, SERVICE, "garbage"),
+    ],
+)  # fmt: skip
+def test_service_that_cannot_be_named_is_not_read(tmp_path, listed, shown, code):
+    handlers = {"GET /service": says(listed), "GET /service/s/1": says(shown)}
+    with partner(tmp_path) as open_partner, pytest.raises(Unavailable) as refused:
+        open_partner(handlers).read_state(sim=SIM)
+
+    assert refused.value.code == code
+
+
+def test_list_is_what_a_ping_waits_for(tmp_path):
+    with partner(tmp_path) as open_partner, pytest.raises(Unavailable) as refused:
+        open_partner({"GET /service": says({})}).ping()
+
+    assert refused.value.code == "garbage"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (says({"code": "alreadyInState"}, 409), Already("inactive")),
+        (says({}, 202), Unknown("оператор принял запрос, но не дал его номера")),
+        (
+            says({}, 202, Location="/service/s-1"),
+            Unknown("оператор принял запрос, но не дал его номера"),
+        ),
+        (says(SERVICE), Unknown("оператор ответил «сделано», но состояние «active»")),
+        (
+            says({}, 302, Location="/login"),
+            Unknown("оператор ответил 302", ErrorClass.CONFIGURATION, "302"),
+        ),
+    ],
+)
+def test_answer_to_a_switch_is_believed_by_what_it_shows(tmp_path, answer, expected):
+    handlers = {"GET /service": says([SERVICE]), "PATCH /service/s/1": answer}
+    with partner(tmp_path) as open_partner:
+        assert submit(open_partner(handlers), Action.DEACTIVATE) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (
+            {"statusCode": "409", "body": '{"code": "heldByOperator", "reason": "Debt"}'},
+            Check(CheckState.FAILED, "heldByOperator", "Debt", ErrorClass.HELD_BY_OPERATOR),
+        ),
+        ({}, Check(CheckState.FAILED, "0", "оператор ответил 0", ErrorClass.CONFIGURATION)),
+    ],
+)
+def test_failed_monitor_carries_the_refusal_it_ended_with(tmp_path, response, expected):
+    monitor = {"id": "m-1", "state": "InError", "response": response}
+    with partner(tmp_path) as open_partner:
+        operator = open_partner({"GET /monitor/m-1": says(monitor)})
+
+        assert checked(operator, "m-1", now()) == expected

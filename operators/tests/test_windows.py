@@ -4,12 +4,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.windows import MOSCOW, problem, window_end
-
-SENTENCE = "Окно {}: нужны «days» (0–6), «from» и «to» вида «02:00»."
+from operators.form_fields import WindowsField
+from operators.windows import MOSCOW, window_end
 
 NIGHT = {"days": [], "from": "02:00", "to": "04:30"}
 OVER_MIDNIGHT = {"days": [], "from": "23:00", "to": "01:00"}
@@ -67,38 +67,6 @@ def test_window_is_of_moscow_time_wherever_the_clock_stands():
     assert window_end([NIGHT], at) == datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("windows", "sentence"),
-    [
-        ([], ""),
-        ([NIGHT, OVER_MIDNIGHT, SUNDAY_NIGHT, WEEKEND], ""),
-        ([{"from": "02:00", "to": "04:30"}], ""),
-        ([{"days": None, "from": "02:00", "to": "04:30"}], ""),
-        (None, "Окна записываются списком."),
-        ({}, "Окна записываются списком."),
-        ("02:00", "Окна записываются списком."),
-        ([{"to": "04:30"}], SENTENCE.format(1)),
-        ([{"from": "02:00"}], SENTENCE.format(1)),
-        ([{"from": "2 часа", "to": "04:30"}], SENTENCE.format(1)),
-        ([{"from": "02:00", "to": "24:30"}], SENTENCE.format(1)),
-        ([{"from": 2, "to": 4}], SENTENCE.format(1)),
-        ([NIGHT, {**NIGHT, "days": [7]}], SENTENCE.format(2)),
-        ([NIGHT, {**NIGHT, "days": [-1]}], SENTENCE.format(2)),
-        ([NIGHT, NIGHT, {**NIGHT, "days": ["0"]}], SENTENCE.format(3)),
-        # A lone Monday without its brackets would be taken for «every day».
-        ([{**NIGHT, "days": 0}], SENTENCE.format(1)),
-        ([{**NIGHT, "days": ""}], SENTENCE.format(1)),
-        ([{**NIGHT, "days": 5}], SENTENCE.format(1)),
-        ([{**NIGHT, "days": [[1]]}], SENTENCE.format(1)),
-        ([["02:00", "04:30"]], SENTENCE.format(1)),
-        ([None], SENTENCE.format(1)),
-        (["02:00"], SENTENCE.format(1)),
-    ],
-)
-def test_problem(windows, sentence):
-    assert problem(windows) == sentence
-
-
 # --- any rows ------------------------------------------------------------------------------------
 
 clocks = st.times().map(lambda moment: moment.strftime("%H:%M"))
@@ -111,13 +79,10 @@ rows = st.lists(
 instants = st.integers(0, 4 * 365 * 24 * 60 * 60).map(
     lambda seconds: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 )
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | clocks
-anything = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["days", "from", "to", "x"]), inner)
-    ),
-)
+days = st.lists(st.sampled_from(["пн", "вс", "пн-ср", "пт–пн", "ежедневно"]), max_size=2)
+moments = st.sampled_from(["0:00", "2:00", "23:59", "24:00", "25:00"])
+lines = st.tuples(days.map(", ".join), moments, moments)
+typed = st.lists(lines.map(lambda line: "{} {}–{}".format(*line)), max_size=3).map("\n".join)
 on_a_busy_machine = settings(deadline=None, max_examples=60)
 
 
@@ -167,8 +132,18 @@ def test_more_windows_never_end_earlier(some, more, at):
 
 
 @on_a_busy_machine
-@given(st.lists(anything, max_size=3) | anything, instants)
-def test_rows_without_a_problem_can_always_be_read(windows, at):
-    if problem(windows) == "":
-        end = window_end(windows, at)
-        assert end is None or end > at
+@given(typed, instants)
+def test_whatever_can_be_typed_can_be_read(text, at):
+    try:
+        windows = WindowsField(required=False).clean(text)
+    except ValidationError:
+        return
+
+    end = window_end(windows, at)
+
+    assert end is None or end > at
+
+
+def test_row_that_nobody_could_have_typed_is_told():
+    with pytest.raises(ValueError, match="Invalid isoformat"):
+        window_end([{**NIGHT, "from": "2 часа"}], moscow("22 03:00"))

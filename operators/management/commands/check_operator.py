@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from operators import conformance, registry
+from operators import conformance, quota, registry
 from operators.conformance import Line, Plan, Verdict
 from operators.models import OperatorAccount
 from operators.ports import Sim
@@ -36,6 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         account = _account(options["account"])
+        _ask_for_the_counter(account)
         plan = Plan(
             sim=Sim(options["iccid"], options["msisdn"]),
             allow_switch=options["allow_switch"],
@@ -65,3 +66,13 @@ def _account(code: str) -> OperatorAccount:
     if account.adapter not in registry.codes():
         raise CommandError(f"Протокол «{account.adapter}» не включён в настройках.")
     return account
+
+
+def _ask_for_the_counter(account: OperatorAccount) -> None:
+    """Without it no call may leave, and every line would wait long to say so."""
+    try:
+        quota.seconds_to_wait(account)
+    except quota.QuotaAway as error:
+        raise CommandError(
+            "Счётчик вызовов (Redis) не отвечает, проверить стенд нельзя."
+        ) from error

@@ -1,0 +1,47 @@
+"""Why a request failed, as an event says it, in our words."""
+
+from typing import Any
+
+import pytest
+
+from operators.events import MonitorChanged, read_event
+from operators.ports import Check, CheckState, ErrorClass
+from operators.tests.signing import monitor_event
+
+
+def failure(response: Any) -> Check:
+    event = monitor_event(state="InError")
+    event["event"]["monitor"] |= {"response": response}
+    told = read_event(event["eventType"], event)
+    assert isinstance(told, MonitorChanged)
+    return told.check
+
+
+def failed(code: str, text: str, error: ErrorClass) -> Check:
+    return Check(CheckState.FAILED, code, text, error)
+
+
+@pytest.mark.parametrize(
+    ("response", "check"),
+    [
+        (
+            {"statusCode": 409, "body": {"code": "heldByOperator", "reason": "Debt"}},
+            failed("heldByOperator", "Debt", ErrorClass.HELD_BY_OPERATOR),
+        ),
+        (
+            {"statusCode": "409", "body": '{"code": "alreadyInState", "message": "So"}'},
+            Check(CheckState.COMPLETED, "alreadyInState", "So", ErrorClass.ALREADY),
+        ),
+        (
+            {"statusCode": "404", "body": "<html>Not here</html>"},
+            failed("404", "", ErrorClass.NOT_FOUND),
+        ),
+        ({"statusCode": "503", "body": "["}, failed("503", "", ErrorClass.MAINTENANCE)),
+        ({"statusCode": "500", "body": "[" * 100_000}, failed("500", "", ErrorClass.TRANSIENT)),
+        ({"statusCode": "422", "body": "[1]"}, failed("422", "", ErrorClass.INVALID)),
+        ({"statusCode": "5", "body": None}, failed("5", "", ErrorClass.TRANSIENT)),
+        (None, failed("", "", ErrorClass.INVALID)),
+    ],
+)
+def test_failure_is_put_in_our_words(response, check):
+    assert failure(response) == check

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -217,10 +218,12 @@ def promise(account: OperatorAccount, *, at: datetime) -> tuple[int, int]:
     minutes; without Redis it is computed each time.
     """
     key = f"promise:{account.pk}"
-    known = _recall(key)
+    recalled = _recall(key)
+    known = recalled.known
     if known is None:
         known = _measure_promise(account, at)
-        _remember(key, known)
+        if recalled.answered:
+            _remember(key, known)
     return known or (account.usual_seconds, account.worst_seconds)
 
 
@@ -235,12 +238,19 @@ def _whole(length: timedelta) -> int:
     return max(1, math.ceil(length.total_seconds()))
 
 
-def _recall(key: str) -> tuple[int, int] | tuple[()] | None:
+@dataclass(frozen=True)
+class _Recalled:
+    """What is remembered, and whether Redis answered at all: a page waits for it once, not twice."""
+
+    known: tuple[int, int] | tuple[()] | None
+    answered: bool = True
+
+
+def _recall(key: str) -> _Recalled:
     try:
-        found: tuple[int, int] | tuple[()] | None = cache.get(key)
+        return _Recalled(cache.get(key))
     except redis.RedisError:
-        return None
-    return found
+        return _Recalled(None, answered=False)
 
 
 def _remember(key: str, known: tuple[int, int] | tuple[()]) -> None:

@@ -4,15 +4,21 @@ Instants are shown in Django's current time zone, which is the merchant's on the
 Every filter gives an empty string for an absent value, so `|default:"не указано"` works.
 """
 
+import re
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from cabinet import wording
 
 register = template.Library()
+# Not the first word of a heading: nothing stands before it on its line.
+_HYPHENATED = re.compile(r"(смарт-карт\w*)")
+_WHOLE = '<span class="nowrap">{}</span>'
 
 
 @register.simple_tag
@@ -143,3 +149,12 @@ def iccid(text: str | None) -> str:
 def imei(text: str | None) -> str:
     """`{{ imei|imei }}`: «35693803 564380 9»."""
     return wording.imei(text or "")
+
+
+@register.filter
+def whole_words(text: str | None) -> SafeString:
+    """`<h1>{{ title|whole_words }}</h1>`: a line never ends after «смарт-»; the letters stay as they are."""
+    parts = _HYPHENATED.split(text or "")
+    # What the pattern has found stands at the odd places.
+    said = [format_html(_WHOLE, part) if place % 2 else part for place, part in enumerate(parts)]
+    return format_html_join("", "{}", ((part,) for part in said))

@@ -132,6 +132,21 @@ def test_formatting_tags_speak_russian(source, expected):
     assert said(source, **context).replace(NBSP, " ") == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        (
+            "Работают 2 из 3 смарт-карт",
+            'Работают 2 из 3 <span class="nowrap">смарт-карт</span>',
+        ),
+        ("Смарт-карта работает", "Смарт-карта работает"),
+        ("<b>смарт-карта", '&lt;b&gt;<span class="nowrap">смарт-карта</span>'),
+    ],
+)
+def test_a_heading_breaks_no_line_inside_of_a_word(text, html):
+    assert ru.whole_words(text) == html
+
+
 def test_moment_without_now_is_the_whole_date():
     assert said("{% moment at %}", at=NOW).replace(NBSP, " ") == "22 ноября 2026 г., 10:42"
 

@@ -151,7 +151,8 @@ class OrderAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         order = self.get_object(request, object_id)
         steps = _possible(order) if order and _may_step(request) else []
-        context = {"steps": steps} | (extra_context or {})
+        title = {"title": f"Заказ № {order.pk}", "subtitle": None} if order else {}
+        context = {"steps": steps} | title | (extra_context or {})
         return super().change_view(request, object_id, form_url, context)
 
     def step_page(self, request: HttpRequest, pk: int, *, step: Step) -> HttpResponse:

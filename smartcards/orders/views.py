@@ -1,5 +1,6 @@
 """The merchant's pages of orders: the list, a new one, one order, cancelling it."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from cabinet import clock
 from cabinet.access import MerchantRequest, merchant_page, own_or_404, refuse
+from cabinet.conflicts import through_conflicts
 from cabinet.errors import Refused
 from cabinet.states import Right, Role
 from cabinet.wording import NBSP
@@ -54,7 +56,7 @@ def order(request: MerchantRequest, pk: int) -> HttpResponse:
     row = own_or_404(Order.objects.select_related("account"), request.merchant, pk=pk)
     context = {
         "order": row,
-        "title": f"Заказ №{NBSP}{row.pk}",
+        "title": _title(row),
         "state_pill": phrases.pill(row.state),
         "steps": phrases.steps(row, timezone.get_current_timezone()),
         "packed": queries.packed_cards(row),
@@ -73,12 +75,19 @@ def order_cancel(request: MerchantRequest, pk: int) -> HttpResponse:
     try:
         if request.method != "POST":
             rules.check_cancel(state=OrderState(row.state))
-            return _render(request, "orders/order_cancel.html", {"order": row})
-        services.cancel_order(order=row, by=request.actor, at=clock.now())
+            return _render(
+                request, "orders/order_cancel.html", {"order": row, "title": _title(row)}
+            )
+        cancel = partial(services.cancel_order, order=row, by=request.actor, at=clock.now())
+        through_conflicts(cancel)
     except Refused as refusal:
         return refuse(request, refusal, reverse("order", kwargs={"pk": row.pk}))
-    messages.success(request, f"Заказ № {row.pk} отменён.")
+    messages.success(request, f"{_title(row)} отменён.")
     return redirect("order", pk=row.pk)
+
+
+def _title(order: Order) -> str:
+    return f"Заказ №{NBSP}{order.pk}"
 
 
 def _initial(request: MerchantRequest) -> dict[str, Any]:
@@ -101,18 +110,21 @@ def _preview(request: MerchantRequest, form: OrderForm) -> HttpResponse:
 
 def _place(request: MerchantRequest, form: OrderForm) -> HttpResponse:
     try:
-        placed = services.place_order(
-            merchant=request.merchant,
-            account=form.cleaned_data["account"],
-            details=form.details(),
-            key=form.cleaned_data["key"],
-            by=request.actor,
-            at=clock.now(),
+        placed = through_conflicts(
+            partial(
+                services.place_order,
+                merchant=request.merchant,
+                account=form.cleaned_data["account"],
+                details=form.details(),
+                key=form.cleaned_data["key"],
+                by=request.actor,
+                at=clock.now(),
+            )
         )
     except Refused as refusal:
         form.add_error(None, refusal.sentence)
         return _form(request, form)
-    messages.success(request, f"Заказ № {placed.pk} принят.")
+    messages.success(request, f"{_title(placed)} принят.")
     return redirect("order", pk=placed.pk)
 
 

@@ -10,7 +10,7 @@ from cabinet.states import Right, Role
 from cabinet.wording import Pill
 from smartcards import phrases, queries, rules
 from smartcards.models import Command, SmartCard
-from smartcards.pages import offers, payment, progress, terms, timeline, words
+from smartcards.pages import offers, payment, progress, terms, timeline, troubles, words
 from smartcards.pages.offers import Deed, Offer
 from smartcards.pages.payment import Payment
 from smartcards.pages.progress import Progress
@@ -57,7 +57,10 @@ class HeldBack:
 
 @dataclass(frozen=True)
 class CardPage:
-    """Everything the page of a card shows. `offers` is empty while all one can do is wait."""
+    """Everything the page of a card shows. `offers` is empty while all one can do is wait.
+
+    `promise` and `trouble` speak of a switch to come, `progress` of the one under way.
+    """
 
     pk: int
     title: str
@@ -76,7 +79,8 @@ class CardPage:
     timeline: Timeline
     may_describe: bool
     may_withdraw: bool
-    promise: str
+    promise: str = ""
+    trouble: str = ""
     held_back: HeldBack | None = None
     replaced_by: Link | None = None
     replaces: Link | None = None
@@ -85,9 +89,14 @@ class CardPage:
 
     @property
     def switchable(self) -> bool:
-        """Whether the main button can be pressed and starts a switch that takes time."""
+        """Whether the main button can be pressed and starts a switch that the operator has to do."""
         switches = {Deed.ACTIVATE, Deed.DEACTIVATE}
         return any(not offer.reason and offer.deed in switches for offer in self.offers[:1])
+
+    @property
+    def pressable(self) -> bool:
+        """Whether there is anything to do with the card now."""
+        return any(not offer.reason for offer in self.offers)
 
     @property
     def letter(self) -> str:
@@ -98,11 +107,13 @@ class CardPage:
 def card_page(
     *, card: SmartCard, merchant: Merchant, role: Role, at: datetime, whole_history: bool = False
 ) -> CardPage:
-    """The page of a card that came through `queries.with_facts`: six more queries, seven of a replaced one."""
+    """The page of a card that came through `queries.with_facts`: about six more queries."""
     facts = queries.facts_of(card, at)
     zone = ZoneInfo(merchant.timezone)
     failure = _failure(card, facts, at)
     limit = timeline.LONG if whole_history else timeline.SHORT
+    under_way = progress.progress_of(card=card, merchant=merchant, at=at)
+    promise, trouble = _before_a_switch(card, zone, at) if under_way is None else ("", "")
     return CardPage(
         pk=card.pk,
         title=words.title_of(card),
@@ -116,18 +127,27 @@ def card_page(
         why=_FAILED_WHY if failure and not facts.withdrawn else _why(card, facts),
         payment=payment.payment_of(card, at),
         offers=_offers(card, facts, role, zone, at),
-        progress=progress.progress_of(card=card, merchant=merchant, at=at),
+        progress=under_way,
         failure=failure,
         timeline=timeline.timeline_of(card=card, merchant=merchant, limit=limit),
         may_describe=roles.may(role, Right.CHOOSE_CARDS) and not facts.withdrawn,
         may_withdraw=offers.may_withdraw(facts, role),
-        promise=words.promise_of(card.account),
+        promise=promise,
+        trouble=trouble,
         held_back=_held_back(card, facts, zone, at),
         replaced_by=_link(card.replaced_by),
         replaces=_link(SmartCard.objects.filter(replaced_by=card).first()),
         identity=phrases.IDENTITY_STATES.get(card.identity, ""),
         identity_at=card.identity_at,
     )
+
+
+def _before_a_switch(card: SmartCard, zone: ZoneInfo, at: datetime) -> tuple[str, str]:
+    """The promise or the trouble: no time is promised while the operator takes nothing."""
+    found = troubles.trouble_of(card.account, zone, at)
+    if found is not None:
+        return "", troubles.before_any_switch(found)
+    return f"{words.promise_of(card.account, at)}.", ""
 
 
 def _offers(
@@ -209,6 +229,8 @@ def _why_on(card: SmartCard, facts: CardFacts) -> Why:
         return Why("Подтвердил оператор", card.account.title, card.confirmed_at)
     if facts.wished_on is False:
         return Why("Решение об отключении, оператор его пока не выполнил", *_wish_of(card))
+    if troubles.stays_on(facts) and troubles.is_braked():
+        return Why(f"Больше не оплачена. {troubles.BRAKED}")
     if facts.wished_on:
         return Why("Работает, но больше не оплачена и скоро отключится.")
     return Why("Включена у оператора, решения об этом в сервисе не было.")
@@ -248,7 +270,7 @@ def _failure(card: SmartCard, facts: CardFacts, at: datetime) -> Failure | None:
     newest = Command.objects.filter(card=card).order_by("-created_at", "-pk").first()
     if newest is None or newest.state != CommandState.FAILED or _reached(newest, facts):
         return None
-    retry_at = _retry_at(card, facts, newest)
+    retry_at = _retry_at(card, facts, newest, at)
     return Failure(
         title=_FAILED[CommandKind(newest.kind)],
         text=phrases.failure(newest.error, newest.code),
@@ -276,9 +298,9 @@ _WILL_REPEAT = "Мы повторим сами. Ждать не обязател
 _REPEATS_SOON = "Мы вот-вот повторим сами."
 
 
-def _retry_at(card: SmartCard, facts: CardFacts, failed: Command) -> datetime | None:
+def _retry_at(card: SmartCard, facts: CardFacts, failed: Command, at: datetime) -> datetime | None:
     """When reconcile will try again by itself, if it will at all."""
     if failed.finished_at is None or rules.next_command(facts) != failed.kind:
         return None
-    failures = len(queries.failures_in_a_row(card, CommandKind(failed.kind)))
+    failures = len(queries.failures_that_count(card, CommandKind(failed.kind), at))
     return rules.retry_at(error=failed.error, failures=failures, failed_at=failed.finished_at)

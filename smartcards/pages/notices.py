@@ -14,6 +14,7 @@ from cabinet.states import Right, Role
 from smartcards import rules
 from smartcards.pages.estate import Group, total
 from smartcards.pages.payment import paid_end
+from smartcards.pages.troubles import BRAKED, stays_on
 from smartcards.queries import is_live
 from smartcards.rules import CardFacts
 from smartcards.states import CardState, WhyOff
@@ -51,12 +52,15 @@ class Tally:
     blocked: int
     unclear: int
     held_back: int
+    stays_on: int
     chosen: int
     paid: Paid
 
     @property
     def headline(self) -> str:
         """One sentence that answers «всё ли работает»."""
+        if not self.cards:
+            return "Смарт-карт в работе нет"
         if self.cards == 1:
             return "Смарт-карта работает" if self.works else "Смарт-карта не работает"
         if self.works == self.cards:
@@ -82,10 +86,11 @@ def _of_cards(number: int) -> str:
 
 
 def lacks_payment(facts: CardFacts) -> bool:
-    """It should work, or does, and nobody pays for it."""
+    """It is chosen, should work, or does, and nobody pays for it."""
     if facts.paid or not _in_use(facts):
         return False
-    return bool(facts.wished_on) or rules.card_state(facts) is CardState.ACTIVE
+    # Every card of an ended subscription says «не оплачена» in the list, so it is counted as such.
+    return facts.covered or bool(facts.wished_on) or rules.card_state(facts) is CardState.ACTIVE
 
 
 def _waits_unused(facts: CardFacts) -> bool:
@@ -153,15 +158,20 @@ def tally_of(groups: Sequence[Group], paid: Paid) -> Tally:
         blocked=total(alive, _blocked),
         unclear=total(alive, _unclear),
         held_back=total(alive, is_held_back),
+        stays_on=total(alive, stays_on),
         chosen=total(groups, lambda facts: facts.covered),
         paid=paid,
     )
 
 
-def notices(tally: Tally, role: Role) -> tuple[Notice, ...]:
-    """What to say, the most pressing first; ways to act only for those who may take them."""
+def notices(tally: Tally, role: Role, *, braked: bool = False) -> tuple[Notice, ...]:
+    """What to say, the most pressing first; ways to act only for those who may take them.
+
+    `braked`: cards are not switched off by themselves now.
+    """
     said = [
         *_about_subscription(tally, role),
+        *(_about_brake(tally) if braked else ()),
         *_about_cards(tally),
         *_about_places(tally, role),
     ]
@@ -185,6 +195,17 @@ def _about_subscription(tally: Tally, role: Role) -> list[Notice]:
             _led(role, Right.SEE_SUBSCRIPTION, Notice(text, "Открыть подписку", "subscription"))
         ]
     return []
+
+
+def _about_brake(tally: Tally) -> list[Notice]:
+    works = wording.plural(tally.stays_on, "работает", "работают", "работают")
+    unpaid = wording.counted(
+        tally.stays_on,
+        "неоплаченная смарт-карта",
+        "неоплаченные смарт-карты",
+        "неоплаченных смарт-карт",
+    )
+    return [Notice(f"{BRAKED} Пока {works} {unpaid}.")]
 
 
 def _about_cards(tally: Tally) -> list[Notice]:

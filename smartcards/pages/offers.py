@@ -19,21 +19,32 @@ class Deed(StrEnum):
     DEACTIVATE = "deactivate"
     CANCEL = "cancel"
     CHECK = "check"
+    STAY_OFF = "stay_off"
     REPLACE = "replace"
     TAKE_BACK = "take_back"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A link to where the reason can be dealt with: its text and the name of the address."""
+
+    text: str
+    route: str
 
 
 @dataclass(frozen=True)
 class Offer:
     """A button. With a `reason` it is off and says why; `hint` tells what it is good for.
 
-    `costs`: the deed has a price or a condition, and a page tells it first.
+    `costs`: the deed has a price or a condition, and a page tells it first. `way`: where whoever reads
+    the reason may do something about it.
     """
 
     deed: Deed
     reason: str = ""
     hint: str = ""
     costs: bool = False
+    way: Way | None = None
 
     @property
     def text(self) -> str:
@@ -43,12 +54,12 @@ class Offer:
     @property
     def route(self) -> str:
         """The name of the address."""
-        return f"card_{self.deed}"
+        return f"card_{_ROUTES.get(self.deed, self.deed)}"
 
     @property
     def asks_first(self) -> bool:
         """Whether a page of confirmation comes before the deed."""
-        return self.costs or self.deed in {Deed.DEACTIVATE, Deed.REPLACE}
+        return self.costs or self.deed in {Deed.DEACTIVATE, Deed.STAY_OFF, Deed.REPLACE}
 
     @property
     def variant(self) -> str:
@@ -61,9 +72,12 @@ _TEXTS = {
     Deed.DEACTIVATE: "Деактивировать",
     Deed.CANCEL: "Отменить команду",
     Deed.CHECK: "Проверить ещё раз",
+    Deed.STAY_OFF: "Не включать",
     Deed.REPLACE: "Заменить",
     Deed.TAKE_BACK: "Нашлась",
 }
+# To the service it is one deed: the wish is «off».
+_ROUTES = {Deed.STAY_OFF: Deed.DEACTIVATE}
 _UNDER_WAY = frozenset({CardState.ACTIVATING, CardState.DEACTIVATING})
 
 
@@ -83,7 +97,22 @@ def offers(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
 
 def activate_offer(facts: CardFacts, role: Role) -> Offer:
     """«Активировать» with the sentence of the rule."""
-    return Offer(Deed.ACTIVATE, _reason(lambda: rules.check_can_activate(facts, role)))
+    reason = _reason(lambda: rules.check_can_activate(facts, role))
+    return Offer(Deed.ACTIVATE, reason, way=_way_to_pay(facts, role) if reason else None)
+
+
+def _way_to_pay(facts: CardFacts, role: Role) -> Way | None:
+    """Where a card that only lacks payment gets it, for whoever may go there."""
+    off = rules.card_state(facts) in {CardState.NEW, CardState.INACTIVE}
+    if facts.paid or not off or not roles.may(role, Right.ACTIVATE):
+        return None
+    if not facts.covered:
+        return _CHOOSE if roles.may(role, Right.CHOOSE_CARDS) else None
+    return _PAY if roles.may(role, Right.SEE_SUBSCRIPTION) else None
+
+
+_CHOOSE = Way("Открыть раздел", "choose_cards")
+_PAY = Way("Открыть подписку", "subscription")
 
 
 def deactivate_offer(facts: CardFacts, role: Role) -> Offer:
@@ -146,9 +175,9 @@ def _stay_on(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
 def _stay_off(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
     """It is off and would come back by itself: the wish may be taken back."""
     offer = Offer(
-        Deed.DEACTIVATE,
+        Deed.STAY_OFF,
         deactivate_offer(facts, role).reason,
-        hint="Чтобы смарт-карта не включалась сама.",
+        hint="Чтобы смарт-карта не включилась сама, когда станет можно.",
     )
     return () if offer.reason else (offer,)
 

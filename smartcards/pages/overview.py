@@ -9,14 +9,16 @@ from zoneinfo import ZoneInfo
 
 from django.core.paginator import Page
 
+from cabinet import rules as roles
+from cabinet import wording
 from cabinet.models import Merchant
-from cabinet.states import Role
+from cabinet.states import Right, Role
 from cabinet.wording import Pill
 from smartcards import phrases, queries, rules
 from smartcards.models import SmartCard
-from smartcards.pages import estate, notices, offers, payment, terms, words
+from smartcards.pages import estate, notices, offers, payment, terms, troubles, words
 from smartcards.pages.estate import Group
-from smartcards.pages.notices import Notice, Tally
+from smartcards.pages.notices import Notice, Paid, Tally
 from smartcards.pages.offers import Deed, Offer
 from smartcards.pages.payment import Payment
 from smartcards.pages.words import Number
@@ -105,11 +107,24 @@ class Place:
 
 
 @dataclass(frozen=True)
+class NoCards:
+    """What stands in the place of the list of a merchant without cards: what to do next."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Overview:
-    """Everything the first page shows. `found` counts the cards that match the wish."""
+    """Everything the first page shows. `found` counts the cards that match the wish.
+
+    `troubles`: sentences about operators that do not take requests now.
+    """
 
     tally: Tally
+    troubles: tuple[str, ...]
     notices: tuple[Notice, ...]
+    no_cards: NoCards
     chips: tuple[Chip, ...]
     places: tuple[Place, ...]
     page: Page[int]
@@ -123,7 +138,7 @@ class Overview:
 
 
 def overview(*, merchant: Merchant, role: Role, wish: Wish, at: datetime) -> Overview:
-    """The first page; seven queries, however many cards."""
+    """The first page; eight queries, however many cards, one or two more while something is wrong."""
     cards, text = estate.estate(merchant), estate.matching(wish.text)
     groups = estate.groups(cards, text, at)
     tally = notices.tally_of(groups, notices.paid_places(merchant, at))
@@ -135,13 +150,38 @@ def overview(*, merchant: Merchant, role: Role, wish: Wish, at: datetime) -> Ove
     page = estate.page_of(rows, size=PAGE_SIZE, number=wish.page, count=found)
     return Overview(
         tally=tally,
-        notices=notices.notices(tally, role),
+        troubles=troubles.troubles_of(merchant, at),
+        notices=notices.notices(tally, role, braked=bool(tally.stays_on) and troubles.is_braked()),
+        no_cards=_no_cards(tally.paid, role),
         chips=_chips(groups, wish),
         places=_places(estate.cards_of(page), merchant, role, at),
         page=page,
         found=found,
         wish=wish,
     )
+
+
+def _no_cards(paid: Paid, role: Role) -> NoCards:
+    title = "Смарт-карт пока нет"
+    if paid.places:
+        places = wording.counted(paid.places, "место", "места", "мест")
+        title = f"Оплачено {places}, а смарт-карт пока нет"
+    if not roles.may(role, Right.ORDER):
+        return NoCards(title, _ORDERED_BY_OTHERS)
+    return NoCards(title, _ORDER_FOR_PLACES if paid.places else _ORDER_FIRST)
+
+
+_ORDERED_BY_OTHERS = (
+    "Смарт-карты заказывает владелец или администратор. После доставки они появятся здесь."
+)
+_ORDER_FOR_PLACES = (
+    "Закажите смарт-карты. Когда они придут, вставьте их в кассы, отметьте в разделе «Выбрать карты» и нажмите "
+    "«Активировать». Если заказ уже оформлен, карты появятся здесь после доставки."
+)
+_ORDER_FIRST = (
+    "Закажите смарт-карты: они придут готовыми к работе, вставить их в кассы можно самому. "
+    "Чтобы они заработали, понадобится подписка."
+)
 
 
 def _chips(groups: Sequence[Group], wish: Wish) -> tuple[Chip, ...]:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from cabinet import wording
 from cabinet.models import Merchant
 from smartcards.models import Command, CommandStep, SmartCard
-from smartcards.pages import words
+from smartcards.pages import troubles, words
 from smartcards.queries import shown_name
 from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState
 
@@ -25,7 +25,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Progress:
-    """`title` says what goes on, `promise` how long it takes, `said` is read aloud on a change."""
+    """`title` says what goes on, `promise` how long it takes, `said` is read aloud on a change.
+
+    With a `trouble` the request waits for its end, and no time is promised.
+    """
 
     state: str
     title: str
@@ -34,6 +37,7 @@ class Progress:
     asked_at: datetime
     promise: str
     said: str
+    trouble: str = ""
 
 
 # How many of the three steps are behind, and what the current one is waiting for.
@@ -52,13 +56,14 @@ _STEPS = ("Принято", "Отправлено оператору", "Подт
 
 
 def progress_of(*, card: SmartCard, merchant: Merchant, at: datetime) -> Progress | None:
-    """The command on its way for this card, or None: two queries."""
+    """The command on its way for this card, or None: two queries, three of one in the queue."""
     command = Command.objects.filter(card=card, state__in=_OPEN).select_related("account").first()
     if command is None:
         return None
     steps = list(CommandStep.objects.filter(command=command).order_by("pk"))
     zone = ZoneInfo(merchant.timezone)
-    behind, waits_for = _standing(command, zone, at)
+    trouble = _trouble(command, zone, at)
+    behind, waits_for = _standing(command, zone, at, trouble=trouble)
     title = _TITLES[CommandKind(command.kind)]
     return Progress(
         state=command.state,
@@ -66,14 +71,23 @@ def progress_of(*, card: SmartCard, merchant: Merchant, at: datetime) -> Progres
         steps=_three(command, steps, behind, waits_for, zone, at),
         asked_by=shown_name(command.asked_by_kind, command.asked_by),
         asked_at=command.created_at,
-        promise=_promise(command, at),
-        said=f"{title}: {waits_for}",
+        promise="" if trouble else _promise(command, at),
+        said=trouble or f"{title}: {waits_for}",
+        trouble=trouble,
     )
 
 
-def _standing(command: Command, zone: ZoneInfo, at: datetime) -> tuple[int, str]:
+def _trouble(command: Command, zone: ZoneInfo, at: datetime) -> str:
+    found = troubles.trouble_of(command.account, zone, at)
+    if found is not None and found.holds(command.state):
+        return troubles.about_command(found, command)
+    return troubles.brake_on(command)
+
+
+def _standing(command: Command, zone: ZoneInfo, at: datetime, *, trouble: str) -> tuple[int, str]:
     behind, waits_for = _STANDING[CommandState(command.state)]
-    if command.state != CommandState.QUEUED or command.due_at <= at:
+    # In trouble the queue has no hour of its own: it moves when the trouble is over.
+    if command.state != CommandState.QUEUED or command.due_at <= at or trouble:
         return behind, waits_for
     then = words.by_then(command.due_at, zone, at)
     if command.error:
@@ -108,10 +122,16 @@ def _left_at(command: Command, steps: list[CommandStep]) -> datetime | None:
 
 
 def _promise(command: Command, at: datetime) -> str:
+    """Staff hear of a command past the contract's worst time, so only then we say that we know."""
     waited = (at - command.created_at).total_seconds()
-    promise = f"{words.promise_of(command.account)}."
-    if waited <= command.account.usual_seconds:
-        return promise
+    promise = words.promise_of(command.account, at)
+    if waited <= promise.usual:
+        return f"{promise}."
+    if waited <= promise.worst:
+        return f"Дольше обычного. {promise}. {_NO_NEED_TO_WAIT}"
     if waited <= command.account.worst_seconds:
-        return f"Дольше обычного. {promise} Ждать здесь не нужно: мы доведём дело до конца."
+        return f"Заметно дольше обычного. {_NO_NEED_TO_WAIT}"
     return "Очень долго. Мы уже знаем об этом и разбираемся с оператором."
+
+
+_NO_NEED_TO_WAIT = "Ждать здесь не нужно: мы доведём дело до конца."

@@ -1,5 +1,6 @@
 """What happened to a card: the journal and the steps of commands in one list, newest first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,6 +41,8 @@ _TOLD_BY = {
     CommandState.CANCELLED: frozenset({"command_cancelled"}),
 }
 _KINDS = {CommandKind.ACTIVATE: "Включение", CommandKind.DEACTIVATE: "Отключение"}
+# What the journal says of the merchant, said to the merchant.
+_TO_MERCHANT = {"handed_over": "Смарт-карта передана вам"}
 _ACTION_TONES = {
     "activation_requested": Tone.PROGRESS,
     "deactivation_requested": Tone.PROGRESS,
@@ -59,10 +62,12 @@ def timeline_of(*, card: SmartCard, merchant: Merchant, limit: int = SHORT) -> T
     journal = _journal(card, merchant, limit + 1)
     steps = _steps(card, limit + 1)
     told = {(row.at, row.action) for row in journal}
+    shown = steps if limit >= LONG else _newest_attempts(steps)
     events = [_of_journal(row) for row in journal]
-    events += [_of_step(step) for step in steps if not _is_told(step, told)]
+    events += [_of_step(step) for step in shown if not _is_told(step, told)]
     events.sort(key=lambda event: event.at, reverse=True)
-    return Timeline(events=tuple(events[:limit]), more=len(events) > limit)
+    more = len(events) > limit or len(shown) < len(steps)
+    return Timeline(events=tuple(events[:limit]), more=more)
 
 
 def _journal(card: SmartCard, merchant: Merchant, limit: int) -> list[AuditEvent]:
@@ -78,6 +83,24 @@ def _steps(card: SmartCard, limit: int) -> list[CommandStep]:
     return list(rows.select_related("command").order_by("-at", "-pk")[:limit])
 
 
+def _newest_attempts(steps: Sequence[CommandStep]) -> list[CommandStep]:
+    """Of a command that went out again and again only the last try: the rest would bury all else."""
+    kept, seen = [], set()
+    for step in steps:
+        key = (step.command_id, step.state)
+        again = step.state == CommandState.SENDING or _is_put_off(step)
+        if not again or key not in seen:
+            kept.append(step)
+        if again:
+            seen.add(key)
+    return kept
+
+
+def _is_put_off(step: CommandStep) -> bool:
+    """Back in the queue after a try."""
+    return step.state == CommandState.QUEUED and step.at != step.command.created_at
+
+
 def _is_told(step: CommandStep, told: set[tuple[datetime, str]]) -> bool:
     actions = _TOLD_BY.get(CommandState(step.state), frozenset())
     return any((step.at, action) in told for action in actions)
@@ -86,7 +109,7 @@ def _is_told(step: CommandStep, told: set[tuple[datetime, str]]) -> bool:
 def _of_journal(row: AuditEvent) -> Event:
     return Event(
         at=row.at,
-        title=row.text,
+        title=_TO_MERCHANT.get(row.action, row.text),
         who=shown_name(row.actor_kind, row.actor_name),
         text=_sentence(row.reason),
         tone=_journal_tone(row),
@@ -101,8 +124,8 @@ def _journal_tone(row: AuditEvent) -> Tone:
 
 def _of_step(step: CommandStep) -> Event:
     state, command = CommandState(step.state), step.command
-    asked = state == CommandState.QUEUED and step.at == command.created_at
-    said = STEP[state]
+    asked = state == CommandState.QUEUED and not _is_put_off(step)
+    said = _PUT_OFF if _is_put_off(step) else STEP[state]
     return Event(
         at=step.at,
         title=f"{_KINDS[CommandKind(command.kind)]}: {said[0].lower()}{said[1:]}",
@@ -110,6 +133,9 @@ def _of_step(step: CommandStep) -> Event:
         text=_sentence(step.text),
         tone=_STEP_TONES.get(state, Tone.PROGRESS),
     )
+
+
+_PUT_OFF = "Ждёт повторной отправки"
 
 
 def _sentence(text: str) -> str:

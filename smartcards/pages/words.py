@@ -1,11 +1,15 @@
 """Words and numbers of a card that several pages show in one way."""
 
+import math
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from cabinet import wording
 from cabinet.wording import NBSP
 from operators.models import OperatorAccount
+from operators.windows import MOSCOW
+from smartcards import board
 from smartcards.models import SmartCard
 
 
@@ -58,12 +62,65 @@ def hours(number: int) -> str:
     return wording.counted(number, "часа", "часов", "часов")
 
 
-def promise_of(account: OperatorAccount) -> str:
-    """«Обычно до 2 минут, в редких случаях до суток»: the operator's own times."""
-    usual, worst = _up_to(account.usual_seconds), _up_to(account.worst_seconds)
-    return f"Обычно {usual}, в редких случаях {worst}"
+@dataclass(frozen=True)
+class Promise:
+    """How long a switch takes: seconds, rounded up to what is said, and the sentence without its dot."""
+
+    usual: int
+    worst: int
+
+    def __str__(self) -> str:
+        usual, worst = _up_to(self.usual), _up_to(self.worst)
+        return f"Обычно {usual}" if usual == worst else f"Обычно {usual}, в редких случаях {worst}"
+
+
+def promise_of(account: OperatorAccount, at: datetime) -> Promise:
+    """«Обычно до 2 минут, в редких случаях до суток»: measured, else the contract's own times.
+
+    One query each five minutes for an operator, mostly none.
+    """
+    usual, worst = board.promise(account, at=at)
+    return Promise(_rounded_up(usual), max(_rounded_up(usual), _rounded_up(worst)))
+
+
+def _rounded_up(seconds: int) -> int:
+    """What is said as «до 2 минут» must not be 149 seconds."""
+    length = next((unit for least, unit, *_ in wording.ABOUT if seconds >= least), None)
+    return math.ceil(seconds / length) * length if length else _SHORTEST
+
+
+_SHORTEST = 60  # «меньше минуты»
 
 
 def _up_to(seconds: int) -> str:
+    if seconds <= _SHORTEST:
+        return f"до{NBSP}минуты"
     # The words after «около» and after «до» stand in the same case.
     return wording.about(timedelta(seconds=seconds)).replace("около", "до", 1)
+
+
+HOME = "МСК"
+
+
+def zone_name(zone: tzinfo, at: datetime) -> str:
+    """«МСК», «МСК+7»: how the hour of a zone is told in Russia."""
+    ahead = _offset(at, zone) - _offset(at, MOSCOW)
+    hours, minutes = divmod(abs(ahead) // 60, 60)
+    sign = wording.MINUS if ahead < 0 else "+"
+    return f"{HOME}{sign}{hours}{f':{minutes:02}' if minutes else ''}" if ahead else HOME
+
+
+def _offset(at: datetime, zone: tzinfo) -> int:
+    offset = at.astimezone(zone).utcoffset() or timedelta()
+    return int(offset.total_seconds())
+
+
+def of_operator(title: str) -> str:
+    """What stands after «у»: «МТС», «Билайна», «Партнёр-Телекома»; names of several words are quoted."""
+    if " " in title:
+        return f"оператора «{title}»"
+    return f"{title}а" if _DECLINED.search(title) else title
+
+
+# A Russian word that ends on a consonant; abbreviations and foreign names stay as they are.
+_DECLINED = re.compile(r"[а-яё][бвгдзклмнпрстфхцчшщ]$")

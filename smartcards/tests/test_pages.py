@@ -1,6 +1,6 @@
 """What the pages say of cards: every state, every reason, numbers over all cards, the timeline."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +19,11 @@ from smartcards.pages import estate, notices
 from smartcards.pages.card import Failure, Why, card_page
 from smartcards.pages.choice import change_of, choice_page
 from smartcards.pages.notices import Notice, Paid
-from smartcards.pages.offers import Deed, Offer, offers
+from smartcards.pages.offers import Deed, Offer, Way, offers
 from smartcards.pages.overview import Shelf, Wish, overview
 from smartcards.pages.payment import payment_of
 from smartcards.pages.progress import Step, progress_of
-from smartcards.pages.timeline import Event, timeline_of
+from smartcards.pages.timeline import LONG, Event, timeline_of
 from smartcards.states import CommandKind, CommandState, Confirmed, WhyOff
 from smartcards.tests.cards import (
     NOW,
@@ -176,7 +176,7 @@ CASES = [
         "Отключена: не оплачена",
         "Нет",
         "Подписка закончилась. После оплаты смарт-карта включится сама.",
-        [Deed.ACTIVATE, Deed.DEACTIVATE],
+        [Deed.ACTIVATE, Deed.STAY_OFF],
         {*NEEDS_A_HAND, Shelf.UNPAID},
         paid="Не оплачена, подписка закончилась",
         reason="Подписка не оплачена. Продлите её, и смарт-карту можно будет включить.",
@@ -184,11 +184,34 @@ CASES = [
         coverage="ended",
     ),
     Case(
+        "off by a person, not paid any more",
+        "Отключена: вами",
+        "Нет",
+        "Решение об отключении",
+        [Deed.ACTIVATE],
+        {*NEEDS_A_HAND, Shelf.UNPAID},
+        paid="Не оплачена, подписка закончилась",
+        reason="Подписка не оплачена. Продлите её, и смарт-карту можно будет включить.",
+        card={"confirmed": Confirmed.INACTIVE, "wished_on": False},
+        coverage="ended",
+    ),
+    Case(
+        "new, not paid any more",
+        "Новая",
+        "Нет",
+        "Смарт-карта ещё не включалась.",
+        [Deed.ACTIVATE],
+        {Shelf.ATTENTION, Shelf.NEW, Shelf.UNPAID},
+        paid="Не оплачена, подписка закончилась",
+        reason="Подписка не оплачена. Продлите её, и смарт-карту можно будет включить.",
+        coverage="ended",
+    ),
+    Case(
         "off, not chosen",
         "Отключена: не оплачена",
         "Нет",
         "Смарт-карта не выбрана для оплаты. Выберите её, и она включится сама.",
-        [Deed.ACTIVATE, Deed.DEACTIVATE],
+        [Deed.ACTIVATE, Deed.STAY_OFF],
         {*NEEDS_A_HAND, Shelf.UNPAID},
         paid="Не выбрана для оплаты",
         reason="Смарт-карта не выбрана для оплаты. Сначала отметьте её в разделе «Выбрать карты».",
@@ -201,7 +224,7 @@ CASES = [
             f"Отключена: {word}",
             "Нет",
             rules.BLOCK_ADVICE[why],
-            [Deed.ACTIVATE, Deed.DEACTIVATE],
+            [Deed.ACTIVATE, Deed.STAY_OFF],
             NEEDS_A_HAND,
             reason=rules.BLOCK_ADVICE[why],
             card={**BLOCKED, "block_reason": reason},
@@ -218,7 +241,7 @@ CASES = [
         "Отключена: оператором",
         "Нет",
         rules.BLOCK_ADVICE[WhyOff.OPERATOR],
-        [Deed.ACTIVATE, Deed.DEACTIVATE],
+        [Deed.ACTIVATE, Deed.STAY_OFF],
         NEEDS_A_HAND,
         reason=rules.BLOCK_ADVICE[WhyOff.OPERATOR],
         card={"confirmed": Confirmed.HELD, "wished_on": True},
@@ -228,7 +251,7 @@ CASES = [
         "Отключена: причина неизвестна",
         "Нет",
         "Отключена у оператора. Мы включим её сами, или нажмите «Активировать».",
-        [Deed.ACTIVATE, Deed.DEACTIVATE],
+        [Deed.ACTIVATE, Deed.STAY_OFF],
         NEEDS_A_HAND,
         card={**BLOCKED, "block_reason": "unknown"},
     ),
@@ -487,6 +510,14 @@ def test_headline_answers_whether_everything_works(merchant, works, off, headlin
     assert view.tally.headline == headline
 
 
+def test_headline_without_a_card_in_use(merchant):
+    make_card(merchant, confirmed=Confirmed.RETIRED)
+
+    view = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
+
+    assert view.tally.headline == "Смарт-карт в работе нет"
+
+
 def test_notices_tell_of_free_places_unpaid_unclear_and_idle_cards(merchant):
     subscription = make_live_subscription(merchant, cards=4)
     cover(make_card(merchant), subscription)
@@ -547,6 +578,68 @@ def test_paid_places_of_several_subscriptions_add_up_and_a_stop_of_one_is_not_th
     make_live_subscription(make_merchant(), cards=7)
 
     assert notices.paid_places(merchant, NOW) == Paid(places=5, live=True)
+
+
+@pytest.mark.parametrize(
+    ("places", "role", "title", "begins"),
+    [
+        (0, Role.OWNER, "Смарт-карт пока нет", "Закажите смарт-карты: они придут готовыми"),
+        (3, Role.OWNER, "Оплачено 3 места, а смарт-карт пока нет", "Закажите смарт-карты. Когда"),
+        (1, Role.MANAGER, "Оплачено 1 место, а смарт-карт пока нет", "Закажите смарт-карты. Когда"),
+        (
+            1,
+            Role.CASHIER,
+            "Оплачено 1 место, а смарт-карт пока нет",
+            "Смарт-карты заказывает владе",
+        ),
+    ],
+)
+def test_overview_without_cards_says_what_is_paid_and_what_to_do_next(
+    merchant, places, role, title, begins
+):
+    if places:
+        make_live_subscription(merchant, cards=places)
+
+    view = overview(merchant=merchant, role=role, wish=Wish(), at=NOW)
+
+    assert view.no_cards.title.replace(NBSP, " ") == title
+    assert view.no_cards.text.startswith(begins)
+
+
+def test_an_ended_subscription_is_counted_as_the_list_shows_it(merchant):
+    ended = make_live_subscription(merchant, cards=2, entitled_until=NOW - MINUTE)
+    cover(make_card(merchant), ended)
+    cover(make_card(merchant, **BLOCKED), ended)
+    make_card(merchant)
+
+    view = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
+
+    rows = [row.payment.text for place in view.places for row in place.rows]
+    assert rows.count("Не оплачена, подписка закончилась") == view.tally.unpaid == 2
+    assert Notice(f"2{NBSP}смарт-карты не оплачены.", "Показать", "cards", "state=unpaid") in (
+        view.notices
+    )
+
+
+@pytest.mark.parametrize(
+    ("coverage", "role", "way"),
+    [
+        ("", Role.OWNER, Way("Открыть раздел", "choose_cards")),
+        ("", Role.CASHIER, None),
+        ("ended", Role.OWNER, Way("Открыть подписку", "subscription")),
+        ("ended", Role.CASHIER, None),
+        ("ended", Role.ACCOUNTANT, None),
+        ("live", Role.OWNER, None),
+    ],
+)
+def test_an_unpaid_card_leads_to_where_it_is_paid_whoever_may_go_there(
+    merchant, coverage, role, way
+):
+    case = replace(CASES[0], card=BLOCKED, coverage=coverage)
+
+    facts = queries.facts_of(arrange(merchant, case), NOW)
+
+    assert offers(facts, role)[0].way == way
 
 
 @pytest.mark.parametrize(
@@ -769,6 +862,36 @@ def test_timeline_merges_journal_and_steps_newest_first_and_tells_nothing_twice(
         ),
         Event(NOW, "Запрошено включение", OWNER.name, "", "progress"),
     )
+
+
+def test_timeline_tells_the_merchant_that_the_card_came_to_them(merchant):
+    card = make_card()
+    services.hand_over(cards=[card], merchant=merchant, by=STAFF, at=NOW)
+
+    [event] = timeline_of(card=SmartCard.objects.get(), merchant=merchant).events
+
+    assert (event.title, event.who) == ("Смарт-карта передана вам", "сотрудник сервиса")
+
+
+def test_timeline_shows_the_last_try_of_many_and_all_of_them_in_the_whole_history(merchant):
+    card = make_card(merchant)
+    command = make_command(card)
+    for minute in (1, 2, 3):
+        tried = NOW + minute * MINUTE
+        command.steps.create(state=CommandState.SENDING, at=tried)
+        command.steps.create(
+            state=CommandState.QUEUED, at=tried + timedelta(seconds=5), text="оператор занят"
+        )
+
+    short = timeline_of(card=card, merchant=merchant)
+    whole = timeline_of(card=card, merchant=merchant, limit=LONG)
+
+    assert [(event.title, event.text) for event in short.events] == [
+        ("Включение: ждёт повторной отправки", "Оператор занят"),
+        ("Включение: отправляется оператору", ""),
+        ("Включение: принято, ждёт отправки оператору", ""),
+    ]
+    assert (short.more, len(whole.events), whole.more) == (True, 7, False)
 
 
 def test_timeline_names_the_service_and_the_operator_but_no_staff(merchant):

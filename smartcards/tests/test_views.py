@@ -18,6 +18,7 @@ from smartcards.tests.cards import (
     OWNER,
     clock_at,
     cover,
+    make_account,
     make_card,
     make_command,
     make_live_subscription,
@@ -140,14 +141,14 @@ def test_first_page_survives_any_address(owner, merchant, address):
 
 @pytest.mark.parametrize("cards", [1, 3])
 @pytest.mark.parametrize("wish", [{}, {"q": "касса", "state": "works"}])
-def test_first_page_asks_ten_queries_whatever_the_number(
+def test_first_page_asks_eleven_queries_whatever_the_number(
     owner, merchant, django_assert_num_queries, cards, wish
 ):
     for _ in range(cards):
         paid_card(merchant, terminal=make_terminal(merchant), **WAS_ON)
     owner.get("/")
 
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         page = owner.get("/", wish)
 
     assert page.content.decode().count("Деактивировать") == cards
@@ -204,7 +205,7 @@ def test_card_page_asks_as_many_queries_however_long_the_history(
     make_command(card, state=CommandState.QUEUED)
     owner.get(reverse("card", args=[card.pk]))
 
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         owner.get(reverse("card", args=[card.pk]))
 
 
@@ -259,8 +260,8 @@ def test_history_is_cut_and_shown_whole_on_request(owner, merchant):
 
     short, whole = (owner.get(url).content.decode() for url in (address, f"{address}?history=all"))
 
-    assert (short.count("<time"), "Показать раньше" in short) == (15, True)
-    assert (whole.count("<time"), "Показать раньше" in whole) == (40, False)
+    assert (short.count("<time"), "Показать всё" in short) == (15, True)
+    assert (whole.count("<time"), "Показать всё" in whole) == (40, False)
 
 
 # What may be done with a card
@@ -343,6 +344,34 @@ def test_deactivation_page_of_a_card_that_is_off_already_says_so(owner, merchant
 
     assert "Подтвердить Смарт-карта уже отключена." in text_of(page)
     assert '<button class="button button-danger" type="button" disabled>' in page.content.decode()
+
+
+def test_a_card_that_is_off_and_would_come_back_may_be_kept_off(owner, merchant):
+    card = make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=True)
+    address = reverse("card_deactivate", args=[card.pk])
+
+    whole = owner.get(reverse("card", args=[card.pk]))
+    asked = owner.get(address)
+    answer = owner.post(address)
+
+    assert f'href="{address}">Не включать</a>' in whole.content.decode()
+    assert "Деактивировать" not in text_of(whole)
+    assert "Касса останется без связи" not in text_of(asked)
+    assert said(answer) == [
+        ("success", "Смарт-карта сама не включится. Когда понадобится, нажмите «Активировать».")
+    ]
+    card.refresh_from_db()
+    assert (card.wished_on, open_commands(card)) == (False, [])
+
+
+def test_a_card_that_is_off_is_kept_off_without_the_price_of_a_switch(owner, merchant):
+    account = make_account(deactivation_fee_kopecks=1500)
+    card = make_card(merchant, account=account, confirmed=Confirmed.INACTIVE, wished_on=True)
+
+    owner.post(reverse("card_deactivate", args=[card.pk]))
+
+    card.refresh_from_db()
+    assert card.wished_on is False
 
 
 def test_cancel_takes_a_queued_command_back_and_is_too_late_afterwards(owner, merchant):

@@ -12,13 +12,14 @@ from cabinet import clock
 from cabinet.access import MerchantRequest, merchant_page, own_or_404
 from cabinet.actors import Actor
 from cabinet.states import Right, Role
-from smartcards import queries, services
+from smartcards import queries, rules, services
 from smartcards.forms import AgreedForm, DescribeForm
 from smartcards.models import SmartCard
-from smartcards.pages import offers, terms, words
+from smartcards.pages import offers, terms, troubles, words
 from smartcards.pages.card import card_page
 from smartcards.pages.progress import progress_of
 from smartcards.pages.terms import Terms
+from smartcards.states import CardState, CommandKind
 from smartcards.views.deeds import PAGE, Deed, do, own_card
 
 
@@ -77,7 +78,8 @@ def activate(request: MerchantRequest, pk: int) -> HttpResponseBase:
     offer = offers.activate_offer(queries.facts_of(row, clock.now()), Role(request.member.role))
     found = terms.activation_terms(row, ZoneInfo(request.merchant.timezone), clock.now())
     if found.asks_first and not offer.reason and not _agreed(request, found):
-        return render(request, "smartcards/activate.html", _asked(row, found))
+        context = _asked(request, row, found, CommandKind.ACTIVATE)
+        return render(request, "smartcards/activate.html", context)
     return _posted(request, pk, services.request_activation, "Запрос принят: включаем смарт-карту.")
 
 
@@ -87,29 +89,45 @@ def _agreed(request: MerchantRequest, found: Terms) -> bool:
     return request.method == "POST" and form.is_valid() and form.cleaned_data["fee"] == found.fee
 
 
-def _asked(row: SmartCard, found: Terms) -> dict[str, Any]:
+def _asked(
+    request: MerchantRequest, row: SmartCard, found: Terms, kind: CommandKind
+) -> dict[str, Any]:
+    """What is read before a switch: which card, what it costs, how long it takes."""
+    at, zone = clock.now(), ZoneInfo(request.merchant.timezone)
+    said = troubles.before_switches([row], kind, zone, at)
     return {
         "card": row,
         "title": words.title_of(row),
         "place": words.place_of(row),
         "number": words.number_of(row),
         "terms": found,
+        "troubles": said,
+        "promise": "" if said else f"{words.promise_of(row.account, at)}.",
     }
 
 
 @require_http_methods(PAGE)
 @merchant_page(Right.SEE_CARDS)
 def deactivate(request: MerchantRequest, pk: int) -> HttpResponseBase:
-    """«Деактивировать»: first what it means for the till and what it costs, then the deed."""
+    """«Деактивировать»: first what it means for the till and what it costs, then the deed.
+
+    Of a card that is off already it is «Не включать»: nothing is sent, so nothing has a price.
+    """
     row = own_card(request, pk)
     facts = queries.facts_of(row, clock.now())
     found = terms.deactivation_terms(row, ZoneInfo(request.merchant.timezone), clock.now())
     reason = offers.deactivate_offer(facts, Role(request.member.role)).reason
-    if request.method == "POST" and (reason or not found.fee or _agreed(request, found)):
-        said = "Запрос принят: отключаем смарт-карту."
-        return _posted(request, pk, services.request_deactivation, said)
-    context = _asked(row, found) | {"covered": facts.covered, "reason": reason}
-    return render(request, "smartcards/deactivate.html", context)
+    off = not reason and rules.card_state(facts) in {CardState.NEW, CardState.INACTIVE}
+    settled = reason or off or not found.fee
+    if request.method == "POST" and (settled or _agreed(request, found)):
+        return _posted(request, pk, services.request_deactivation, _STAYS_OFF if off else _GOES_OFF)
+    context = _asked(request, row, found, CommandKind.DEACTIVATE)
+    context |= {"covered": facts.covered, "reason": reason}
+    return render(request, f"smartcards/{'stay_off' if off else 'deactivate'}.html", context)
+
+
+_GOES_OFF = "Запрос принят: отключаем смарт-карту."
+_STAYS_OFF = "Смарт-карта сама не включится. Когда понадобится, нажмите «Активировать»."
 
 
 @require_http_methods(PAGE)

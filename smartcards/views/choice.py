@@ -1,5 +1,8 @@
 """Which cards are paid: boxes, a warning where working cards drop out, the deed."""
 
+from functools import partial
+from zoneinfo import ZoneInfo
+
 from django.contrib import messages
 from django.http import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -7,12 +10,15 @@ from django.views.decorators.http import require_http_methods
 
 from cabinet import clock, rules
 from cabinet.access import MerchantRequest, merchant_page, refuse
+from cabinet.conflicts import through_conflicts
 from cabinet.errors import NotAllowed, Refused
 from cabinet.states import Right, Role
 from smartcards import coverage
 from smartcards.coverage import NotEnoughPlaces
 from smartcards.forms import ChoiceForm, WishForm
 from smartcards.pages.choice import Change, change_of, choice_page, leaving_of
+from smartcards.pages.troubles import before_switches
+from smartcards.states import CommandKind
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -38,8 +44,14 @@ def choose_cards(request: MerchantRequest) -> HttpResponseBase:
 
 def _choose(request: MerchantRequest, change: Change, ticked: frozenset[int]) -> HttpResponseBase:
     try:
-        coverage.choose_cards(
-            merchant=request.merchant, card_ids=change.chosen, by=request.actor, at=clock.now()
+        through_conflicts(
+            partial(
+                coverage.choose_cards,
+                merchant=request.merchant,
+                card_ids=change.chosen,
+                by=request.actor,
+                at=clock.now(),
+            )
         )
     except NotAllowed:
         raise
@@ -72,10 +84,12 @@ def _boxes(
 def _confirm(
     request: MerchantRequest, change: Change, shown: frozenset[int], ticked: frozenset[int]
 ) -> HttpResponseBase:
+    zone = ZoneInfo(request.merchant.timezone)
     context = {
         "leaving": leaving_of(change),
         "mark": change.mark,
         "shown": ",".join(str(pk) for pk in sorted(shown)),
         "ticked": sorted(ticked),
+        "troubles": before_switches(change.dropped, CommandKind.DEACTIVATE, zone, clock.now()),
     }
     return render(request, "smartcards/choose_confirm.html", context)

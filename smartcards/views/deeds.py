@@ -1,6 +1,7 @@
 """From a posted form to a service and back to the card's page."""
 
 from collections.abc import Callable
+from functools import partial
 
 from django.contrib import messages
 from django.http import HttpResponseBase
@@ -8,6 +9,7 @@ from django.shortcuts import redirect, resolve_url
 
 from cabinet import clock
 from cabinet.access import MerchantRequest, own_or_404, refuse
+from cabinet.conflicts import through_conflicts
 from cabinet.errors import NotAllowed, Refused
 from smartcards import queries
 from smartcards.models import SmartCard
@@ -21,7 +23,7 @@ Deed = Callable[..., object]
 def do(request: MerchantRequest, row: SmartCard, deed: Deed, said: str) -> HttpResponseBase:
     """Do it and show the card; a refusal becomes a message, one's own second click a calm one."""
     try:
-        deed(card=row, by=request.actor, at=clock.now())
+        through_conflicts(partial(deed, card=row, by=request.actor, at=clock.now()))
     except NotAllowed:
         raise
     except AlreadyAsked as refusal:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import HttpResponseBase
@@ -15,7 +16,10 @@ from cabinet.states import Right
 from smartcards import queries, rules, withdrawal
 from smartcards.forms import ReplaceForm, WithdrawForm
 from smartcards.models import SmartCard
+from smartcards.pages.troubles import before_switches
 from smartcards.pages.withdrawal import replacement_page, withdrawal_page
+from smartcards.rules import CardFacts
+from smartcards.states import CommandKind, Confirmed
 from smartcards.views.deeds import PAGE, do, own_card
 
 _WITHDRAWN = "Смарт-карта выведена из работы."
@@ -37,7 +41,16 @@ def withdraw(request: MerchantRequest, pk: int) -> HttpResponseBase:
         return refuse(request, refusal, resolve_url("card", pk=pk))
     page = withdrawal_page(row, facts, said.get("because"))
     template = "withdraw_confirm" if said else "withdraw"
-    return render(request, f"smartcards/{template}.html", {"view": page, "form": form})
+    context = {"view": page, "form": form, "troubles": _troubles(request, row, facts)}
+    return render(request, f"smartcards/{template}.html", context)
+
+
+def _troubles(request: MerchantRequest, row: SmartCard, facts: CardFacts) -> tuple[str, ...]:
+    """Why the switch-off that comes with it may have to wait."""
+    if facts.confirmed not in {Confirmed.ACTIVE, Confirmed.UNKNOWN}:
+        return ()
+    zone = ZoneInfo(request.merchant.timezone)
+    return before_switches([row], CommandKind.DEACTIVATE, zone, clock.now())
 
 
 @require_http_methods(PAGE)

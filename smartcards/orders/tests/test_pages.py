@@ -1,5 +1,6 @@
 """The merchant's pages of orders."""
 
+import re
 import uuid
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils.html import escape
 from cabinet.access import MERCHANT_KEY
 from cabinet.models import AuditEvent
 from cabinet.states import Role
+from cabinet.wording import NBSP
 from smartcards.orders import queries, services
 from smartcards.orders.models import Order
 from smartcards.orders.tests.orders import INN, NOW, delivered, packed, place, shipped
@@ -199,6 +201,31 @@ def test_the_form_knows_the_company(owner, merchant):
         "recipient": "Анна Владимировна",
     }
     assert uuid.UUID(str(form["key"].value()))
+
+
+def test_every_page_of_an_order_leads_back_and_is_named_as_its_tab(owner, merchant):
+    placed = place(merchant)
+    number = f"Заказ №{NBSP}{placed.pk}"
+    addresses = [url("order_new"), url("order", placed), url("order_cancel", placed)]
+
+    new, order, cancel = (owner.get(address) for address in addresses)
+    preview = send(owner)
+
+    assert [_frame(page) for page in (new, preview, order, cancel)] == [
+        ("Новый заказ", "Новый заказ", (url("orders"), "Заказы")),
+        ("Проверьте заказ", "Проверьте заказ", (url("orders"), "Заказы")),
+        (number, number, (url("orders"), "Заказы")),
+        (f"Отмена заказа № {placed.pk}", "Отменить заказ?", (url("order", placed), number)),
+    ]
+
+
+def _frame(page):
+    """The words of the tab, of the heading, and of the way back."""
+    html = page.content.decode()
+    [tab] = re.findall(r"<title>(.*?) — ", html)
+    [heading] = re.findall(r"<h1>(.*?)</h1>", html)
+    [back] = re.findall(r'<a class="back" href="([^"]*)">(.*?)</a>', html)
+    return tab, heading, back
 
 
 def test_the_only_operator_is_chosen_already(owner):

@@ -1,6 +1,7 @@
 """Orders move by the services only; what the database itself refuses."""
 
 import threading
+import time
 import uuid
 from dataclasses import replace
 from datetime import timedelta
@@ -368,6 +369,45 @@ def test_two_staff_pack_the_last_card_and_one_gets_it():
         CardProblem(card.iccid, f"Смарт-карта уже собрана для заказа № {winners[0].pk}."),
     )
     assert sorted(Order.objects.values_list("state", flat=True)) == ["accepted", "packed"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_click_that_came_while_the_first_was_being_written_gives_its_order():
+    merchant, key = make_merchant(), uuid.uuid4()
+    make_account()
+    outcomes = []
+
+    def second():
+        try:
+            outcomes.append(place(merchant, key=key))
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        first = place(merchant, key=key)
+        clicking = threading.Thread(target=second)
+        clicking.start()
+        _wait_for_somebody_blocked()
+    clicking.join(30)
+
+    assert (outcomes, Order.objects.count()) == ([first], 1)
+    assert AuditEvent.objects.filter(action="order_placed").count() == 1
+
+
+def _wait_for_somebody_blocked():
+    """Until another connection of this database waits for a lock."""
+    blocked = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    ends_at = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        cursor.execute(blocked)
+        while not cursor.fetchone()[0]:
+            assert time.monotonic() < ends_at
+            time.sleep(0.01)
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(blocked)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -11,7 +11,7 @@ export PYTHONUTF8 := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench faults browsers format
+.PHONY: help run test coverage lint bench faults browsers format
 .NOTPARALLEL:
 
 help: ## what can be made
@@ -23,6 +23,13 @@ run: $(VENV)/.stamp ## everything: servers, migrations, demo data, web, workers,
 
 test: $(VENV)/.stamp ## the whole suite on two cores; ARGS="…" goes to pytest
 	@$(RUN) -m pytest -n 2 --dist loadscope $(ARGS)
+
+coverage: $(VENV)/.stamp ## the suite, then every branch of what decides: fails where one is left out
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadscope --cov --cov-branch --cov-report= $(ARGS)
+	@$(VENV)/bin/python -m coverage report --fail-under=100 --include='$(DECIDES)'
+
+# Rules, periods, pricing, the fold, states, services, the way of a command, and all about operators.
+DECIDES := */rules.py,*/states.py,*/periods.py,*/pricing.py,*/evotor/fold.py,*/evotor/stretches.py,*/services.py,cabinet/services/*,smartcards/brake.py,smartcards/commands.py,smartcards/coverage.py,smartcards/crew.py,smartcards/dispatch.py,smartcards/identity.py,smartcards/landing.py,smartcards/line.py,smartcards/outcomes.py,smartcards/pace.py,smartcards/questions.py,smartcards/reconcile.py,smartcards/turns.py,smartcards/waiting.py,smartcards/withdrawal.py,operators/*
 
 lint: $(VENV)/.stamp ## ruff, types, layers, templates, migrations, deploy checks, generated docs
 	$(VENV)/bin/python -m ruff check .
@@ -44,11 +51,11 @@ format: $(VENV)/.stamp ## put the code in the project's form
 	$(VENV)/bin/python -m ruff check --fix .
 	$(VENV)/bin/python -m ruff format .
 
-bench: $(VENV)/.stamp ## repeatable benchmarks
-	@$(LAUNCHER) env -- $(VENV)/bin/python -m bench
+bench: $(VENV)/.stamp ## five measures of the dispatcher; ARGS=de takes two of them
+	@$(LAUNCHER) env -- $(VENV)/bin/python -m bench $(ARGS)
 
-faults: $(VENV)/.stamp ## random fault schedules
-	@$(LAUNCHER) env -- $(VENV)/bin/python -m bench.faults
+faults: $(VENV)/.stamp ## named faults and random schedules of them; ARGS="--only F7" takes one
+	@$(LAUNCHER) env -- $(VENV)/bin/python -m bench.faults $(ARGS)
 
 browsers: $(VENV)/.stamp ## the main journey in every engine; needs Node, installs what it lacks
 	@$(RUN) -m bench.browsers

@@ -6,6 +6,7 @@ left open, and no card may have been switched oftener than it was asked for.
 
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections
+from django.db.models import Q
 
 from bench import place, rows
 from cabinet import clock
@@ -21,9 +23,10 @@ from cabinet.errors import Refused
 from cabinet.states import ActorKind, Role
 from operators import quota
 from operators.models import OperatorAccount
-from smartcards import queries, reconcile, services
+from smartcards import queries, reconcile, rules, services
 from smartcards.models import Command, SmartCard
 from smartcards.states import OPEN_COMMANDS, CommandState, Confirmed
+from subscriptions.models import Subscription
 
 OWNER = Actor(ActorKind.PERSON, "Владелец", role=Role.OWNER)
 STAFF = Actor(ActorKind.STAFF, "Сотрудник")
@@ -40,6 +43,17 @@ FAULTS = (
     {"kind": "maintenance"},
     {"kind": "accept_and_forget"},
 )
+QUICK: dict[str, Any] = {
+    "timeout_seconds": 2,
+    "lease_seconds": 4,
+    "quiet_seconds": 2,
+    "poll_plan": [1],
+    "concurrency": 2,
+    "deadline_seconds": 600,
+    # Time is passed in leaps: an hour's worth of ends of paid time must not engage the brake.
+    "brake_cards": 100_000,
+    "brake_percent": 100,
+}
 # How long one schedule may take to come to rest, in real seconds.
 PATIENCE = 60.0
 _OPEN = sorted(OPEN_COMMANDS)
@@ -52,6 +66,12 @@ class Found:
     lost: int = 0
     doubled: int = 0
     wrong: int = 0
+    details: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Nothing lost, nothing doubled, nothing wrong."""
+        return not (self.lost or self.doubled or self.wrong)
 
 
 @dataclass
@@ -85,7 +105,8 @@ class Stage:
 
     def _step(self, chance: random.Random, cards: list[SmartCard]) -> None:
         action = chance.choices(
-            (self._click, self._trouble, self.kill, self._forget, self._wait), (6, 4, 1, 1, 3)
+            (self._click, self._trouble, self.kill, self._forget, self._wait, self._pay),
+            (6, 4, 1, 1, 3, 2),
         )[0]
         action(chance, cards)
 
@@ -113,8 +134,27 @@ class Stage:
         doomed.wait(timeout=10)
         self.workers.append(place.start("-m", "bench.worker", "all"))
 
+    def restart_workers(self) -> None:
+        """All workers anew: each knows the contracts that there were at its start."""
+        number = len(self.workers) or 2
+        for worker in self.workers:
+            worker.kill()
+            worker.wait(timeout=10)
+        self.workers = [place.start("-m", "bench.worker", "all") for _ in range(number)]
+
     def _forget(self, _chance: random.Random, _cards: list[SmartCard]) -> None:
         quota.client(settings.REDIS_URL).flushdb()
+
+    def _pay(self, chance: random.Random, cards: list[SmartCard]) -> None:
+        """The paid time of a merchant ends, or is paid for again: each may switch all its cards once."""
+        card = chance.choice(cards)
+        mine = Subscription.objects.filter(merchant=card.merchant_id)
+        live = mine.filter(entitled_until=None).exists()
+        mine.update(entitled_until=clock.now() if live else None)
+        for one in cards:
+            if one.merchant_id == card.merchant_id:
+                self.asked[one.pk] = self.asked.get(one.pk, 0) + 1
+        reconcile.reconcile_merchant(merchant_id=card.merchant_id or 0, at=clock.now())
 
     def _wait(self, chance: random.Random, _cards: list[SmartCard]) -> None:
         time.sleep(chance.uniform(0, 0.3))
@@ -136,14 +176,13 @@ class Stage:
     def _in_the_air(self, cards: list[SmartCard]) -> bool:
         """Sent, or due now: then real time must pass. Redis counts the quota by a clock of its own."""
         at = clock.now()
-        mine = self._mine(cards)
-        waiting = mine.filter(state=CommandState.QUEUED, due_at__lte=at)
-        asked = mine.filter(
-            state__in=[CommandState.ACCEPTED, CommandState.CHECKING], check_at__lte=at
-        )
-        return (
-            mine.filter(state=CommandState.SENDING).exists() or waiting.exists() or asked.exists()
-        )
+        # Behind an open circuit nothing moves before the next probe, and that goes by our clock.
+        mine = self._mine(cards).exclude(account__probe_at__gt=at)
+        return mine.filter(
+            Q(state=CommandState.SENDING)
+            | Q(state=CommandState.QUEUED, due_at__lte=at)
+            | Q(state__in=[CommandState.ACCEPTED, CommandState.CHECKING], check_at__lte=at)
+        ).exists()
 
     def _at_rest(self, cards: list[SmartCard]) -> bool:
         if self._mine(cards).filter(state__in=_OPEN).exists():
@@ -169,31 +208,46 @@ class Stage:
     def examine(self, cards: list[SmartCard]) -> Found:
         """Compare wishes, our knowledge and the operator's book."""
         lost = doubled = wrong = 0
+        details = []
+        at = clock.now()
         for card in SmartCard.objects.filter(pk__in=[one.pk for one in cards]).select_related(
             "account"
         ):
             shown = self.truth(card)
-            if card.wished_on is not None:
-                lost += shown["state"] != ("active" if card.wished_on else "inactive")
-            doubled += len(shown["effects"]) > self.asked.get(card.pk, 0)
-            wrong += card.confirmed != (
-                Confirmed.ACTIVE if shown["state"] == "active" else Confirmed.INACTIVE
+            state = Confirmed.ACTIVE if shown["state"] == "active" else Confirmed.INACTIVE
+            target = rules.target_on(queries.facts_now(card, at))
+            is_lost = card.wished_on is not None and (shown["state"] == "active") != target
+            is_doubled = self._is_doubled(card, shown)
+            is_wrong = (
+                card.confirmed != state or self._mine([card]).filter(state__in=_OPEN).exists()
             )
-            wrong += Command.objects.filter(card=card, state__in=_OPEN).exists()
-        return Found(lost, doubled, wrong)
+            lost, doubled, wrong = lost + is_lost, doubled + is_doubled, wrong + is_wrong
+            if is_lost or is_doubled or is_wrong:
+                details.append(self._told(card, shown))
+        return Found(lost, doubled, wrong, tuple(details))
+
+    def _is_doubled(self, card: SmartCard, shown: dict[str, Any]) -> bool:
+        """More effects than commands that left, of either kind, or more than people and payments asked for."""
+        effects = Counter(effect["action"] for effect in shown["effects"])
+        left = Counter(self._mine([card]).exclude(sent_at=None).values_list("kind", flat=True))
+        return effects.total() > self.asked.get(card.pk, 0) or any(
+            effects[kind] > left[kind] for kind in effects
+        )
+
+    def _told(self, card: SmartCard, shown: dict[str, Any]) -> str:
+        commands = [
+            f"{row.kind} {row.state} {row.error} {row.code}"
+            for row in self._mine([card]).order_by("pk")
+        ]
+        return (
+            f"{card.account.adapter}: wished {card.wished_on}, we say {card.confirmed}, operator"
+            f" {shown['state']}, asked {self.asked.get(card.pk, 0)}, {len(shown['effects'])} effects; {commands}"
+        )
 
 
 @contextmanager
 def stage(workers: int = 2) -> Iterator[Stage]:
     """The sandbox, the accounts and the workers of a run of schedules."""
-    quick = {
-        "timeout_seconds": 2,
-        "lease_seconds": 3,
-        "quiet_seconds": 2,
-        "poll_plan": [1],
-        "concurrency": 2,
-        "deadline_seconds": 600,
-    }
     with place.played_operators() as sandbox:
         for adapter in ADAPTERS:
             limits = {
@@ -203,7 +257,7 @@ def stage(workers: int = 2) -> Iterator[Stage]:
                 "delay_seconds": 0.2,
             }
             rows.put(f"{sandbox}/limits/{adapter}", limits)
-        accounts = [rows.account(adapter, sandbox, **quick) for adapter in ADAPTERS]
+        accounts = [rows.account(adapter, sandbox, **QUICK) for adapter in ADAPTERS]
         found = Stage(sandbox, accounts)
         found.workers = [place.start("-m", "bench.worker", "all") for _ in range(workers)]
         try:

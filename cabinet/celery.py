@@ -8,8 +8,11 @@ from celery.signals import setup_logging
 from django.conf import settings
 from kombu import Queue
 
+from cabinet import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cabinet.settings")
 
+broker.use()
 app = Celery("cabinet")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name) for name in settings.CELERY_TASK_QUEUES_NAMES]

@@ -116,7 +116,8 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cabinet",
-        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+        # A page that can do without waits no longer than this for a Redis that is away or frozen.
+        "OPTIONS": {"socket_timeout": 0.3, "socket_connect_timeout": 0.3},
     }
 }
 
@@ -143,6 +144,7 @@ CELERY_TASK_ROUTES = {
     "smartcards.read": {"queue": "operators"},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "cabinet.beat.ForgetfulScheduler"
 CELERY_BEAT_SCHEDULE = {
     "evotor.sweep": {"task": "evotor.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "smartcards.sweep": {"task": "smartcards.sweep", "schedule": 3.0, "options": {"expires": 3}},

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from psycopg2.errors import ReadOnlySqlTransaction
 
 from cabinet.access import framed, in_a_frame
 
@@ -47,24 +49,25 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """500; where the database is away, 503 with `Retry-After`."""
-    if _database_is_away(sys.exc_info()[1]):
-        return _answer(request, _unavailable)
+    """500; where the database is away or takes no writes, 503 with `Retry-After`."""
+    error = sys.exc_info()[1]
+    if _was_caused_by(error, (ReadOnlySqlTransaction,)):
+        return _answer(request, partial(_unavailable, "cabinet/read_only.html"))
+    if _was_caused_by(error, (OperationalError, InterfaceError)):
+        return _answer(request, partial(_unavailable, "cabinet/unavailable.html"))
     return _answer(request, lambda _asked: HttpResponse(_page("500.html"), status=500))
 
 
-def _database_is_away(error: BaseException | None) -> bool:
+def _was_caused_by(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
     while error is not None:
-        if isinstance(error, OperationalError | InterfaceError):
+        if isinstance(error, kinds):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
-def _unavailable(_request: HttpRequest) -> HttpResponse:
-    return HttpResponse(
-        _page("cabinet/unavailable.html"), status=503, headers={"Retry-After": str(RETRY_AFTER)}
-    )
+def _unavailable(template: str, _request: HttpRequest) -> HttpResponse:
+    return HttpResponse(_page(template), status=503, headers={"Retry-After": str(RETRY_AFTER)})
 
 
 def _page(template: str) -> str:

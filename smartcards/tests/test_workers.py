@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.workers]
 @pytest.fixture
 def partner(tmp_path: Path) -> Iterator[Stand]:
     with standing(
-        "tmf640", tmp_path, timeout_seconds=3, lease_seconds=4, quiet_seconds=1, poll_plan=[1]
+        "tmf640", tmp_path, timeout_seconds=3, lease_seconds=6, quiet_seconds=1, poll_plan=[1]
     ) as stand:
         yield stand
 

@@ -1,14 +1,25 @@
-"""The admin site with the product's name, its own sign-in, and pages that belong to no model."""
+"""The admin site with the product's name, its own sign-in, and pages that belong to no model.
+
+Its Russian fits every model: Django's own sentences put a model's name where another case or number is
+wanted («Выберите касса», «5 кассы»); the templates of `templates/admin/` say the counts.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from django.contrib.admin import AdminSite
+from django.contrib import messages
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib.auth.models import Permission
+from django.db.models import Model
+from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, path, reverse, reverse_lazy
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 
+from cabinet.audit_words import KINDS
 from cabinet.models import User
 
 Route = URLPattern | URLResolver
@@ -30,6 +41,97 @@ class SitePage:
     listed: bool = True
 
 
+_DEEDS = {
+    "add": "Может добавлять",
+    "change": "Может изменять",
+    "delete": "Может удалять",
+    "view": "Может смотреть",
+}
+
+_MORE_THAN_SAVED = {"_continue", "_addanother", "_saveasnew", IS_POPUP_VAR}
+
+
+def permission_words(permission: Permission) -> str:
+    """«Смарт-карты | Может изменять: команды операторам»; needs `content_type`.
+
+    A right that is not one of Django's four, or whose model is gone, keeps its own name.
+    """
+    deed, _, _ = permission.codename.partition("_")
+    model = permission.content_type.model_class()
+    if model is None or deed not in _DEEDS:
+        return permission.name
+    app = model._meta.app_config.verbose_name
+    return f"{app} | {_DEEDS[deed]}: {model._meta.verbose_name_plural}"
+
+
+class Worded(ModelAdmin):  # type: ignore[type-arg]
+    """Stands under the admin of every model (see `register` below), so its own words win."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        name = capfirst(self.opts.verbose_name)
+        title = {"title": name if object_id else f"{name}: новая запись"}
+        return super().changeform_view(request, object_id, form_url, title | (extra_context or {}))
+
+    def response_add(
+        self, request: HttpRequest, obj: Model, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        if not _only_saved(request):
+            return super().response_add(request, obj, post_url_continue)
+        self.message_user(request, f"Добавлено: {obj}.", messages.SUCCESS)
+        return self.response_post_save_add(request, obj)
+
+    def response_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
+        if not _only_saved(request):
+            return super().response_change(request, obj)
+        self.message_user(request, f"Сохранено: {obj}.", messages.SUCCESS)
+        return self.response_post_save_change(request, obj)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        if "delete_selected" in actions:
+            run, name = actions["delete_selected"][:2]
+            actions["delete_selected"] = (run, name, "Удалить отмеченное")
+        return actions
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.related_model is Permission:
+            kwargs["form_class"] = RightsField
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+
+def _only_saved(request: HttpRequest) -> bool:
+    """«Сохранить», and neither «… и продолжить» nor a window of another form."""
+    return not request.POST.keys() & _MORE_THAN_SAVED
+
+
+class RightsField(ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Rights to choose from, in words."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return permission_words(obj)
+
+
+def worded(admin_class: type[ModelAdmin[Any]] | None) -> type[ModelAdmin[Any]]:
+    """The same admin with `Worded` under it."""
+    if admin_class is None or admin_class is ModelAdmin:
+        return Worded
+    if issubclass(admin_class, Worded):
+        return admin_class
+    return type(admin_class.__name__, (admin_class, Worded), {"__module__": admin_class.__module__})
+
+
 class CabinetAdminSite(AdminSite):
     site_header = "Кассовые сервисы"
     site_title = "Кассовые сервисы"
@@ -39,6 +141,19 @@ class CabinetAdminSite(AdminSite):
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
         self._pages: list[SitePage] = []
+
+    def register(
+        self,
+        model_or_iterable: Any,
+        admin_class: type[ModelAdmin[Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        """As Django's; the admin speaks Russian that fits any model's name."""
+        super().register(model_or_iterable, worded(admin_class), **options)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """With the kinds of rows that the journal is about: their pages lead there."""
+        return super().each_context(request) | {"journal_kinds": KINDS}
 
     def add_page(self, page: SitePage) -> None:
         """From now on the site has this page; to be called while admin modules are imported."""

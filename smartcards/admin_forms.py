@@ -8,6 +8,7 @@ from smartcards.numbers import NotANumber, parse_iccid
 from smartcards.states import Withdrawal
 
 DONE, NOT_DONE = "done", "not_done"
+WORKING, OFF = "working", "off"
 
 
 class NothingToAsk(forms.Form):
@@ -40,7 +41,7 @@ class WithdrawForm(CardReasonForm):
         label="Что случилось",
         choices=Withdrawal.choices,
         coerce=Withdrawal,
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect(attrs={"class": "radiolist"}),
         error_messages={"required": "Отметьте, что случилось."},
     )
     field_order = ("because", "reason")
@@ -64,13 +65,37 @@ class ReplaceForm(CardReasonForm):
             raise forms.ValidationError(refusal.sentence) from refusal
 
 
+class ReleaseForm(ReasonForm):
+    """What the operator has told staff about a card that it blocked."""
+
+    state = forms.ChoiceField(
+        label="Теперь у оператора",
+        choices=[(WORKING, "работает"), (OFF, "отключена, включить можем мы")],
+        widget=forms.RadioSelect(attrs={"class": "radiolist"}),
+        error_messages={"required": "Отметьте, что сказал оператор."},
+    )
+    field_order = ("state", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].label = "Откуда это известно"
+        self.fields[
+            "reason"
+        ].help_text = "Например: «поддержка МТС по телефону, 15:40». Клиент увидит это на странице смарт-карты."
+        self.fields["reason"].error_messages["required"] = "Укажите, откуда это известно."
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        return cleaned | {"working": cleaned.get("state") == WORKING}
+
+
 class OutcomeForm(ReasonForm):
     """What staff know of a command whose outcome the operator does not tell."""
 
     outcome = forms.ChoiceField(
         label="Исход",
         choices=[(DONE, "выполнено"), (NOT_DONE, "не выполнено")],
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect(attrs={"class": "radiolist"}),
         error_messages={"required": "Отметьте, что произошло."},
     )
     field_order = ("outcome", "reason")

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from cabinet import audit, clock
+from cabinet import audit, clock, wording
 from cabinet.actors import Actor
-from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
 from cabinet.errors import Refused
 from cabinet.models import User
 from cabinet.services.staff import staff_actor
@@ -41,8 +42,19 @@ def actor_of(request: HttpRequest) -> Actor:
 class ReasonForm(ActionForm):
     """The action bar with a reason, and with days for a gift."""
 
-    reason = forms.CharField(label="Причина", max_length=300, required=False)
-    days = forms.IntegerField(label="Дней", min_value=1, max_value=366, required=False)
+    reason = forms.CharField(label="Причина:", max_length=300, required=False)
+    days = forms.IntegerField(label="Дней:", min_value=1, max_value=366, required=False)
+
+
+def roubles(field: str, title: str) -> Callable[[Any, Model], str]:
+    """A method of an admin: the sum that the model keeps in kopecks, for people."""
+
+    @admin.display(description=title, ordering=field)
+    def shown(_admin: Any, row: Model) -> str:
+        kopecks = getattr(row, field)
+        return "—" if kopecks is None else wording.money(kopecks)
+
+    return shown
 
 
 def may(request: HttpRequest, permission: str) -> bool:
@@ -72,19 +84,6 @@ class DecidingAdmin(ReadOnlyAdmin):
             self.message_user(request, f"{done}: {number}.", messages.SUCCESS)
 
 
-class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
-    """Rows of a row, to be looked at."""
-
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
 class ModuleForm(forms.ModelForm):  # type: ignore[type-arg]
     """A module; its secrets can be replaced but never read back."""
 
@@ -92,13 +91,16 @@ class ModuleForm(forms.ModelForm):  # type: ignore[type-arg]
         label="Новые токены маркета",
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
-        help_text="По одному в строке; заменят все прежние. На время смены впишите новый и старый.",
+        help_text=(
+            "По одному в строке; заменят введённые здесь. На время смены впишите новый и старый. "
+            "Токены из окружения сервера действуют сами и меняются только там."
+        ),
     )
     new_basic = forms.CharField(
         label="Новые логин:пароль маркета",
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
-        help_text="Заменят прежние.",
+        help_text="Заменят введённые здесь.",
     )
 
     class Meta:
@@ -123,8 +125,12 @@ class ModuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="секреты маркета")
     def secrets(self, module: Module) -> str:
-        tokens = len(module.app_tokens.split())
-        return f"токенов: {tokens}, логин и пароль: {'заданы' if module.basic_auth else 'нет'}"
+        tokens = _from_where(len(module.app_tokens.split()), len(settings.EVOTOR_APP_TOKENS))
+        logins = _from_where(int(bool(module.basic_auth)), int(bool(settings.EVOTOR_BASIC)))
+        return (
+            f"токены: {tokens.format(variable='EVOTOR_APP_TOKEN')}; "
+            f"логин и пароль: {logins.format(variable='EVOTOR_BASIC')}"
+        )
 
     def save_model(self, request: HttpRequest, obj: Module, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -138,6 +144,12 @@ class ModuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
+def _from_where(here: int, outside: int) -> str:
+    """How many secrets come from this page, and how many from the environment's `{variable}`."""
+    places = ((here, "введено здесь"), (outside, "из переменной окружения {variable}"))
+    return ", ".join(f"{place}: {number}" for number, place in places if number) or "нет"
+
+
 def _record(request: HttpRequest, target: Model, text: str) -> None:
     by = actor_of(request)
     audit.record(target=target, action="edited", text=text, by=by, at=clock.now(), merchant_id=None)
@@ -147,8 +159,9 @@ def _record(request: HttpRequest, target: Model, text: str) -> None:
 class TariffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """A tariff is edited until somebody has taken it; after that it can only be archived."""
 
-    list_display = ("title", "module", "plan_id", "months", "price_kopecks", "archived_at")
+    list_display = ("title", "module", "plan_id", "months", "price", "archived_at")
     list_filter = ("module", "months")
+    price = roubles("price_kopecks", "цена карты за период")
     frozen = ("module", "plan_id", "title", "months", "price_kopecks", "trial_days")
 
     def get_readonly_fields(
@@ -170,6 +183,10 @@ class TariffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class PeriodInline(ReadOnlyInline):
     model = Period
     ordering = ("-starts_at",)
+    fields = ("kind", "tariff", "cards", "starts_at", "ends_at", "charged")
+    readonly_fields = ("charged",)
+
+    charged = roubles("charged_kopecks", "списано")
 
 
 class GiftInline(ReadOnlyInline):
@@ -197,6 +214,29 @@ class SubscriptionAdmin(DecidingAdmin):
     list_select_related = ("merchant", "module", "tariff")
     search_fields = ("external_id", "merchant__name", "merchant__inn", "merchant__evotor_user_id")
     inlines = (PeriodInline, GiftInline, StaffStopInline)
+    fields = (
+        "merchant",
+        "module",
+        "state",
+        "source",
+        "external_id",
+        "tariff",
+        "plan_id",
+        "paid_cards",
+        "anchor_day",
+        "created_at",
+        "trial_until",
+        "paid_until",
+        "stop_requested_at",
+        "terminated_at",
+        "entitled_from",
+        "entitled_until",
+        "charged",
+        "last_event_at",
+    )
+    readonly_fields = ("state", "charged")
+
+    charged = roubles("charged_kopecks", "последнее списание")
     action_form = ReasonForm
     actions = ("give_days", "stop")
 
@@ -248,15 +288,17 @@ class InstallationAdmin(ReadOnlyAdmin):
 
 @admin.register(MarketRequest)
 class MarketRequestAdmin(ReadOnlyAdmin):
+    estimate = roubles("estimate_kopecks", "оценка")
+    charged = roubles("charged_kopecks", "списано")
     list_display = (
         "merchant",
         "module",
         "kind",
         "asked_at",
         "asked_by",
-        "estimate_kopecks",
+        "estimate",
         "answered_at",
-        "charged_kopecks",
+        "charged",
     )
     list_filter = ("kind", "module")
     list_select_related = ("merchant", "module")

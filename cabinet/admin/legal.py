@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from cabinet import clock
-from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.admin.readonly import ReadOnlyAdmin, presence
 from cabinet.errors import Refused
 from cabinet.models import Consent, LegalDocument, User
 from cabinet.services.documents import draft_document, publish_document
@@ -20,7 +20,7 @@ class LegalDocumentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """A draft may be edited; a published edition never again."""
 
     list_display = ("kind", "version", "published_at")
-    list_filter = ("kind", ("published_at", admin.EmptyFieldListFilter))
+    list_filter = ("kind", ("published_at", presence("черновики", "опубликованные")))
     ordering = ("kind", "-version")
     fields = ("kind", "version", "text", "published_at")
     actions = ("publish",)
@@ -67,7 +67,7 @@ class ConsentAdmin(ReadOnlyAdmin):
     """Who agreed to what, and took it back."""
 
     list_display = ("user", "document", "given_at", "withdrawn_at")
-    list_filter = ("document__kind", ("withdrawn_at", admin.EmptyFieldListFilter))
+    list_filter = ("document__kind", ("withdrawn_at", presence("действуют", "отозваны")))
     list_select_related = ("user", "document")
     search_fields = ("user__name", "user__phone")
     ordering = ("-given_at",)

@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 from django.utils.timezone import localtime
 
 from cabinet import audit, clock, queries
-from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.admin.readonly import ReadOnlyAdmin, changed_labels
 from cabinet.forms.company import ZONES
 from cabinet.forms.fields import InnField, KppField, OgrnField, PhoneField
 from cabinet.models import Member, Merchant, Shop, Terminal, User
@@ -97,9 +97,7 @@ class MerchantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             obj.created_at = clock.now()
         super().save_model(request, obj, form, change)
         if form.changed_data:
-            self._note(
-                request, obj, "merchant.changed", f"Изменено: {', '.join(form.changed_data)}"
-            )
+            self._note(request, obj, "merchant.changed", f"Изменено: {changed_labels(form)}")
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         members = formset.save(commit=False)

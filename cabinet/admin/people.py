@@ -5,14 +5,19 @@ from typing import Any, cast
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.models import Permission
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from cabinet import audit, clock
+from cabinet.admin.readonly import changed_labels
+from cabinet.admin_site import permission_words
 from cabinet.forms.fields import PhoneField
 from cabinet.models import User
 from cabinet.services.staff import staff_actor
 
 _RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
+_RIGHTS_SHOWN = ("is_staff", "is_superuser", "groups", "own_rights")
 
 
 class PersonForm(UserChangeForm):  # type: ignore[type-arg]
@@ -53,7 +58,25 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return (*self.readonly_fields, *(() if _is_superuser(request) else _RIGHTS))
+        return (*self.readonly_fields, *(() if _is_superuser(request) else _RIGHTS_SHOWN))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown = super().get_fieldsets(request, obj)
+        if _is_superuser(request):
+            return shown
+        # Rights that are only read would be told in Django's English.
+        return [
+            (
+                name,
+                {**part, "fields": _RIGHTS_SHOWN if part["fields"] == _RIGHTS else part["fields"]},
+            )
+            for name, part in shown
+        ]
+
+    @admin.display(description="права, данные лично")
+    def own_rights(self, person: User) -> str:
+        rights: QuerySet[Permission] = person.user_permissions.select_related("content_type")
+        return "; ".join(permission_words(right) for right in rights) or "—"
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Whoever could edit a colleague could take the colleague's rights.
@@ -68,11 +91,10 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
             # Whoever holds the old phone must not stay inside.
             obj.set_unusable_password()
         super().save_model(request, obj, form, change)
-        names = ", ".join(form.changed_data)
         audit.record(
             target=obj,
             action="person.changed" if change else "person.added",
-            text=f"Изменён человек: {names}" if change else "Добавлен человек",
+            text=f"Изменён человек: {changed_labels(form)}" if change else "Добавлен человек",
             by=staff_actor(cast("User", request.user)),
             at=clock.now(),
             merchant_id=None,

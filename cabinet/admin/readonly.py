@@ -1,8 +1,10 @@
 """Rows that staff read and nobody edits by hand."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
+from django.forms import ModelForm
 from django.http import HttpRequest
 
 
@@ -17,3 +19,41 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class PresenceFilter(admin.EmptyFieldListFilter):
+    """Rows with the field empty or filled, in words that say what this means."""
+
+    words: tuple[str, str] = ("пусто", "не пусто")
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        anything, *two = super().choices(changelist)
+        yield anything
+        for word, choice in zip(self.words, two, strict=True):
+            count = str(choice["display"]).partition(" (")[2]
+            yield choice | {"display": f"{word} ({count}" if count else word}
+
+
+def presence(empty: str, filled: str) -> type[PresenceFilter]:
+    """The filter that calls rows with the field empty so, and the others so."""
+    return type("Presence", (PresenceFilter,), {"words": (empty, filled)})
+
+
+class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
+    """Rows of a row, to be looked at."""
+
+    extra = 0
+    can_delete = False
+    template = "admin/look_only_inline.html"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def changed_labels(form: ModelForm[Any]) -> str:
+    """«ИНН, телефон»: what was typed anew, in the words of the form."""
+    labels = (form.fields[name].label or name for name in form.changed_data if name in form.fields)
+    return ", ".join(str(label) for label in labels)

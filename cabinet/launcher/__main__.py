@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cabinet.launcher.embedded import Servers, running_servers, servers
 from cabinet.launcher.environment import child_environment, chosen_local_dir
-from cabinet.launcher.errors import AlreadyRunning, LauncherError
+from cabinet.launcher.errors import AlreadyRunning, LauncherError, why
 from cabinet.launcher.run import run
 
 
@@ -31,8 +31,8 @@ def main(argv: list[str]) -> int:
         return 1
     except OSError as error:
         print(
-            f"Cannot use {error.filename or 'a file'}: {error.strerror}; "
-            "mend it, or set LOCAL_DIR to another folder.",
+            f"Не получается открыть {error.filename or 'файл'} ({why(error)}): исправьте это "
+            "или укажите в LOCAL_DIR другую папку.",
             file=sys.stderr,
         )
         return 1
@@ -70,11 +70,13 @@ def _shared_servers(local_dir: Path) -> Iterator[Servers]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cabinet.launcher", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m cabinet.launcher", description="Запуск «Кассовых сервисов»"
+    )
     what = parser.add_subparsers(dest="what", required=True)
-    what.add_parser("run", help="everything from nothing, until Ctrl-C")
-    command = what.add_parser("env", help="a command with the servers and the environment")
-    command.add_argument("command", nargs="+", help="after --")
+    what.add_parser("run", help="всё с нуля, до Ctrl-C")
+    command = what.add_parser("env", help="команда с серверами и переменными окружения")
+    command.add_argument("command", nargs="+", help="после --")
     return parser
 
 

@@ -115,5 +115,5 @@ def servers_for_tests(
             yield folder, running
             return
     raise LauncherError(
-        f"{_SLOTS} runs of the tests are alive in {base}: wait, or set another LOCAL_DIR."
+        f"В {base} уже идут тесты, запусков: {_SLOTS}. Подождите или укажите другой LOCAL_DIR."
     )

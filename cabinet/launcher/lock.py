@@ -22,8 +22,8 @@ def only_launcher(local_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AlreadyRunning(
-                f"Already running in {local_dir} (process {file.read().strip() or 'unknown'}): "
-                "stop it first, or set LOCAL_DIR, PORT and SANDBOX_PORT for a second copy."
+                f"В {local_dir} уже запущено (процесс {file.read().strip() or 'неизвестен'}): остановите "
+                "его или укажите для второй копии свои LOCAL_DIR, PORT и SANDBOX_PORT."
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -2,7 +2,7 @@
 
 import socket
 
-from cabinet.launcher.errors import LauncherError
+from cabinet.launcher.errors import LauncherError, why
 
 
 def free_port() -> int:
@@ -17,7 +17,7 @@ def read_port(name: str, raw: str) -> int:
     """The port that a variable names. Raises LauncherError where it is not a port."""
     if raw.isascii() and raw.isdigit() and 0 < int(raw) < 65536:
         return int(raw)
-    raise LauncherError(f"{name} must be a port number from 1 to 65535, not {raw!r}.")
+    raise LauncherError(f"{name} — номер порта от 1 до 65535, а указано «{raw}».")
 
 
 def require_free(name: str, port: int) -> None:
@@ -28,6 +28,6 @@ def require_free(name: str, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise LauncherError(
-                f"Port {port} cannot be used ({error.strerror}): free it, or choose another, "
-                f"for example «make run {name}={port % 65000 + 10}»."
+                f"Порт {port} недоступен ({why(error)}): освободите его или выберите другой, "
+                f"например «make run {name}={port % 65000 + 10}»."
             ) from error

@@ -77,13 +77,13 @@ def postgres(supervisor: Supervisor, local_dir: Path, *, durable: bool) -> Itera
         if not _start(supervisor, spec, sockets, home):
             if durable:
                 raise LauncherError(
-                    f"PostgreSQL did not start: see {log}; "
-                    f"to begin with empty data, remove {home.folder}."
+                    f"PostgreSQL не запустился, причина в {log}; "
+                    f"чтобы начать с пустой базы, удалите {home.folder}."
                 )
             home.mark.unlink()
             _ensure_cluster(home, log, durable=False)
             if not _start(supervisor, spec, sockets, home):
-                raise LauncherError(f"PostgreSQL did not start: see {log}.")
+                raise LauncherError(f"PostgreSQL не запустился, причина в {log}.")
         _ensure_database(sockets)
         yield Postgres(sockets, home.mark.read_text(encoding="ascii"))
 
@@ -121,7 +121,7 @@ def _ensure_cluster(home: Home, log: Path, *, durable: bool) -> None:
             check=False,
         )
     if made.returncode:
-        raise LauncherError(f"PostgreSQL could not make its data in {home.data}: see {log}.")
+        raise LauncherError(f"PostgreSQL не смог создать базу в {home.data}, причина в {log}.")
     home.mark.write_text(secrets.token_hex(8), encoding="ascii")
 
 

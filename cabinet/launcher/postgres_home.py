@@ -64,8 +64,8 @@ def _account(data: Path) -> Account:
             continue
         return Account(entry.pw_uid, entry.pw_gid)
     raise LauncherError(
-        "PostgreSQL does not run as root, and this machine has neither the account «postgres» "
-        "nor «nobody»: start as an ordinary user, or set DATABASE_URL."
+        "PostgreSQL не работает от root, а пользователей «postgres» и «nobody» на этой машине "
+        "нет: запустите от обычного пользователя или укажите DATABASE_URL."
     )
 
 
@@ -90,7 +90,9 @@ def _far_folder(local_dir: Path) -> Path:
     base = Path("/var/tmp")  # noqa: S108 the owner is checked below, and it survives a restart of the machine
     far = base / f"kassa-{hashlib.sha256(os.fsencode(local_dir)).hexdigest()[:16]}"
     if os.path.lexists(far) and not _is_ours(far):
-        raise LauncherError(f"{far} belongs to somebody else: remove it, or set another LOCAL_DIR.")
+        raise LauncherError(
+            f"{far} принадлежит другому пользователю: удалите её или укажите другой LOCAL_DIR."
+        )
     return far
 
 

@@ -31,7 +31,9 @@ class Step:
         """
         printed, _ = self.process.communicate()
         if self.process.returncode:
-            raise LauncherError(f"«manage.py {self.name}» failed: see {self.log}.")
+            raise LauncherError(
+                f"Команда «manage.py {self.name}» не выполнена, причина в {self.log}."
+            )
         return printed.decode("utf-8", "replace")
 
 

@@ -129,12 +129,12 @@ class Supervisor:
 
     def _mourn(self, child: _Child, *, now: float) -> None:
         child.deaths = [death for death in child.deaths if now - death < _WITHIN] + [now]
-        ending = f"The {child.spec.name} process ended with code {child.process.returncode}"
+        ending = f"Процесс {child.spec.name} завершился с кодом {child.process.returncode}"
         if len(child.deaths) >= _DEATHS:
             raise LauncherError(
-                f"{ending}, {_DEATHS} times in a minute: everything stops, see {child.spec.log}."
+                f"{ending}, раз за минуту: {_DEATHS}. Всё остановлено, причина в {child.spec.log}."
             )
-        print(f"{ending}; started again, see {child.spec.log}.", file=sys.stderr, flush=True)
+        print(f"{ending} и запущен снова, причина в {child.spec.log}.", file=sys.stderr, flush=True)
         _kill_group(child.process.pid)
         # What the dead one held (a port, shared memory) is let go within a second or two.
         time.sleep(len(child.deaths) - 1)

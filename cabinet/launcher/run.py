@@ -66,7 +66,7 @@ def _require_ports() -> None:
         for name, default in (("PORT", "8000"), ("SANDBOX_PORT", "8100"))
     }
     if ports["PORT"] == ports["SANDBOX_PORT"]:
-        raise LauncherError("PORT and SANDBOX_PORT are the same: choose two different ports.")
+        raise LauncherError("PORT и SANDBOX_PORT одинаковы: выберите два разных порта.")
     for name, port in ports.items():
         require_free(name, port)
 
@@ -144,9 +144,8 @@ class Product:
         return self._spec(name, *celery, "--hostname", f"{name}@%h", *arguments, *quiet)
 
     def _beat(self) -> Spec:
-        schedule = ("--schedule", str(self.local_dir / "beat-schedule"), "--pidfile", "")
         return self._spec(
-            "beat", "-m", "celery", "-A", "cabinet", "beat", "--loglevel", "INFO", *schedule
+            "beat", "-m", "celery", "-A", "cabinet", "beat", "--loglevel", "INFO", "--pidfile", ""
         )
 
     def _wait_for_first_page(self) -> None:
@@ -154,7 +153,7 @@ class Product:
         while not self._alive():
             if time.monotonic() > deadline:
                 raise LauncherError(
-                    f"No first page within {_PATIENCE:.0f} s: see {self.logs / 'web.log'}."
+                    f"Первая страница не открылась за {_PATIENCE:.0f} с, причина в {self.logs / 'web.log'}."
                 )
             self.supervisor.check()
             time.sleep(0.05)

@@ -51,7 +51,7 @@ def start_valkey(supervisor: Supervisor, local_dir: Path) -> Valkey:
         if _wait(server, supervisor.start(_spec(server, local_dir, log))):
             return server
         supervisor.forget("valkey")
-    raise LauncherError(f"Valkey did not start: see {log}.")
+    raise LauncherError(f"Valkey не запустился, причина в {log}.")
 
 
 def _binary() -> Path:

@@ -13,7 +13,7 @@ def package_folder(name: str) -> Path:
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise LauncherError(
-            f"The package {name} is not installed: run «pip install -r requirements-dev.txt», "
-            "or set DATABASE_URL and REDIS_URL."
+            f"Пакет {name} не установлен: выполните «pip install -r requirements-dev.txt» "
+            "или укажите DATABASE_URL и REDIS_URL."
         )
     return Path(next(iter(spec.submodule_search_locations)))

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from cabinet import alerts, demo
+from cabinet.actors import SYSTEM
 from cabinet.models import (
     Alert,
     AuditEvent,
@@ -477,3 +478,29 @@ def test_create_admin_never_changes_a_password_that_it_does_not_know(settings, t
     assert User.objects.get(username="admin").check_password(PASSWORD)
     assert "changepassword" in printed.getvalue()
     assert not (tmp_path / "admin-password").exists()
+
+
+def test_open_matters_stand_before_closed_ones_and_are_called_so(client, staff):
+    for key, hours in (("old", 2), ("done", 1), ("new", 0)):
+        alerts.raise_alert(key=key, text=f"Дело {key}", at=AT - timedelta(hours=hours))
+    alerts.close_alert(key="done", by=SYSTEM, at=AT)
+
+    everything = client.get("/admin/cabinet/alert/")
+    closed = client.get("/admin/cabinet/alert/?closed_at__isempty=0")
+
+    assert [row.key for row in everything.context["cl"].result_list] == ["new", "old", "done"]
+    assert [row.key for row in closed.context["cl"].result_list] == ["done"]
+    page = everything.content.decode()
+    assert [f">{word}</a>" in page for word in ("открытые", "закрытые", "Пусто")] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_counts_beside_a_filter_are_kept(client, staff):
+    alerts.raise_alert(key="new", text="Дело", at=AT)
+
+    page = client.get("/admin/cabinet/alert/?_facets=True").content.decode()
+
+    assert [f">{word}</a>" in page for word in ("открытые (1)", "закрытые (0)")] == [True, True]

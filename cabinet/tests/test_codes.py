@@ -122,6 +122,15 @@ def test_address_gets_twenty_codes_an_hour(caplog):
     assert LoginCode.objects.count() == 21
 
 
+def test_visitor_without_a_known_address_is_limited_by_the_phone_alone(caplog):
+    pk, code = ask(caplog, address=None)
+
+    with pytest.raises(codes.TooManyCodes):
+        ask(caplog, address=None)
+
+    assert codes.use_code(pk=pk, code=code, at=AT) == PHONE
+
+
 def test_code_left_by_a_clock_that_was_moved_back_blocks_nobody(caplog):
     ask(caplog, at=AT + timedelta(days=365))
 

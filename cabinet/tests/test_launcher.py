@@ -1,5 +1,6 @@
 """The launcher: embedded servers in odd places, killed launchers, busy ports, dying children."""
 
+import errno
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from cryptography.fernet import Fernet
 
 from cabinet.launcher import LauncherError, servers, servers_for_tests
 from cabinet.launcher.environment import PROJECT
-from cabinet.launcher.errors import AlreadyRunning
+from cabinet.launcher.errors import AlreadyRunning, why
 from cabinet.launcher.keys import local_keys
 from cabinet.launcher.ledger import Ledger
 from cabinet.launcher.ports import free_port, read_port, require_free
@@ -117,7 +118,7 @@ def test_valkey_wants_its_password(local_dir):
 def test_second_launcher_is_told_and_harms_nothing(local_dir):
     with servers(local_dir, durable=False) as running:
         with (
-            pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"),
+            pytest.raises(AlreadyRunning, match=rf"уже запущено \(процесс {os.getpid()}\)"),
             servers(local_dir, durable=False),
         ):
             pass
@@ -167,7 +168,8 @@ def test_broken_data_are_named_and_not_removed(local_dir):
 
     with (
         pytest.raises(
-            LauncherError, match=r"PostgreSQL did not start: see .*postgres\.log; to begin"
+            LauncherError,
+            match=r"PostgreSQL не запустился, причина в .*postgres\.log; чтобы начать",
         ),
         servers(local_dir, durable=True),
     ):
@@ -273,7 +275,7 @@ def test_dead_child_is_started_again(tmp_path, capsys):
     supervisor.stop()
 
     assert capsys.readouterr().err == (
-        f"The child process ended with code -9; started again, see {tmp_path / 'child.log'}.\n"
+        f"Процесс child завершился с кодом -9 и запущен снова, причина в {tmp_path / 'child.log'}.\n"
     )
 
 
@@ -287,7 +289,7 @@ def test_child_that_keeps_dying_stops_everything(tmp_path):
             supervisor.check()
             time.sleep(0.02)
 
-    with pytest.raises(LauncherError, match="child process ended with code 3, 3 times in a minute"):
+    with pytest.raises(LauncherError, match="Процесс child завершился с кодом 3, раз за минуту: 3"):
         watch()
     supervisor.stop()
 
@@ -314,7 +316,7 @@ def test_busy_port_is_named_with_its_variable():
         port = listener.getsockname()[1]
 
         with pytest.raises(
-            LauncherError, match=rf"^Port {port} cannot be used .*make run SANDBOX_PORT="
+            LauncherError, match=rf"^Порт {port} недоступен \(уже занят\).*make run SANDBOX_PORT="
         ):
             require_free("SANDBOX_PORT", port)
 
@@ -323,7 +325,7 @@ def test_busy_port_is_named_with_its_variable():
 
 @pytest.mark.parametrize("raw", ["", "0", "65536", "-1", "web", "８０００"])
 def test_port_that_is_none_is_refused(raw):
-    with pytest.raises(LauncherError, match=r"^PORT must be a port number"):
+    with pytest.raises(LauncherError, match=r"^PORT — номер порта от 1 до 65535"):
         read_port("PORT", raw)
 
 
@@ -337,7 +339,7 @@ def test_run_with_a_busy_port_says_one_sentence(local_dir):
             printed, errors = process.communicate(timeout=30)
 
     assert (process.returncode, printed, errors.count("\n")) == (1, "", 1)
-    assert errors.startswith(f"Port {port} cannot be used (Address already in use)")
+    assert errors.startswith(f"Порт {port} недоступен (уже занят): ")
 
 
 def test_run_on_a_folder_that_cannot_be_says_one_sentence(tmp_path):
@@ -347,7 +349,18 @@ def test_run_on_a_folder_that_cannot_be_says_one_sentence(tmp_path):
         _, errors = process.communicate(timeout=30)
 
     assert (process.returncode, errors.count("\n")) == (1, 1)
-    assert errors.startswith("Cannot use ")
+    assert errors.startswith("Не получается открыть ")
+    assert "(это не папка)" in errors
+
+
+def test_rare_refusal_of_the_system_keeps_its_own_words():
+    known, rare = OSError(errno.ENOSPC, "No space left"), OSError(errno.EXDEV, "Cross-device link")
+
+    assert [why(error) for error in (known, rare, OSError("odd"))] == [
+        "на диске нет места",
+        "Cross-device link",
+        "odd",
+    ]
 
 
 def test_keys_are_made_once_and_private(tmp_path):

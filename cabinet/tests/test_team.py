@@ -7,10 +7,11 @@ import pytest
 from django.db import connection
 
 from cabinet.access import actor_for
+from cabinet.actors import SYSTEM, Actor
 from cabinet.errors import NotAllowed, Refused
 from cabinet.models import AuditEvent, Member, User
 from cabinet.services import people, team
-from cabinet.states import Role
+from cabinet.states import ActorKind, Role
 from cabinet.tests.people import AT, make_member, make_merchant, make_staff, make_user, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -119,6 +120,47 @@ def test_owner_who_cannot_sign_in_does_not_count_as_the_remaining_one():
 
     with pytest.raises(team.TeamRefused):
         team.change_role(member=owner, role=Role.CASHIER, by=actor_for(owner), at=AT)
+
+
+def test_same_role_again_is_no_change():
+    owner = make_member()
+    cashier = make_member(Role.CASHIER, owner.merchant)
+
+    team.change_role(member=cashier, role=Role.CASHIER, by=actor_for(owner), at=AT)
+
+    cashier.refresh_from_db()
+    assert (cashier.role, AuditEvent.objects.count()) == (Role.CASHIER, 0)
+
+
+def test_staff_change_the_team_of_a_company_without_a_role_in_it():
+    owner = make_member()
+    cashier = make_member(Role.CASHIER, owner.merchant)
+    support = Actor(ActorKind.STAFF, "Поддержка")
+
+    team.remove_member(member=cashier, by=support, at=AT)
+
+    assert list(Member.objects.all()) == [owner]
+    assert AuditEvent.objects.get().actor_name == "Поддержка"
+
+
+def test_who_has_no_role_manages_nobody():
+    owner = make_member()
+    cashier = make_member(Role.CASHIER, owner.merchant)
+
+    with pytest.raises(NotAllowed, match=r"^Сотрудников меняет владелец компании\.$"):
+        team.remove_member(member=cashier, by=SYSTEM, at=AT)
+
+    assert Member.objects.filter(pk=cashier.pk).exists()
+
+
+def test_member_removed_by_somebody_else_meanwhile_is_told():
+    owner = make_member()
+    cashier = make_member(Role.CASHIER, owner.merchant)
+    team.remove_member(member=cashier, by=actor_for(owner), at=AT)
+    gone = Member(pk=cashier.pk or 0, merchant=owner.merchant, user=cashier.user, role=Role.CASHIER)
+
+    with pytest.raises(team.TeamRefused, match=r"^Этого человека уже нет среди сотрудников\.$"):
+        team.remove_member(member=gone, by=actor_for(owner), at=AT)
 
 
 def test_second_owner_may_step_down(client):

@@ -11,10 +11,18 @@ from django.utils.html import format_html
 
 from cabinet import clock
 from cabinet.actors import Actor
-from smartcards import phrases, queries, rules, services, withdrawal
-from smartcards.admin.decisions import DecidingAdmin, Decision, ReadOnlyInline
+from cabinet.admin.readonly import ReadOnlyInline
+from smartcards import phrases, queries, releases, rules, services, withdrawal
+from smartcards.admin.decisions import DecidingAdmin, Decision
 from smartcards.admin.search import cards_matching
-from smartcards.admin_forms import CardReasonForm, NothingToAsk, ReplaceForm, WithdrawForm
+from smartcards.admin.words import block_word, identity_word
+from smartcards.admin_forms import (
+    CardReasonForm,
+    NothingToAsk,
+    ReleaseForm,
+    ReplaceForm,
+    WithdrawForm,
+)
 from smartcards.admin_stock import StockImportMixin
 from smartcards.models import Command, Coverage, SmartCard
 from smartcards.orders.queries import whole_stock
@@ -94,6 +102,15 @@ def _replace(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) ->
     )
 
 
+def _check_release(card: SmartCard, at: datetime) -> None:
+    _check_handed(card)
+    releases.check_can_release(queries.facts_of(card, at), card.account)
+
+
+def _release(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
+    releases.release(card=card, working=asked["working"], reason=asked["reason"], by=by, at=at)
+
+
 class WhereFilter(admin.SimpleListFilter):
     """In stock, or in somebody's hands."""
 
@@ -130,8 +147,6 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
         "shown_state",
         "merchant",
         "terminal",
-        "wished_on",
-        "confirmed_at",
     )
     list_filter = ("account", "confirmed", WhereFilter)
     # Only makes the field of the search appear: what is searched is in `search`.
@@ -147,22 +162,29 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
         ("У кого", {"fields": ("merchant_link", "terminal", "label", "imported_at", "handed_at")}),
         (
             "Последнее решение человека",
-            {"fields": ("wished_on", "wished_at", "wished_by", "wished_by_kind")},
+            {"fields": ("wish", "wished_at", "wished_by", "wished_by_kind")},
         ),
         (
             "Что сказал оператор",
-            {"fields": ("confirmed", "block_reason", "confirmed_at", "confirmed_from", "read_at")},
+            {"fields": ("confirmed", "block", "confirmed_at", "confirmed_from", "read_at")},
         ),
         (
             "Госуслуги и сеть",
-            {"fields": ("identity", "identity_at", "off_since", "may_hold_until")},
+            {"fields": ("number_owner", "identity_at", "off_since", "may_hold_until")},
         ),
         (
             "Выведена из работы",
             {"fields": ("withdrawn_at", "withdrawn_because", "replaced_by_link")},
         ),
     )
-    readonly_fields = ("shown_state", "merchant_link", "replaced_by_link")
+    readonly_fields = (
+        "shown_state",
+        "merchant_link",
+        "replaced_by_link",
+        "wish",
+        "block",
+        "number_owner",
+    )
     decisions = (
         Decision(
             "activate",
@@ -190,6 +212,15 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
             NothingToAsk,
             _check_unclear,
             _check_again,
+        ),
+        Decision(
+            "release",
+            "Оператор снял блокировку…",
+            "Записать снятие блокировки",
+            "Записано: оператор снял блокировку.",
+            ReleaseForm,
+            _check_release,
+            _release,
         ),
         Decision(
             "withdraw",
@@ -234,6 +265,18 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
     @admin.display(description="состояние")
     def shown_state(self, card: SmartCard) -> str:
         return phrases.staff_state(queries.facts_of(card, clock.now()))
+
+    @admin.display(description="что решено")
+    def wish(self, card: SmartCard) -> str:
+        return {True: "включить", False: "отключить", None: "ещё ничего"}[card.wished_on]
+
+    @admin.display(description="причина блокировки")
+    def block(self, card: SmartCard) -> str:
+        return block_word(card.block_reason) or "—"
+
+    @admin.display(description="Госуслуги")
+    def number_owner(self, card: SmartCard) -> str:
+        return identity_word(card.identity) or "—"
 
     @admin.display(description="клиент")
     def merchant_link(self, card: SmartCard) -> str:

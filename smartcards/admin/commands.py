@@ -6,11 +6,14 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.timezone import localtime
 
 from cabinet.actors import Actor
+from cabinet.admin.readonly import ReadOnlyInline
 from smartcards import phrases, queries, rules, services
-from smartcards.admin.decisions import DecidingAdmin, Decision, ReadOnlyInline
+from smartcards.admin.decisions import DecidingAdmin, Decision
 from smartcards.admin.search import cards_matching
+from smartcards.admin.words import ErrorFilter, error_word
 from smartcards.admin_forms import NothingToAsk, OutcomeForm
 from smartcards.models import Command, CommandStep
 from smartcards.rules import CardRefused
@@ -49,30 +52,26 @@ class StepInline(ReadOnlyInline):
 @admin.register(Command)
 class CommandAdmin(DecidingAdmin):
     list_display = (
-        "created_at",
+        "created",
         "card",
         "merchant",
         "kind",
         "state",
-        "origin",
         "asked_by",
-        "attempts",
-        "finished_at",
-        "error",
+        "what_went_wrong",
     )
-    list_filter = ("state", "account", "kind", "origin", "error")
+    list_filter = ("state", "account", "kind", "origin", ErrorFilter, "created_at")
     list_select_related = ("card__account", "card__merchant", "account")
     # Only makes the field of the search appear: what is searched is in `search`.
     search_fields = ("pk",)
     search_help_text = (
         "ICCID или его часть, номер, userId, ИНН, название клиента, телефон его сотрудника"
     )
-    date_hierarchy = "created_at"
     ordering = ("-created_at", "-pk")
     show_full_result_count = False
     inlines = (StepInline,)
-    exclude = ("lease_token",)
-    readonly_fields = ("advice",)
+    exclude = ("lease_token", "error")
+    readonly_fields = ("what_went_wrong", "advice")
     decisions = (
         Decision(
             "outcome",
@@ -93,6 +92,14 @@ class CommandAdmin(DecidingAdmin):
             _cancel,
         ),
     )
+
+    @admin.display(description="создана", ordering="created_at")
+    def created(self, command: Command) -> str:
+        return f"{localtime(command.created_at):%d.%m.%Y %H:%M:%S}"
+
+    @admin.display(description="что не так", ordering="error")
+    def what_went_wrong(self, command: Command) -> str:
+        return error_word(command.error) or "—"
 
     @admin.display(description="что делать")
     def advice(self, command: Command) -> str:

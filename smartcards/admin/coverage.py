@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.admin.readonly import ReadOnlyAdmin, presence
 from smartcards.models import Coverage
 
 
@@ -11,7 +11,7 @@ class CoverageAdmin(ReadOnlyAdmin):
     """Found by ICCID, company or ИНН."""
 
     list_display = ("card", "subscription", "since", "till")
-    list_filter = (("till", admin.EmptyFieldListFilter), "card__account")
+    list_filter = (("till", presence("действует", "кончилось")), "card__account")
     list_select_related = (
         "card__account",
         "subscription__merchant",

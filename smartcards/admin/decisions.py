@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.forms import Form
@@ -88,13 +88,6 @@ class DecidingAdmin(ReadOnlyAdmin):
         context = {"decisions": links, "title": title, "subtitle": None} | (extra_context or {})
         return super().change_view(request, object_id, form_url, context)
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        # «Выберите смарт-карта» is what Django would say.
-        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
-        return super().changelist_view(request, title | (extra_context or {}))
-
     def _possible(self, row: Model) -> Iterable[tuple[str, str]]:
         for decision in self.decisions:
             if not _refusal(decision, row):
@@ -147,16 +140,3 @@ def _refusal(decision: Decision[Any], row: Model) -> str:
     except Refused as refusal:
         return refusal.sentence
     return ""
-
-
-class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
-    """Rows of a row, to be looked at."""
-
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
@@ -19,8 +20,9 @@ from cabinet.actors import Actor
 from cabinet.admin_site import CabinetAdminSite, SitePage
 from cabinet.errors import Refused
 from operators.models import OperatorAccount
-from smartcards import drift, healing, services
+from smartcards import drift, healing, releases, services
 from smartcards.admin.decisions import actor_of, may
+from smartcards.admin.words import block_word
 from smartcards.drift import HEALED_BY_ITSELF, Drift, Found
 from smartcards.models import SmartCard
 
@@ -37,7 +39,8 @@ _SEEN_IN_A_READING = frozenset({Drift.OTHER_NUMBER, Drift.OTHER_DEVICE})
 class Remedy:
     """One button: its word in the form, its text, what is said when it is done, for which kinds.
 
-    `run` takes card, reason, by and at by keyword; it may raise Refused.
+    `run` takes card, reason, by and at by keyword; it may raise Refused. `fits` is asked where the kind
+    alone does not tell whether the button makes sense.
     """
 
     name: str
@@ -46,6 +49,15 @@ class Remedy:
     kinds: frozenset[Drift]
     run: Callable[..., object]
     wants_reason: bool = False
+    fits: Callable[[SmartCard], bool] = lambda _card: True
+
+
+def _tells(card: SmartCard) -> bool:
+    return releases.tells_state(card.account)
+
+
+def _keeps_silent(card: SmartCard) -> bool:
+    return not releases.tells_state(card.account)
 
 
 def _switch_on(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
@@ -88,11 +100,30 @@ REMEDIES = (
         wants_reason=True,
     ),
     Remedy(
+        "released-on",
+        "Блокировка снята: работает",
+        "Записано: блокировка снята, смарт-карта работает.",
+        frozenset({Drift.HELD}),
+        partial(releases.release, working=True),
+        wants_reason=True,
+        fits=_keeps_silent,
+    ),
+    Remedy(
+        "released-off",
+        "Блокировка снята: отключена",
+        "Записано: блокировка снята, смарт-карта отключена.",
+        frozenset({Drift.HELD}),
+        partial(releases.release, working=False),
+        wants_reason=True,
+        fits=_keeps_silent,
+    ),
+    Remedy(
         "read",
         "Прочитать ещё раз",
         "Спросим оператора, ответ появится здесь.",
         frozenset(Drift),
         healing.read_again,
+        fits=_tells,
     ),
 )
 _BY_NAME = {remedy.name: remedy for remedy in REMEDIES}
@@ -191,9 +222,13 @@ def _line(card: SmartCard, *, may_act: bool) -> Line:
     return Line(
         card=card,
         differences=[(one.kind, _details(card, one), one.since) for one in differences],
-        remedies=[remedy for remedy in REMEDIES if may_act and remedy.kinds & kinds],
+        remedies=_remedies(card, kinds) if may_act else [],
         mail=_mail(card),
     )
+
+
+def _remedies(card: SmartCard, kinds: set[Drift]) -> list[Remedy]:
+    return [remedy for remedy in REMEDIES if remedy.kinds & kinds and remedy.fits(card)]
 
 
 def _details(card: SmartCard, one: Found) -> str:
@@ -202,7 +237,7 @@ def _details(card: SmartCard, one: Found) -> str:
         return f"у нас {card.msisdn or 'нет номера'}, у оператора {card.seen_msisdn}"
     if one.kind is Drift.OTHER_DEVICE and card.terminal:
         return f"IMEI кассы {card.terminal.imei}, у оператора {card.seen_imei}"
-    return card.block_reason if one.kind is Drift.HELD else ""
+    return block_word(card.block_reason) if one.kind is Drift.HELD else ""
 
 
 def _mail(card: SmartCard) -> str:

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from cabinet.models import AuditEvent, User
+from cabinet.wording import money
 from subscriptions.models import Gift, Module, StaffStop
 from subscriptions.tests.conftest import START
 
@@ -128,6 +129,40 @@ def test_secrets_of_a_module_are_written_and_never_shown(staff, module):
     assert line.text == "Модуль «Кассовые сервисы» изменён. Секреты маркета заменены."
 
 
+@pytest.mark.parametrize(
+    ("own", "basic", "given", "given_basic", "said"),
+    [
+        (
+            "",
+            "",
+            ["seed"],
+            "",
+            "токены: из переменной окружения EVOTOR_APP_TOKEN: 1; логин и пароль: нет",
+        ),
+        ("", "", [], "", "токены: нет; логин и пароль: нет"),
+        (
+            "new\nold",
+            "u:p",
+            ["seed", "next"],
+            "v:q",
+            (
+                "токены: введено здесь: 2, из переменной окружения EVOTOR_APP_TOKEN: 2; "
+                "логин и пароль: введено здесь: 1, из переменной окружения EVOTOR_BASIC: 1"
+            ),
+        ),
+    ],
+)
+def test_page_of_a_module_says_where_its_secrets_come_from(
+    staff, module, settings, own, basic, given, given_basic, said
+):
+    settings.EVOTOR_APP_TOKENS, settings.EVOTOR_BASIC = given, given_basic
+    Module.objects.filter(pk=module.pk).update(app_tokens=own, basic_auth=basic)
+
+    page = staff.get(change(module)).content.decode()
+
+    assert f'<div class="readonly">{said}</div>' in page
+
+
 def test_saving_a_module_without_new_secrets_keeps_the_old(staff, module):
     module.app_tokens = "kept"
     module.save()
@@ -169,3 +204,15 @@ def test_tariff_can_be_edited_until_somebody_takes_it(staff, make, tariff):
     assert (unused, tariff.price_kopecks) == (40_000, 40_000)
     assert tariff.archived_at is not None
     assert deleting.status_code == 403
+
+
+def test_sums_are_shown_in_roubles(staff, make):
+    row = make(entitled_from=START, charged_kopecks=405_050)
+    tariff = row.tariff
+
+    page = staff.get(change(row)).content.decode()
+    listed = staff.get(reverse("admin:subscriptions_tariff_changelist")).content.decode()
+
+    assert f'<div class="readonly">{money(405_050)}</div>' in page
+    assert money(tariff.price_kopecks) in listed
+    assert "405050" not in page

@@ -1,6 +1,7 @@
 """`POST /market/<action>`: scripts send JSON, the pages' own forms come urlencoded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -8,15 +9,50 @@ from urllib.parse import urlencode
 from django.conf import settings
 
 from cabinet import clock
-from cabinet.sandbox.http import BadRequest, Request, Response, Route, json_response, redirect
+from cabinet.sandbox.http import (
+    BadRequest,
+    Request,
+    Response,
+    Route,
+    html_response,
+    json_response,
+    redirect,
+)
 from subscriptions.evotor.sandbox.actions import ACTIONS, Order
 from subscriptions.evotor.sandbox.book import Billing, NotPossible
+from subscriptions.evotor.sandbox.html import page
 from subscriptions.evotor.sandbox.market import USER_ID, Market
+from subscriptions.evotor.sandbox.store import MOST_CARDS
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 MOST = 100_000
 MOST_TRIAL_DAYS = 366
 FIRST_YEAR, LAST_YEAR = 2000, 2190
+
+_FIELDS = ("planId", "deviceNumber", "trialDays")
+_SECTIONS = {"install": "install", "change_terms": "change"}
+_WRONG_TERMS = "Тариф и пробный период выбирают из списка."
+_SENTENCES = {
+    "planId": _WRONG_TERMS,
+    "trialDays": _WRONG_TERMS,
+    "deviceNumber": f"Число карт — целое число от 1 до {MOST_CARDS}.",
+    "at": "Время пишут так: 2026-11-22T10:00:00+03:00.",
+    "addons": "Опции понимает только вызов с JSON.",
+}
+_BROKEN = (
+    "<p>Форма испорчена или устарела, ничего не изменилось.</p>\n"
+    '<p><a href="/market/">Открыть маркет заново</a></p>'
+)
+
+Handler = Callable[[Request], Response]
+
+
+class BadField(BadRequest):
+    """A field that cannot be understood; scripts read the English text, people the Russian of `name`."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
 
 
 class Door:
@@ -28,9 +64,9 @@ class Door:
     def routes(self) -> list[Route]:
         """The documented call, and what only the pages need."""
         return [
-            Route("POST", r"/market/new", self._new),
-            Route("POST", r"/market/billing", self._billing),
-            Route("POST", rf"/market/(?P<action>{'|'.join(ACTIONS)})", self._act),
+            Route("POST", r"/market/new", _told_in_russian(self._new)),
+            Route("POST", r"/market/billing", _told_in_russian(self._billing)),
+            Route("POST", rf"/market/(?P<action>{'|'.join(ACTIONS)})", _told_in_russian(self._act)),
         ]
 
     def _act(self, request: Request) -> Response:
@@ -55,16 +91,15 @@ class Door:
         return json_response({"sent": sent, "waiting": waiting})
 
     def _act_by_form(self, request: Request) -> Response:
-        form = request.form()
-        user_id, action, now = read_user_id(form), request.match["action"], clock.now()
-        order = read_order({name: value for name, value in form.items() if value}, now)
+        form, now = _form(request), clock.now()
+        user_id, action = form["userId"], request.match["action"]
         try:
-            _check_cards(order)
+            order = _form_order(form, now)
             self._market.act(
                 action, user_id=user_id, product_id=_product(form), order=order, now=now
             )
         except NotPossible as refusal:
-            return _back(form, refused=str(refusal))
+            return _back(form, refused=str(refusal), **_typed(action, form))
         self._end_by_hand(user_id)
         return _back(form, done=action)
 
@@ -79,15 +114,51 @@ class Door:
         return redirect(f"/market/user/{account.user_id}")
 
     def _billing(self, request: Request) -> Response:
-        form = request.form()
-        self._market.set_billing(read_user_id(form), read_billing(form, Billing.PAYS))
+        form = _form(request)
+        self._market.set_billing(form["userId"], read_billing(form, Billing.PAYS))
         return _back(form, done="billing")
 
 
-def _check_cards(order: Order) -> None:
-    """A script may send 0 terminals, paid options make up for them; a person buys cards."""
-    if order.devices == 0:
-        raise NotPossible("Смарт-карт должно быть не меньше одной.")
+def _told_in_russian(handler: Handler) -> Handler:
+    """A person whose form is broken beyond its fields gets a page and not JSON."""
+
+    def answer(request: Request) -> Response:
+        try:
+            return handler(request)
+        except BadRequest:
+            if not _from_page(request):
+                raise
+            said = html_response(page("Не получилось", _BROKEN))
+            return replace(said, status=400)
+
+    return answer
+
+
+def _form(request: Request) -> dict[str, str]:
+    form = request.form()
+    return form | {"userId": read_user_id(form)}
+
+
+def _form_order(form: Mapping[str, str], now: datetime) -> Order:
+    """What a person asked for. Raises NotPossible with what is wrong in Russian.
+
+    A script may send 0 terminals, paid options make up for them; a person buys cards.
+    """
+    try:
+        order = read_order({name: value for name, value in form.items() if value}, now)
+    except BadField as refusal:
+        raise NotPossible(_SENTENCES[refusal.name]) from refusal
+    if "deviceNumber" in form and not 1 <= (order.devices or 0) <= MOST_CARDS:
+        raise NotPossible(_SENTENCES["deviceNumber"])
+    return order
+
+
+def _typed(action: str, form: Mapping[str, str]) -> dict[str, str]:
+    """What comes back into the fields of the form; the section of the form is shown first."""
+    fields = {name: form[name][:100] for name in _FIELDS if name in form}
+    if not fields:
+        return {}
+    return {"typed": action, "action": _SECTIONS.get(action, ""), **fields}
 
 
 def _from_page(request: Request) -> bool:
@@ -127,7 +198,7 @@ def read_order(given: Mapping[str, Any], now: datetime) -> Order:
     """What was asked for. Raises BadRequest where it cannot be understood."""
     plan_id = given.get("planId")
     if plan_id is not None and (not isinstance(plan_id, str) or not 0 < len(plan_id) <= 100):
-        raise BadRequest("planId: a string of at most 100 characters.")
+        raise BadField("planId", "a string of at most 100 characters.")
     return Order(
         at=_instant(given.get("at"), now),
         plan_id=plan_id,
@@ -143,9 +214,9 @@ def _instant(value: Any, now: datetime) -> datetime:
     try:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError) as error:
-        raise BadRequest("at: ISO 8601, for example 2026-11-22T10:00:00+03:00.") from error
+        raise BadField("at", "ISO 8601, for example 2026-11-22T10:00:00+03:00.") from error
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
-        raise BadRequest(f"at: a year from {FIRST_YEAR} to {LAST_YEAR}.")
+        raise BadField("at", f"a year from {FIRST_YEAR} to {LAST_YEAR}.")
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
@@ -154,7 +225,7 @@ def _whole(given: Mapping[str, Any], name: str, most: int) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not str(value).isdecimal() or int(value) > most:
-        raise BadRequest(f"{name}: a whole number from 0 to {most}.")
+        raise BadField(name, f"a whole number from 0 to {most}.")
     return int(value)
 
 
@@ -163,5 +234,5 @@ def _addons(given: Mapping[str, Any]) -> dict[str, int] | None:
     if listed is None:
         return None
     if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
-        raise BadRequest('addons: a list of {"id", "quantity"}.')
+        raise BadField("addons", 'a list of {"id", "quantity"}.')
     return {str(row.get("id", "")): _whole(row, "quantity", MOST) or 0 for row in listed}

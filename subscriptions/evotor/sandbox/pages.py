@@ -13,8 +13,8 @@ from subscriptions.evotor.sandbox import phrases
 from subscriptions.evotor.sandbox.book import Account, Holding
 from subscriptions.evotor.sandbox.html import button, form, near, page
 from subscriptions.evotor.sandbox.market import Market
-from subscriptions.evotor.sandbox.plans import ZONE
-from subscriptions.evotor.sandbox.store import quick_forms, sections
+from subscriptions.evotor.sandbox.plans import PLANS, ZONE
+from subscriptions.evotor.sandbox.store import NOTHING_TYPED, Terms, quick_forms, sections
 
 TITLE = "Кассовые сервисы"
 
@@ -58,7 +58,12 @@ class Pages:
                 _about(account, clock.now()),
                 _doors(account, request),
                 *sections(
-                    account, settings.EVOTOR_PRODUCT_ID, page="user", asked="", now=clock.now()
+                    account,
+                    settings.EVOTOR_PRODUCT_ID,
+                    page="user",
+                    asked=_asked(request, "action"),
+                    now=clock.now(),
+                    typed=_typed(request),
                 ),
             )
         )
@@ -75,7 +80,14 @@ class Pages:
                 _title(product_id),
                 self._said(request, account, back),
                 _lead(account, asked, product_id),
-                *sections(account, product_id, page="store", asked=asked, now=clock.now()),
+                *sections(
+                    account,
+                    product_id,
+                    page="store",
+                    asked=asked,
+                    now=clock.now(),
+                    typed=_typed(request),
+                ),
                 _way_back(request, back),
             )
         )
@@ -105,6 +117,13 @@ class Pages:
 
 def _asked(request: Request, name: str) -> str:
     return request.query.get(name, [""])[0]
+
+
+def _typed(request: Request) -> Terms:
+    """What a refused form brought back."""
+    names = ("typed", "planId", "deviceNumber", "trialDays")
+    action, plan_id, cards, trial = (_asked(request, name) for name in names)
+    return Terms(action, plan_id or PLANS[0].id, cards, trial) if action else NOTHING_TYPED
 
 
 def _title(product_id: str) -> str:

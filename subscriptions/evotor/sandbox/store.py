@@ -1,5 +1,6 @@
 """The forms of the module's store page: what may be done depends on where the merchant stands."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
@@ -9,7 +10,7 @@ from cabinet import wording
 from subscriptions.evotor.sandbox import phrases
 from subscriptions.evotor.sandbox.book import Account, Billing, Deal
 from subscriptions.evotor.sandbox.html import button, form
-from subscriptions.evotor.sandbox.plans import PLANS
+from subscriptions.evotor.sandbox.plans import PLANS, plan_of
 
 # What a visitor from our cabinet came for, and the section that does it.
 SECTION_OF = {
@@ -22,14 +23,37 @@ SECTION_OF = {
 }
 USUAL_CARDS = 1
 MOST_CARDS = 500
+TRIALS = (("0", "без него"), ("14", "14 дней"))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What stands in the fields of a form: the present terms, or what a person typed in vain."""
+
+    action: str = ""
+    plan_id: str = PLANS[0].id
+    cards: str = str(USUAL_CARDS)
+    trial: str = "0"
+
+
+NOTHING_TYPED = Terms()
 
 
 def sections(
-    account: Account, product_id: str, *, page: str, asked: str, now: datetime
+    account: Account,
+    product_id: str,
+    *,
+    page: str,
+    asked: str,
+    now: datetime,
+    typed: Terms = NOTHING_TYPED,
 ) -> list[str]:
-    """The panels of the page; the one the visitor came for is the first."""
+    """The panels of the page; the one the visitor came for is the first.
+
+    `typed` comes back into the form of its action, so that a refusal costs nobody a field.
+    """
     fields = {"userId": account.user_id, "productId": product_id, "page": page}
-    found = _sections(account, product_id, fields, now)
+    found = _sections(account, product_id, fields, now, typed)
     first = SECTION_OF.get(asked, "")
     return [found[key] for key in sorted(found, key=lambda key: key != first)]
 
@@ -40,7 +64,8 @@ def quick_forms(account: Account) -> str:
     fields = {"userId": account.user_id, "productId": product_id, "page": "user"}
     deal = account.holding(product_id).deal
     if deal is None or not deal.live:
-        usual = {"planId": PLANS[0].id, "deviceNumber": str(USUAL_CARDS)}
+        last = _last("install", deal)
+        usual = {"planId": last.plan_id, "deviceNumber": last.cards}
         return form("install", fields | usual, button("Установить"), inline=True)
     if deal.stop_requested:
         return form("resume", fields, button("Возобновить"), inline=True)
@@ -56,34 +81,44 @@ def quick_forms(account: Account) -> str:
 
 
 def _sections(
-    account: Account, product_id: str, fields: dict[str, str], now: datetime
+    account: Account, product_id: str, fields: dict[str, str], now: datetime, typed: Terms
 ) -> dict[str, str]:
     holding = account.holding(product_id)
     deal = holding.deal
+    install, change = _shown("install", deal, typed), _shown("change_terms", deal, typed)
     if deal is None or not deal.live:
-        return {"install": _purchase(fields)}
-    found = {"pay": _pay(deal, fields, now), "change": _change(deal, fields)}
+        return {"install": _purchase(install, fields)}
+    found = {"pay": _pay(deal, fields, now), "change": _change(change, fields)}
     found["stop"] = _stop(deal, fields)
     if holding.installed:
         found["remove"] = _remove(fields)
     else:
-        found = {"install": _return(deal, fields), **found}
+        found = {"install": _return(deal, install, fields), **found}
     if not deal.stop_requested:
         found["billing"] = _billing(account, fields)
     return found
 
 
-def _purchase(fields: dict[str, str]) -> str:
-    trial = (
-        '<label>Пробный период <select name="trialDays">'
-        '<option value="0">без него</option><option value="14">14 дней</option></select></label>'
-    )
-    inside = _terms(PLANS[0].id, USUAL_CARDS) + trial + "<br>" + button("Установить", "main")
+def _shown(action: str, deal: Deal | None, typed: Terms) -> Terms:
+    return typed if typed.action == action else _last(action, deal)
+
+
+def _last(action: str, deal: Deal | None) -> Terms:
+    """The present terms, those of an ended subscription too."""
+    if deal is None:
+        return Terms(action)
+    return Terms(action, deal.plan_id, str(max(USUAL_CARDS, deal.devices)))
+
+
+def _purchase(terms: Terms, fields: dict[str, str]) -> str:
+    options = "".join(_option(days, title, terms.trial) for days, title in TRIALS)
+    trial = f'<label>Пробный период <select name="trialDays" autocomplete="off">{options}</select></label>'
+    inside = _terms(terms) + trial + "<br>" + button("Установить", "main")
     return "<h2>Купить и установить</h2>\n" + form("install", fields, inside)
 
 
-def _return(deal: Deal, fields: dict[str, str]) -> str:
-    inside = _terms(deal.plan_id, deal.devices) + "<br>" + button("Установить", "main")
+def _return(deal: Deal, terms: Terms, fields: dict[str, str]) -> str:
+    inside = _terms(terms) + "<br>" + button("Установить", "main")
     lead = f"<p>Оплачено до {phrases.day(deal.due)}: заново платить не нужно.</p>"
     return f"<h2>Установить снова</h2>\n{lead}\n" + form("install", fields, inside)
 
@@ -98,8 +133,8 @@ def _pay(deal: Deal, fields: dict[str, str], now: datetime) -> str:
     return f"<h2>Оплата</h2>\n{lead}\n" + form("renew", fields, inside)
 
 
-def _change(deal: Deal, fields: dict[str, str]) -> str:
-    inside = _terms(deal.plan_id, deal.devices) + "<br>" + button("Изменить тариф", "main")
+def _change(terms: Terms, fields: dict[str, str]) -> str:
+    inside = _terms(terms) + "<br>" + button("Изменить тариф", "main")
     lead = "<p>Разница в цене за оставшиеся дни списывается сразу, при удешевлении деньги не возвращаются.</p>"
     return f"<h2>Тариф и число карт</h2>\n{lead}\n" + form("change_terms", fields, inside)
 
@@ -130,14 +165,21 @@ def _billing(account: Account, fields: dict[str, str]) -> str:
     return f"<h2>Деньги на счёте</h2>\n{lead}\n{inside}"
 
 
-def _terms(plan_id: str, devices: int) -> str:
-    plans = "".join(
-        f'<option value="{plan.id}"{" selected" if plan.id == plan_id else ""}>'
-        f"{escape(phrases.price(plan))}</option>"
-        for plan in PLANS
-    )
+def _terms(terms: Terms) -> str:
+    """Tariff and number. A browser would otherwise put back what stood there before the change."""
+    listed = [*PLANS, *([] if _is_listed(terms.plan_id) else [plan_of(terms.plan_id)])]
+    plans = "".join(_option(plan.id, phrases.price(plan), terms.plan_id) for plan in listed)
     return (
-        f'<label>Тариф <select name="planId">{plans}</select></label>'
+        f'<label>Тариф <select name="planId" autocomplete="off">{plans}</select></label>'
         f'<label>Число карт <input name="deviceNumber" type="number" min="1" max="{MOST_CARDS}" '
-        f'value="{devices}" required></label>'
+        f'value="{escape(terms.cards)}" autocomplete="off" required></label>'
     )
+
+
+def _is_listed(plan_id: str) -> bool:
+    return any(plan.id == plan_id for plan in PLANS)
+
+
+def _option(value: str, text: str, chosen: str) -> str:
+    mark = " selected" if value == chosen else ""
+    return f'<option value="{escape(value)}"{mark}>{escape(text)}</option>'

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 from collections import defaultdict
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -585,19 +586,80 @@ def test_merchant_without_a_subscription_has_nothing_to_pay_for(sandbox):
     assert [word in page for word in words] == [True, False]
 
 
-@pytest.mark.parametrize("action", ["install", "change_terms"])
-def test_person_cannot_take_no_cards(sandbox, market, product, action):
+@pytest.mark.parametrize("cards", ["0", "", "501", "много", "2.5"])
+@pytest.mark.parametrize(
+    ("action", "page", "first"),
+    [("install", "store", "Купить и установить"), ("change_terms", "user", "Тариф и число карт")],
+)
+def test_wrong_number_of_cards_is_said_and_nothing_typed_is_lost(
+    sandbox, market, product, action, page, first, cards
+):
     user_id = market.new_account("ИП Примеров").user_id
-    fields = {"userId": user_id, "productId": PRODUCT, "page": "user"}
+    fields = {"userId": user_id, "productId": PRODUCT, "page": page}
     if action == "change_terms":
-        submit(sandbox, "/market/install", **fields, deviceNumber="2")
+        submit(sandbox, "/market/install", **fields, planId="kassovye-1m", deviceNumber="2")
     told = len(product.got)
 
-    _, _, went = submit(sandbox, f"/market/{action}", **fields, deviceNumber="0")
+    status, _, went = submit(
+        sandbox,
+        f"/market/{action}",
+        **fields,
+        planId="kassovye-12m",
+        deviceNumber=cards,
+        trialDays="14",
+    )
 
-    page = call(sandbox, "GET", went["Location"])[1]
-    assert "Смарт-карт должно быть не меньше одной." in page
-    assert len(product.got) == told
+    shown = call(sandbox, "GET", went["Location"])[1]
+    headings = re.findall(r"<h2>(.*?)</h2>", shown)
+    assert (status, len(product.got)) == (303, told)
+    assert "Число карт — целое число от 1 до 500." in shown
+    assert next(head for head in headings if head != "Настройки модуля") == first
+    assert '<option value="kassovye-12m" selected>' in shown
+    assert f'value="{cards}" autocomplete="off" required>' in shown
+    assert ('<option value="14" selected>' in shown) == (action == "install")
+
+
+def test_present_terms_stand_in_the_forms(sandbox, market):
+    user_id = market.new_account("ИП Примеров").user_id
+    fields = {"userId": user_id, "productId": PRODUCT, "page": "store"}
+    store = f"/market/{PRODUCT}?user={user_id}"
+    terms = ('<option value="kassovye-3m" selected>', 'value="4" autocomplete="off"')
+
+    submit(sandbox, "/market/install", **fields, planId="kassovye-3m", deviceNumber="4")
+    running = call(sandbox, "GET", f"{store}&action=change")[1]
+    submit(sandbox, "/market/terminate", **fields)
+    ended = call(sandbox, "GET", store)[1]
+    listed = call(sandbox, "GET", "/market/")[1]
+
+    assert [[word in page for word in terms] for page in (running, ended)] == [[True, True]] * 2
+    assert (
+        'name="planId" value="kassovye-3m"><input type="hidden" name="deviceNumber" value="4">'
+        in listed
+    )
+
+
+def test_tariff_that_only_a_script_knows_is_not_changed_by_looking(sandbox):
+    call_json(sandbox, "/market/install", {"userId": USER, "planId": "secret-1m"})
+
+    page = call(sandbox, "GET", f"/market/{PRODUCT}?user={USER}&action=change")[1]
+
+    assert re.findall(r'<option value="([^"]+)" selected>', page) == ["secret-1m"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/market/install", {"userId": "01-1"}),
+        ("/market/billing", {"userId": USER, "billing": "maybe"}),
+        ("/market/billing", {}),
+    ],
+)
+def test_broken_form_is_answered_with_a_page_in_russian(sandbox, product, path, fields):
+    status, page, headers = submit(sandbox, path, **fields)
+
+    assert (status, headers["Content-Type"]) == (400, "text/html; charset=utf-8")
+    assert "Форма испорчена или устарела, ничего не изменилось." in page
+    assert product.got == []
 
 
 def test_person_is_told_of_a_refusal_where_they_stand(sandbox):

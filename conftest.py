@@ -6,12 +6,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import pytest
 from django.conf import settings
 
 from cabinet.launcher import servers_for_tests
 from cabinet.launcher.environment import chosen_local_dir, forget_foreign, isolated_environment
 
+# The table of the operators' contract at the end of a run.
+pytest_plugins = ["operators.tests.contract_table"]
+# A machine that is busy with other things says nothing about the code: no limits by the clock.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 _running = ExitStack()
 # The name of this process among several of one run («gw0»); empty in the first.
 _helper = os.environ.get("PYTEST_XDIST_WORKER", "")

@@ -50,6 +50,7 @@ class StockForm(forms.Form):
         OperatorAccount.objects.order_by("title"),
         label="Оператор",
         empty_label="Выберите оператора",
+        error_messages={"required": "Выберите оператора."},
     )
     file = forms.FileField(label="Файл CSV", required=False, allow_empty_file=True)
     on_problems = forms.ChoiceField(
@@ -59,13 +60,15 @@ class StockForm(forms.Form):
             (GOOD_ONLY, "загрузить правильные строки"),
         ],
         initial=ALL_OR_NOTHING,
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect(attrs={"class": "radiolist"}),
     )
     held = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        data = _uploaded(cleaned.get("file")) or _unpacked(cleaned.get("held", ""))
+        data = _uploaded(cleaned.get("file"))
+        if data is None:  # an empty file was chosen all the same, and is told to be empty
+            data = _unpacked(cleaned.get("held", ""))
         if data is None:
             self.add_error("file", "Выберите файл.")
             return cleaned
@@ -191,7 +194,7 @@ def _staff(request: HttpRequest) -> Actor:
 
 
 def _uploaded(file: "UploadedFile[bytes] | None") -> bytes | None:
-    return file.read(MAX_BYTES + 1) if file else None
+    return file.read(MAX_BYTES + 1) if file is not None else None
 
 
 def _packed(data: bytes) -> str:

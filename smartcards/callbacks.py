@@ -103,11 +103,9 @@ def _handled(row: Callback, at: datetime) -> Ended:
         event = events.read_event(row.event_type, row.payload)
     except Unreadable as unreadable:
         return Ended(str(unreadable), parked=True)
-    match event:
-        case ServiceChanged():
-            return _service_changed(row, event, told_at, at)
-        case MonitorChanged():
-            return _monitor_changed(row, event, told_at, at)
+    if isinstance(event, ServiceChanged):
+        return _service_changed(row, event, told_at, at)
+    return _monitor_changed(row, event, told_at, at)
 
 
 # --- the state of a card --------------------------------------------------------------------------

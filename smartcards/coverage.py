@@ -137,7 +137,7 @@ def leave_place(card: SmartCard, *, at: datetime) -> int | None:
     return row.subscription_id
 
 
-def take_place(card: SmartCard, *, like: int | None, at: datetime) -> bool:
+def take_place(card: SmartCard, *, like: int, at: datetime) -> bool:
     """Cover the card by a free place, of the subscription `like` if it has one. Returns whether it is.
 
     Where none is live, a place of `like` waits for its payment. Locks and journal as `leave_place`.
@@ -157,10 +157,8 @@ def take_place(card: SmartCard, *, like: int | None, at: datetime) -> bool:
     return True
 
 
-def _places_kept(subscription_id: int | None, rows: Collection[Coverage]) -> Counter[int]:
+def _places_kept(subscription_id: int, rows: Collection[Coverage]) -> Counter[int]:
     """Places of a subscription that has ended: its cards come back with the next payment."""
-    if subscription_id is None:
-        return Counter()
     ended = Subscription.objects.get(pk=subscription_id)
     taken = sum(row.subscription_id == ended.pk for row in rows)
     return Counter({ended.pk: ended.paid_cards - taken})
@@ -205,11 +203,8 @@ def _cover(card: SmartCard, free: Counter[int], *, by: Actor, at: datetime) -> N
         raise CardRefused(
             f"Смарт-карта …{card.iccid[-4:]} выведена из работы, платить за неё незачем."
         )
-    place = next((pk for pk, count in free.items() if count > 0), None)
-    if place is None:
-        raise NotEnoughPlaces(
-            "Оплаченных мест не хватает. Обновите страницу и выберите карты ещё раз."
-        )
+    # There is one: whoever calls has counted them under the same locks.
+    place = next(pk for pk, count in free.items() if count > 0)
     free[place] -= 1
     _settled(card)
     Coverage.objects.create(card=card, subscription_id=place, since=at)

@@ -10,7 +10,8 @@ from cabinet.actors import Actor
 from cabinet.wake import wake
 from operators import registry
 from operators.ports import StateQuality
-from smartcards.models import Command, Coverage, SmartCard
+from smartcards import coverage
+from smartcards.models import Command, SmartCard
 from smartcards.rules import CardRefused
 from smartcards.services import lock_card, record_wish
 from smartcards.states import OPEN_COMMANDS, Confirmed
@@ -80,13 +81,13 @@ def write_off(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
     """
     if not reason.strip():
         raise CardRefused("Укажите причину: клиент увидит её на странице смарт-карты.")
+    if card.merchant is not None:
+        coverage.lock_places(card.merchant)
     card = lock_card(card)
     if card.confirmed != Confirmed.RETIRED:
         raise CardRefused("Оператор эту смарт-карту не списывал.")
     _check_not_busy(card)
-    for row in Coverage.objects.select_for_update().filter(card=card, till=None):
-        row.till = max(at, row.since)
-        row.save(update_fields=["till"])
+    coverage.leave_place(card, at=at)
     if card.wished_on:
         record_wish(card, on=False, by=by, at=at)
     _note(
@@ -97,6 +98,8 @@ def write_off(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
         by=by,
         at=at,
     )
+    if card.merchant_id is not None:
+        wake("smartcards.reconcile_merchant", merchant_id=card.merchant_id)
 
 
 def _check_not_busy(card: SmartCard) -> None:

@@ -22,7 +22,6 @@ from operators.ports import (
     StateQuality,
     SubmitResult,
     Unavailable,
-    Unknown,
 )
 from smartcards import commands
 from smartcards.models import Command, SmartCard
@@ -86,7 +85,7 @@ def apply_submit(command: Command, card: SmartCard, result: SubmitResult, *, at:
             _already(command, card, at)
         case Rejected():
             _rejected(command, card, result, at)
-        case Unknown():
+        case _:
             _unknown(command, result.text, at)
 
 
@@ -207,7 +206,7 @@ def apply_check(command: Command, card: SmartCard, check: Check, *, at: datetime
             _check_failed(command, card, check, at)
         case CheckState.PENDING:
             _pending(command, at)
-        case CheckState.LOST:
+        case _:
             _lost(command, card, at)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import (
+    CharField,
     Count,
     DateTimeField,
     Exists,
@@ -16,17 +17,18 @@ from django.db.models import (
     Q,
     QuerySet,
     Subquery,
+    Value,
 )
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce, Concat
 
-from cabinet.models import Merchant
+from cabinet.models import Alert, Merchant
 from cabinet.states import ActorKind
 from operators import registry
 from operators.models import OperatorAccount
 from operators.ports import StateQuality
 from smartcards.models import Brake, Command, Coverage, SmartCard
 from smartcards.rules import CardFacts, OpenCommand
-from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed, Origin
+from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed
 from subscriptions.models import Period, Subscription
 from subscriptions.queries import LiveSubscription, ending_before, live_subscriptions
 from subscriptions.rules import CLOCKS_APART, is_entitled
@@ -205,40 +207,18 @@ def accounts_with_work(at: datetime) -> QuerySet[OperatorAccount]:
     return OperatorAccount.objects.filter(Exists(work), enabled=True).order_by("pk")
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """What an account has to do now."""
-
-    clicks: bool
-    questions: bool
-    others: bool
-
-    @property
-    def anything(self) -> bool:
-        return self.clicks or self.questions or self.others
-
-
-def waiting_work(account: OperatorAccount, at: datetime) -> Waiting:
-    """Whether there are clicks, questions and other commands to leave: one query, answered by indexes."""
-    mine = Command.objects.filter(account=OuterRef("pk"))
-    queued = mine.filter(state=CommandState.QUEUED, due_at__lte=at)
-    asked = mine.filter(state__in=[CommandState.ACCEPTED, CommandState.CHECKING], check_at__lte=at)
-    found = OperatorAccount.objects.filter(pk=account.pk).values_list(
-        Exists(queued.filter(origin=Origin.PERSON)),
-        Exists(asked),
-        Exists(queued.filter(origin__gt=Origin.PERSON)),
-    )
-    clicks, questions, others = found.get()
-    return Waiting(clicks=clicks, questions=questions, others=others)
-
-
 def late_commands(at: datetime) -> list[Command]:
-    """Open commands that took longer than the operator's worst time, the oldest first."""
+    """Open commands that took longer than the operator's worst time, the oldest first.
+
+    Without those that staff have an open matter about: however many these are, none waits behind them.
+    """
     worst = ExpressionWrapper(
         F("created_at") + F("account__worst_seconds") * timedelta(seconds=1),
         output_field=DateTimeField(),
     )
-    late = Command.objects.filter(state__in=_OPEN).annotate(promised_at=worst)
+    key = Concat(Value("late:"), Cast(OuterRef("pk"), CharField()))
+    told = Exists(Alert.objects.filter(key=key, closed_at=None))
+    late = Command.objects.filter(~told, state__in=_OPEN).annotate(promised_at=worst)
     rows = late.filter(promised_at__lte=at).select_related("card__account", "account")
     return list(rows.order_by("created_at", "pk")[:200])
 
@@ -270,6 +250,28 @@ def failures_in_a_row(card: SmartCard, kind: CommandKind) -> list[Command]:
             break
         failed.append(command)
     return failed
+
+
+def failures_that_count(card: SmartCard, kind: CommandKind, at: datetime) -> list[Command]:
+    """Of `failures_in_a_row` those that stand against another try.
+
+    What failed before the card's present wish, place or payment says nothing of these.
+    """
+    failed = failures_in_a_row(card, kind)
+    began = _began_anew(card, at) if failed else at
+    return [command for command in failed if command.created_at >= began]
+
+
+def _began_anew(card: SmartCard, at: datetime) -> datetime:
+    """The last wish, place or payment; one stamped ahead of our clock has not begun yet."""
+    place = Coverage.objects.filter(card=card).order_by("-since", "-pk").first()
+    begins = [card.wished_at]
+    if place is not None:
+        paid = Period.objects.filter(subscription=place.subscription_id, starts_at__lte=at)
+        starts = paid.aggregate(at=Max("starts_at"))["at"]
+        begins += [place.since, place.subscription.entitled_from, starts]
+    known = [moment for moment in begins if moment is not None and moment <= at]
+    return max(known, default=datetime.min.replace(tzinfo=at.tzinfo))
 
 
 def readable_accounts() -> list[OperatorAccount]:

@@ -62,6 +62,11 @@ class Answer:
     reading: Reading | None = None
     unavailable: Unavailable | None = None
 
+    @property
+    def trouble(self) -> Unavailable:
+        """Why nothing is known; an answer without a word is such a trouble too."""
+        return self.unavailable or Unavailable(ErrorClass.TRANSIENT, "", "")
+
 
 def due(
     *, account: OperatorAccount, at: datetime, limit: int, asked: Collection[int] = ()
@@ -163,8 +168,8 @@ def _record_command(question: Question, command_id: int, answer: Answer, at: dat
         outcomes.apply_check(command, card, answer.check, at=at)
     elif answer.reading is not None:
         outcomes.apply_reading(command, card, answer.reading, at=at)
-    elif answer.unavailable is not None:
-        outcomes.apply_silence(command, answer.unavailable, at=at)
+    else:
+        outcomes.apply_silence(command, answer.trouble, at=at)
 
 
 @transaction.atomic
@@ -176,8 +181,8 @@ def _record_card(question: Question, answer: Answer, at: datetime) -> None:
         return  # a switch was confirmed while we were reading: the reading is of before
     if answer.reading is not None:
         outcomes.note_reading(card, answer.reading, at=at)
-    elif answer.unavailable is not None and answer.unavailable.code != OUR_QUOTA:
-        _note_unread(card, answer.unavailable, at)
+    elif answer.trouble.code != OUR_QUOTA:
+        _note_unread(card, answer.trouble, at)
 
 
 def _note_unread(card: SmartCard, trouble: Unavailable, at: datetime) -> None:

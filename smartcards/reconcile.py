@@ -1,6 +1,7 @@
 """Compare what should be with what is, and queue what is missing. Twice is once."""
 
 import logging
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -8,8 +9,10 @@ from django.db import DatabaseError, transaction
 
 from cabinet import alerts
 from cabinet.actors import SYSTEM
-from cabinet.models import Merchant
+from cabinet.models import Alert, Merchant
 from cabinet.wake import wake
+from operators.http import Exchange
+from operators.services import connect, working_account
 from smartcards import brake, commands, coverage, queries, rules
 from smartcards.models import Brake, SmartCard
 from smartcards.phrases import WHY_OFF
@@ -23,6 +26,9 @@ logger = logging.getLogger(__name__)
 JUST_ENDED = timedelta(minutes=10)
 # So many failures in a row are a matter for staff, though we go on trying.
 STUBBORN = 4
+
+_ABOUT_CARD = re.compile(r"(?P<what>stuck|reconcile):(?P<pk>\d+)")
+_ABOUT_ACCOUNT = re.compile(r"operator:account:(?P<pk>\d+):(?P<what>unusable)")
 
 
 def reconcile_merchant(*, merchant_id: int, at: datetime) -> int:
@@ -109,7 +115,7 @@ def _reason(facts: CardFacts, kind: CommandKind) -> str:
 
 
 def _may_repeat(card: SmartCard, kind: CommandKind, at: datetime) -> bool:
-    failed = queries.failures_in_a_row(card, kind)
+    failed = queries.failures_that_count(card, kind, at)
     if not failed or failed[0].finished_at is None:
         return True
     may = rules.may_repeat(
@@ -133,8 +139,56 @@ def reconcile_just_ended(*, at: datetime) -> int:
 
 
 def reconcile_all(*, at: datetime) -> int:
-    """Everybody with a card out of step: a lost wake-up costs a minute, not a till."""
-    return _each(queries.merchants_out_of_step(at), at)
+    """Everybody with a card out of step: a lost wake-up costs a minute, not a till.
+
+    Then the matters for staff that are well again are closed.
+    """
+    queued = _each(queries.merchants_out_of_step(at), at)
+    _close_about_cards(at)
+    _close_about_accounts(at)
+    return queued
+
+
+def _close_about_cards(at: datetime) -> None:
+    """«It does not switch» ends when the card is as it should be, «its reconcile broke» when it is past."""
+    about = _open_matters(_ABOUT_CARD)
+    rows = queries.with_facts(SmartCard.objects.filter(pk__in={pk for _, pk in about.values()}))
+    facts = {row.pk: queries.facts_of(row, at) for row in rows}
+    well = [key for key, (what, pk) in about.items() if _is_well(what, facts.get(pk))]
+    alerts.close_alerts(keys=well, by=SYSTEM, at=at)
+
+
+def _is_well(what: str, facts: CardFacts | None) -> bool:
+    if facts is None:  # the card is there no more
+        return True
+    return rules.is_in_step(facts) if what == "stuck" else rules.next_command(facts) is None
+
+
+def _close_about_accounts(at: datetime) -> None:
+    """«The contract cannot be used» ends when its adapter can be made."""
+    about = _open_matters(_ABOUT_ACCOUNT)
+    well = [key for key, (_, pk) in about.items() if _can_be_made(pk, at)]
+    alerts.close_alerts(keys=well, by=SYSTEM, at=at)
+
+
+def _can_be_made(account_id: int, at: datetime) -> bool:
+    unheard: list[Exchange] = []
+    try:
+        account = working_account(account_id, at=at)
+        if account is not None:
+            connect(account, heard=unheard.append)
+    except Exception:
+        # Whatever an adapter raises while it is made.
+        logger.exception("The contract %s still cannot be used", account_id)
+        return False
+    return account is not None
+
+
+def _open_matters(pattern: re.Pattern[str]) -> dict[str, tuple[str, int]]:
+    """Open matters of a kind: their keys, what they are about and of whom."""
+    keys = Alert.objects.filter(closed_at=None).values_list("key", flat=True)
+    found = (pattern.fullmatch(key) for key in keys)
+    return {match[0]: (match["what"], int(match["pk"])) for match in found if match}
 
 
 def _each(merchant_ids: Iterable[int], at: datetime) -> int:

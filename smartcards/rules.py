@@ -287,8 +287,24 @@ def next_command(facts: CardFacts) -> CommandKind | None:
     return CommandKind.DEACTIVATE if facts.confirmed == Confirmed.ACTIVE else None
 
 
+def is_in_step(facts: CardFacts) -> bool:
+    """Whether the card is as it should be, with nothing on its way; one that nobody decided about is."""
+    if facts.open_command is not None:
+        return False
+    if facts.confirmed == Confirmed.RETIRED or facts.wished_on is None:
+        return True
+    if target_on(facts):
+        return facts.confirmed == Confirmed.ACTIVE
+    return facts.confirmed not in {Confirmed.ACTIVE, Confirmed.UNKNOWN}
+
+
 def retry_at(*, error: str, failures: int, failed_at: datetime) -> datetime | None:
-    """When reconcile tries again by itself after `failures` failures in a row; None: never."""
+    """When reconcile tries again by itself after `failures` failures in a row; None: never.
+
+    Where none of them counts any more it is at once.
+    """
+    if not failures:
+        return failed_at
     if error in PERMANENT_ERRORS:
         return None
     return failed_at + _RETRY_AFTER[min(failures, len(_RETRY_AFTER)) - 1]

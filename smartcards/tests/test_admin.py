@@ -1,5 +1,6 @@
 """Staff's pages about cards, commands and the brake, through the pages."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,9 @@ from cabinet.models import AuditEvent
 from cabinet.services.groups import ensure_groups
 from cabinet.states import ActorKind, Role
 from cabinet.tests.people import make_staff
+from operators.ports import BlockReason, ErrorClass, IdentityState
 from smartcards import brake, health, queries, services
+from smartcards.admin.words import block_word, error_word, identity_word
 from smartcards.models import Brake, Command, SmartCard
 from smartcards.rules import CardRefused
 from smartcards.states import CommandKind, CommandState, Confirmed, Origin
@@ -598,3 +601,51 @@ def test_staff_without_a_reason_cannot_switch_a_card_off_by_the_service_either()
         services.request_deactivation(card=card, by=STAFF, at=NOW)
 
     assert Command.objects.count() == 0
+
+
+# --- words -------------------------------------------------------------------------------------
+
+
+def test_what_went_wrong_with_a_command_is_told_and_found_in_words(boss):
+    refused = make_command(paid_card(), state=CommandState.FAILED, error="forbidden", code="E17")
+    make_command(paid_card(), state=CommandState.DONE)
+
+    everything, narrowed = boss.get(COMMANDS), boss.get(f"{COMMANDS}?error=forbidden")
+    page = text(boss.get(f"{COMMANDS}{refused.pk}/change/"))
+
+    assert "не разрешено договором</td>" in text(everything)
+    assert [row.pk for row in narrowed.context["cl"].result_list] == [refused.pk]
+    assert '<div class="readonly">не разрешено договором</div>' in page
+    assert "forbidden" not in page
+
+
+@pytest.mark.parametrize(
+    ("wished_on", "said"), [(True, "включить"), (False, "отключить"), (None, "ещё ничего")]
+)
+def test_last_decision_about_a_card_is_told_in_words(boss, wished_on, said):
+    card = paid_card(wished_on=wished_on, identity="waiting")
+
+    page = text(boss.get(f"{CARDS}{card.pk}/change/"))
+
+    assert f'<div class="readonly">{said}</div>' in page
+    assert '<div class="readonly">ждёт подтверждения</div>' in page
+
+
+def test_every_word_of_an_operators_answer_has_a_russian_one():
+    told = [block_word(word) for word in BlockReason] + [error_word(word) for word in ErrorClass]
+    told += [identity_word(word) for word in IdentityState]
+
+    assert [word for word in told if re.search("[a-z]", word)] == []
+    assert (block_word(""), error_word("odd"), identity_word("")) == ("", "odd", "")
+
+
+def test_rows_below_a_card_are_a_plain_table(boss):
+    card = paid_card()
+    command = make_command(card, state=CommandState.DONE)
+
+    full = text(boss.get(f"{CARDS}{card.pk}/change/"))
+    empty = text(boss.get(f"{CARDS}{make_card(make_merchant()).pk}/change/"))
+
+    assert f'<a href="{COMMANDS}{command.pk}/change/">Открыть</a>' in full
+    assert "Пусто." not in full
+    assert empty.count("Пусто.") == 2

@@ -1,6 +1,9 @@
 """What an operator's event means: for commands on their way, for cards, in any order, any number of times."""
 
 import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import permutations
 from typing import Any
@@ -22,6 +25,7 @@ from smartcards.tests.cards import (
     make_command,
     make_merchant,
 )
+from smartcards.tests.locks import held_elsewhere, impatient
 from smartcards.tests.stand import standing, told
 
 pytestmark = pytest.mark.django_db
@@ -488,3 +492,66 @@ def test_played_partner_ends_our_command_without_a_question(tmp_path):
 
         assert (state_of(command), known(card)[0]) == (State.DONE, Confirmed.ACTIVE)
         assert stand.calls(card)["check"] == 0
+
+
+def test_event_that_was_kept_and_cannot_be_read_any_more_is_put_before_staff(account):
+    card = card_of(account)
+    row = about_card(card, "active")
+    Callback.objects.filter(pk=row.pk).update(event_type="ServiceTeleportedEvent")
+
+    ended = process(row)
+
+    assert ended == ("parked", "Незнакомый тип события.")
+    assert (known(card), Alert.objects.count()) == (BEFORE, 1)
+
+
+class Meanwhile(logging.Handler):
+    """What others do at the moment at which our code logs this message."""
+
+    def __init__(self, message: str, deed: Callable[[], object]) -> None:
+        super().__init__()
+        self._message, self._deed = message, deed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == self._message:
+            self._deed()
+
+
+@contextmanager
+def meanwhile(message: str, deed: Callable[[], object]) -> Iterator[None]:
+    handler = Meanwhile(message, deed)
+    callbacks.logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        callbacks.logger.removeHandler(handler)
+
+
+def test_broken_event_that_another_worker_has_ended_meanwhile_stays_ended(account):
+    row = about_card(card_of(account), "active")
+    Callback.objects.filter(pk=row.pk).update(payload=[1])
+    others = Callback.objects.filter(pk=row.pk)
+
+    with meanwhile(
+        f"Callback {row.pk} could not be processed",
+        lambda: others.update(state="done", note="Другой процесс."),
+    ):
+        ended = process(row)
+
+    assert ended == ("done", "Другой процесс.")
+    assert Alert.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_event_about_a_card_that_others_hold_for_long_waits_for_the_sweep(caplog):
+    account = make_account("partner", title="Партнёр", adapter="tmf640", callback_secret="s")
+    card = card_of(account)
+    row = about_card(card, "active")
+
+    with impatient(), held_elsewhere(SmartCard.objects.filter(pk=card.pk)):
+        while_held = process(row)
+    afterwards = callbacks.process_waiting(LATER)
+
+    assert (while_held, afterwards) == (("new", ""), 1)
+    assert f"Callback {row.pk} has to wait for the database" in caplog.messages
+    assert known(card) == SWITCHED_ON

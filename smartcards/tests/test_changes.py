@@ -1,6 +1,7 @@
 """Reading an operator's list of changes: pages, crashes, strangers' cards, and who goes first."""
 
 import logging
+import time
 from dataclasses import fields
 from datetime import timedelta
 
@@ -13,7 +14,16 @@ from cabinet.actors import SYSTEM
 from cabinet.models import Alert, AuditEvent
 from operators import breaker, quota
 from operators.models import OperatorAccount
-from operators.ports import BlockReason, Changes, Reading, Sim, SimState
+from operators.ports import (
+    OUR_QUOTA,
+    BlockReason,
+    Changes,
+    ErrorClass,
+    Reading,
+    Sim,
+    SimState,
+    Unavailable,
+)
 from operators.services import note_new_keys
 from operators.tests.bench import running
 from smartcards import changes, line, queries, questions, reconcile, services
@@ -383,3 +393,72 @@ def test_lost_keys_of_one_contract_leave_reconcile_and_the_pages_alone(account, 
 
     assert queued == 2
     assert {row.code for row in queries.readable_accounts()} == {"listing"}
+
+
+# --- in turn, and without Redis ------------------------------------------------------------------
+
+
+def test_list_waits_for_its_turn(account):
+    quota.pause(account, 1)
+    begun = time.monotonic()
+
+    changes.read_changes(account, now)
+
+    assert [cursor for _, cursor in SCRIPT.asked] == [""]
+    assert time.monotonic() - begun > 0.5
+
+
+def test_list_is_not_asked_for_while_the_quota_cannot_be_read(account, settings, caplog):
+    OperatorAccount.objects.filter(pk=account.pk).update(per_second=5)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    changes.read_changes(OperatorAccount.objects.get(pk=account.pk), now)
+
+    assert SCRIPT.asked == []
+    assert "The quota of listing cannot be read, its list is not asked for" in caplog.messages
+
+
+def test_list_is_read_without_the_place_that_only_saves_work(account, merchant, settings, caplog):
+    card = make_card(merchant, account=account, confirmed=Confirmed.ACTIVE)
+    SCRIPT.pages = [[], [(card.iccid, OFF)]]
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1/0",
+        }
+    }
+
+    noted = changes.read_changes(account, now)
+
+    assert (noted, since_of(account)) == (1, NOW)
+    assert "The place in the list of listing: ConnectionError" in caplog.messages
+
+
+def test_page_that_waited_for_our_own_turn_says_nothing_of_the_operator(account):
+    SCRIPT.fails_at = ""
+    SCRIPT.trouble = Unavailable(ErrorClass.RATE_LIMITED, OUR_QUOTA, "")
+
+    noted = changes.read_changes(account, now)
+
+    account.refresh_from_db()
+    assert (noted, account.failures_in_a_row, account.changes_since) == (
+        0,
+        0,
+        NOW - timedelta(hours=1),
+    )
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(30.0, True), (None, False)])
+def test_pause_that_the_operator_asks_for_is_kept_by_everybody(account, seconds, waits):
+    SCRIPT.fails_at = ""
+    SCRIPT.trouble = Unavailable(ErrorClass.RATE_LIMITED, "429", "", retry_after=seconds)
+
+    changes.read_changes(account, now)
+
+    assert (quota.seconds_to_wait(account) > 0) is waits
+
+
+def test_line_without_time_asks_for_no_list(account):
+    line.work(account_id=account.pk, clock=now, reading=True, budget=0)
+
+    assert SCRIPT.asked == []

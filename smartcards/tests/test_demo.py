@@ -63,11 +63,11 @@ def test_stock_of_each_operator_is_forty_new_cards_with_right_check_digits():
 
     assert {
         code: stock.filter(account__code=code, confirmed="new").count()
-        for code in ("mts", "tmf640")
-    } == {"mts": 40, "tmf640": 40}
+        for code in ("mts", "beeline", "tmf640", "control_center")
+    } == {"mts": 40, "beeline": 40, "tmf640": 40, "control_center": 40}
     assert [card.iccid for card in SmartCard.objects.all() if not luhn.is_valid(card.iccid)] == []
     numbers = [card.msisdn for card in SmartCard.objects.all()]
-    assert len(set(numbers)) == len(numbers) == 86
+    assert len(set(numbers)) == len(numbers) == 166
 
 
 def test_second_run_changes_nothing():
@@ -96,7 +96,7 @@ def test_merchant_without_a_subscription_gets_no_cards_yet():
     demo.seed(AT)
 
     assert SmartCard.objects.filter(merchant__isnull=False).count() == 0
-    assert SmartCard.objects.count() == 80
+    assert SmartCard.objects.count() == 160
 
 
 def test_sandbox_knows_the_same_cards_in_the_same_states():

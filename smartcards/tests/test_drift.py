@@ -396,7 +396,7 @@ def test_page_shows_the_difference_since_when_and_what_may_be_done(boss):
     answer = boss.get(PAGE)
 
     page = text(answer)
-    assert buttons(answer) == [["number", "read"], ["read"]]
+    assert buttons(answer) == [["number"], []]
     assert (
         "У оператора другой номер: у нас 79105550011, у оператора 79105550099,"
         " прочитано 22 ноября 2026 г., 07:00" in page
@@ -472,7 +472,7 @@ def test_switching_on_and_writing_off_from_the_list(boss, merchant):
     boss.post(f"{PAGE}{off.pk}/", {"act": "on"})
     boss.post(f"{PAGE}{gone.pk}/", {"act": "write-off", "reason": "заменили"})
 
-    assert offered == [["on", "read"], ["write-off", "read"]]
+    assert offered == [["on"], ["write-off"]]
     assert list(Command.objects.values_list("card", "kind")) == [(off.pk, CommandKind.ACTIVATE)]
     assert shown(boss.get(PAGE)) == []
 

@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 
 from cabinet.models import Alert, AuditEvent
-from smartcards import brake, commands, dispatch, queries, reconcile
-from smartcards.models import Brake, Command
+from smartcards import brake, commands, dispatch, line, queries, reconcile
+from smartcards.models import Brake, Command, SmartCard
 from smartcards.rules import CardRefused
 from smartcards.states import CommandKind, CommandState, Confirmed, Origin
 from smartcards.tests.cards import (
@@ -235,10 +236,10 @@ def test_late_command_is_told_to_staff_once_and_closed_when_it_is_over(merchant)
     card = make_card(merchant, account=make_account(worst_seconds=3600))
     command = make_command(card, at=NOW)
 
-    for minutes in (59, 60, 61):
-        reconcile.tell_late(at=NOW + timedelta(minutes=minutes))
+    told = [reconcile.tell_late(at=NOW + timedelta(minutes=minutes)) for minutes in (59, 60, 61)]
 
-    assert list(Alert.objects.values_list("key", "seen_times")) == [(f"late:{command.pk}", 2)]
+    assert told == [0, 1, 0]
+    assert list(Alert.objects.values_list("key", "seen_times")) == [(f"late:{command.pk}", 1)]
     commands.move(command, CommandState.CANCELLED, at=NOW + timedelta(hours=2))
     assert Alert.objects.filter(closed_at=None).count() == 0
 
@@ -312,3 +313,356 @@ def test_staff_are_reminded_of_the_brake_though_they_closed_the_matter(merchant)
     brake.open_tap(reason="разобрались", by=STAFF, at=NOW + timedelta(minutes=2))
 
     assert (open_before, Alert.objects.filter(closed_at=None).count()) == (1, 0)
+
+
+# --- many late commands --------------------------------------------------------------------------
+
+
+def test_late_commands_that_staff_know_of_keep_nobody_waiting(merchant):
+    account = make_account(worst_seconds=3600)
+    known = [make_command(make_card(merchant, account=account), at=NOW) for _ in range(200)]
+    Alert.objects.bulk_create(
+        Alert(key=f"late:{command.pk}", text="", raised_at=NOW) for command in known
+    )
+    newer = make_command(make_card(merchant, account=account), at=NOW + timedelta(minutes=1))
+
+    told = reconcile.tell_late(at=NOW + timedelta(hours=2))
+
+    assert told == 1
+    assert Alert.objects.filter(key=f"late:{newer.pk}", closed_at=None).exists()
+
+
+def test_late_command_is_told_again_when_staff_closed_the_matter_and_it_lasts(merchant):
+    card = make_card(merchant, account=make_account(worst_seconds=3600))
+    command = make_command(card, at=NOW)
+    reconcile.tell_late(at=NOW + timedelta(hours=2))
+    Alert.objects.update(closed_at=NOW, closed_by="Сергей")
+
+    reconcile.tell_late(at=NOW + timedelta(hours=3))
+
+    assert list(Alert.objects.filter(closed_at=None).values_list("key", flat=True)) == [
+        f"late:{command.pk}"
+    ]
+
+
+# --- failures of before --------------------------------------------------------------------------
+
+
+def refused(merchant, kind=CommandKind.ACTIVATE, at=NOW, **fields):
+    """A card whose switch the operator refused for good at that time; everything else is older."""
+    confirmed = Confirmed.INACTIVE if kind == CommandKind.ACTIVATE else Confirmed.ACTIVE
+    values = {"wished_at": NOW - timedelta(hours=2), "wished_on": True, **fields}
+    card = make_card(merchant, confirmed=confirmed, **values)
+    make_command(card, kind=kind, state=CommandState.FAILED, error="not_found", at=at)
+    return card
+
+
+def switches(card) -> list[str]:
+    """What was queued for the card after the refusal."""
+    rows = Command.objects.filter(card=card, state=CommandState.QUEUED)
+    return list(rows.values_list("kind", flat=True))
+
+
+def test_new_wish_is_tried_whatever_failed_before_it(merchant):
+    card = refused(merchant, wished_at=NOW + timedelta(hours=1))
+    cover(card, make_live_subscription(merchant), since=NOW - timedelta(hours=3))
+
+    reconcile.reconcile_all(at=NOW + timedelta(hours=2))
+
+    assert switches(card) == ["activate"]
+
+
+def test_new_place_is_tried_whatever_failed_before_it(merchant):
+    card = refused(merchant)
+    cover(card, make_live_subscription(merchant), since=NOW + timedelta(hours=1))
+
+    reconcile.reconcile_all(at=NOW + timedelta(hours=2))
+
+    assert switches(card) == ["activate"]
+
+
+def test_payment_after_the_end_is_tried_whatever_failed_before_it(merchant):
+    card = refused(merchant)
+    subscription = make_live_subscription(merchant, entitled_from=NOW + timedelta(hours=1))
+    cover(card, subscription, since=NOW - timedelta(hours=3))
+
+    reconcile.reconcile_all(at=NOW + timedelta(hours=2))
+
+    assert switches(card) == ["activate"]
+
+
+def test_next_paid_month_is_tried_once_whatever_failed_in_the_last(merchant):
+    card = refused(merchant)
+    subscription = make_live_subscription(merchant, until=NOW + timedelta(hours=1))
+    cover(card, subscription, since=NOW - timedelta(hours=3))
+    subscription.periods.create(
+        kind="paid",
+        cards=1,
+        starts_at=NOW + timedelta(hours=1),
+        ends_at=NOW + timedelta(days=31),
+    )
+
+    reconcile.reconcile_all(at=NOW + timedelta(minutes=59))
+    in_the_old_month = switches(card)
+    reconcile.reconcile_all(at=NOW + timedelta(hours=1))
+    in_the_new_month = switches(card)
+    Command.objects.filter(card=card, state=CommandState.QUEUED).update(
+        state=CommandState.FAILED,
+        error="not_found",
+        sent_at=NOW + timedelta(hours=1),
+        finished_at=NOW + timedelta(hours=1),
+    )
+    reconcile.reconcile_all(at=NOW + timedelta(days=20))
+
+    assert (in_the_old_month, in_the_new_month, switches(card)) == ([], ["activate"], [])
+
+
+def test_payment_stamped_ahead_of_our_clock_excuses_no_failure_yet(merchant):
+    card = refused(merchant)
+    subscription = make_live_subscription(merchant, entitled_from=NOW + timedelta(minutes=9))
+    cover(card, subscription, since=NOW - timedelta(hours=3))
+
+    reconcile.reconcile_all(at=NOW + timedelta(minutes=1))
+
+    assert switches(card) == []
+
+
+def test_end_of_another_payment_switches_off_whatever_failed_at_the_last_end(merchant):
+    card = refused(merchant, kind=CommandKind.DEACTIVATE)
+    subscription = make_live_subscription(
+        merchant,
+        at=NOW + timedelta(days=2),
+        until=NOW + timedelta(days=30),
+        entitled_until=NOW + timedelta(days=30),
+    )
+    cover(card, subscription, since=NOW - timedelta(days=40))
+
+    reconcile.reconcile_all(at=NOW + timedelta(days=30))
+
+    assert switches(card) == ["deactivate"]
+
+
+def test_card_without_any_place_keeps_its_failures(merchant):
+    card = refused(merchant, kind=CommandKind.DEACTIVATE)
+
+    reconcile.reconcile_all(at=NOW + timedelta(days=3))
+
+    assert switches(card) == []
+
+
+# --- matters that are well again -----------------------------------------------------------------
+
+
+@pytest.fixture
+def stuck(merchant):
+    """A paid card that failed to come on four times; staff know."""
+    card = make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=True)
+    cover(card, make_live_subscription(merchant))
+    for minute in range(reconcile.STUBBORN):
+        at = NOW + timedelta(minutes=minute)
+        make_command(card, state=CommandState.FAILED, error="transient", at=at, finished_at=at)
+    reconcile.reconcile_all(at=NOW + timedelta(minutes=5))
+    assert open_matters() == [f"stuck:{card.pk}"]
+    return card
+
+
+def open_matters() -> list[str]:
+    rows = Alert.objects.filter(closed_at=None)
+    return list(rows.order_by("key").values_list("key", flat=True))
+
+
+@pytest.mark.parametrize(
+    "well",
+    [
+        {"confirmed": Confirmed.ACTIVE},
+        {"wished_on": False},
+        {"confirmed": Confirmed.RETIRED},
+    ],
+    ids=["it works", "nobody wants it on", "it is retired"],
+)
+def test_matter_of_a_card_that_does_not_switch_ends_when_it_is_as_it_should_be(stuck, well):
+    SmartCard.objects.filter(pk=stuck.pk).update(**well)
+
+    reconcile.reconcile_all(at=NOW + timedelta(minutes=6))
+
+    assert open_matters() == []
+    assert Alert.objects.get().closed_by == "сервис"
+
+
+def test_matter_of_a_card_that_does_not_switch_lasts_while_the_next_try_is_on_its_way(stuck):
+    reconcile.reconcile_all(at=NOW + timedelta(hours=3))
+
+    assert switches(stuck) == ["activate"]
+    assert open_matters() == [f"stuck:{stuck.pk}"]
+
+
+def test_matter_of_a_card_that_is_gone_is_closed():
+    Alert.objects.create(key="stuck:404", text="", raised_at=NOW)
+
+    reconcile.reconcile_all(at=NOW)
+
+    assert open_matters() == []
+
+
+def test_matters_about_other_things_are_left_alone():
+    for key in ("brake", "late:1", "stuck:abc", "operator:account:1:broken"):
+        Alert.objects.create(key=key, text="", raised_at=NOW)
+
+    reconcile.reconcile_all(at=NOW)
+
+    assert open_matters() == ["brake", "late:1", "operator:account:1:broken", "stuck:abc"]
+
+
+def test_matter_of_a_contract_ends_when_it_can_be_used_again():
+    account = make_account("partner", adapter="telegraph", title="Партнёр")
+    line.work(account_id=account.pk, clock=lambda: NOW)
+    key = f"operator:account:{account.pk}:unusable"
+    raised = open_matters()
+
+    reconcile.reconcile_all(at=NOW)
+    while_it_is_broken = open_matters()
+    make_account("partner", adapter="tmf640")
+    reconcile.reconcile_all(at=NOW + timedelta(minutes=1))
+
+    assert (raised, while_it_is_broken, open_matters()) == ([key], [key], [])
+
+
+def test_matter_of_a_contract_that_is_switched_off_lasts():
+    account = make_account("partner", adapter="tmf640", enabled=False)
+    key = f"operator:account:{account.pk}:unusable"
+    Alert.objects.create(key=key, text="", raised_at=NOW)
+
+    reconcile.reconcile_all(at=NOW)
+
+    assert open_matters() == [key]
+
+
+# --- what is poisoned ----------------------------------------------------------------------------
+
+
+def poison(table: str, card) -> None:
+    """From now on the database refuses every row of this table about this card."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE EXCEPTION 'poisoned'; END $$"
+        )
+        cursor.execute(
+            f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table}"
+            f" FOR EACH ROW WHEN (NEW.card_id = {card.pk}) EXECUTE FUNCTION refuse()"
+        )
+
+
+def cure(table: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TRIGGER refuse ON {table}")
+
+
+def test_poisoned_card_steps_aside_and_staff_are_told_until_it_is_cured(merchant):
+    subscription = make_live_subscription(merchant, cards=2)
+    bad, good = (
+        make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=True) for _ in range(2)
+    )
+    for card in (bad, good):
+        cover(card, subscription)
+    poison("smartcards_command", bad)
+
+    done = reconcile.reconcile_all(at=NOW)
+    told = open_matters()
+    cure("smartcards_command")
+    healed = reconcile.reconcile_all(at=NOW + timedelta(minutes=1))
+
+    assert (done, told, healed, open_matters()) == (1, [f"reconcile:{bad.pk}"], 1, [])
+    assert (switches(bad), switches(good)) == (["activate"], ["activate"])
+
+
+def test_poisoned_merchant_never_stops_those_behind_it(merchant, caplog):
+    crowded = make_live_subscription(merchant, cards=1)
+    cards = [make_card(merchant, confirmed=Confirmed.INACTIVE) for _ in range(2)]
+    for card in cards:
+        cover(card, crowded)
+    behind = make_merchant("ИП Следующий")
+    waits = make_card(behind, confirmed=Confirmed.INACTIVE, wished_on=True)
+    cover(waits, make_live_subscription(behind))
+    poison("smartcards_coverage", cards[1])
+
+    done = reconcile.reconcile_all(at=NOW)
+
+    assert (done, switches(waits)) == (1, ["activate"])
+    assert f"Could not reconcile merchant {merchant.pk}, the next sweep tries again" in (
+        caplog.messages
+    )
+
+
+def test_merchant_who_is_gone_has_nothing_to_compare():
+    assert reconcile.reconcile_merchant(merchant_id=404, at=NOW) == 0
+
+
+# --- the brake, seldom ---------------------------------------------------------------------------
+
+
+def test_engaged_brake_keeps_its_first_reason_and_tells_again():
+    with transaction.atomic():
+        brake.engage(brake.lock_brake(), because="первая причина", at=NOW)
+    Alert.objects.update(closed_at=NOW, closed_by="Сергей")
+
+    with transaction.atomic():
+        brake.engage(brake.lock_brake(), because="вторая причина", at=NOW + timedelta(minutes=1))
+
+    state = Brake.objects.get()
+    assert (state.engaged_at, state.engaged_because) == (NOW, "первая причина")
+    assert AuditEvent.objects.filter(action="engaged").count() == 1
+    assert list(Alert.objects.filter(closed_at=None).values_list("text", flat=True)) == [
+        "Автоматические отключения остановлены. вторая причина."
+    ]
+
+
+def test_opened_tap_leaves_the_matter_of_an_engaged_brake():
+    with transaction.atomic():
+        brake.engage(brake.lock_brake(), because="слишком много", at=NOW)
+    brake.close_tap(reason="на всякий случай", by=STAFF, at=NOW)
+
+    brake.open_tap(reason="разобрались", by=STAFF, at=NOW)
+
+    assert open_matters() == ["brake"]
+    assert queries.is_braked(Brake.objects.get())
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ({"engaged_at": NOW, "engaged_because": "слишком много"}, "слишком много"),
+        ({"report_only_at": NOW}, "База восстановлена из копии"),
+    ],
+)
+def test_staff_are_reminded_why_switch_offs_stand_still(state, why):
+    Brake.objects.create(pk=1, **state)
+
+    brake.watch(at=NOW)
+
+    assert list(Alert.objects.values_list("text", flat=True)) == [
+        f"Автоматические отключения остановлены. {why}."
+    ]
+
+
+def test_database_clock_far_from_ours_engages_the_brake():
+    with connection.cursor() as cursor:
+        # What stands before the database's own function of this name is asked instead of it.
+        cursor.execute(
+            "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
+            " AS $$ SELECT pg_catalog.clock_timestamp() + interval '3 minutes' $$"
+        )
+        cursor.execute("SET LOCAL search_path = public, pg_catalog")
+
+    brake.watch(at=NOW)
+
+    assert Brake.objects.get().engaged_because == "Часы сервера и базы данных расходятся"
+
+
+def test_clock_a_little_apart_is_no_reason():
+    make_account(clock_skew_seconds=90.0)
+
+    brake.watch(at=NOW)
+
+    assert Brake.objects.get().engaged_at is None

@@ -289,3 +289,49 @@ def test_unknown_outcome_is_never_sent_again():
 def test_staff_read_the_merchant_where_the_merchant_reads_you():
     assert staff_state(OFF_BY_WISH) == "Отключена: клиентом"
     assert staff_state(UNPAID) == "Отключена: не оплачена"
+
+
+@pytest.mark.parametrize("kind", CommandKind)
+def test_nobody_wants_a_command_for_a_card_that_the_operator_has_retired(kind):
+    asked = replace(WORKING, confirmed=Confirmed.RETIRED, wished_on=kind == CommandKind.ACTIVATE)
+
+    assert rules.wanted_now(asked, kind) is False
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (WORKING, True),
+        (UNPAID, True),
+        (OFF_BY_WISH, True),
+        (NEW, True),
+        (replace(WORKING, confirmed=Confirmed.INACTIVE), False),
+        (replace(WORKING, confirmed=Confirmed.HELD), False),
+        (replace(WORKING, entitled=False), False),
+        (replace(UNPAID, confirmed=Confirmed.UNKNOWN), False),
+        (replace(UNPAID, confirmed=Confirmed.HELD), True),
+        (replace(WORKING, confirmed=Confirmed.RETIRED), True),
+        (replace(WORKING, wished_on=None), True),
+        (
+            replace(
+                WORKING,
+                open_command=on_its_way(CommandKind.DEACTIVATE, CommandState.QUEUED),
+            ),
+            False,
+        ),
+    ],
+)
+def test_card_is_in_step_when_it_is_as_it_should_be_and_nothing_moves_it(asked, expected):
+    assert rules.is_in_step(asked) is expected
+
+
+@given(facts)
+def test_card_in_step_has_nothing_to_send(asked):
+    if rules.is_in_step(asked):
+        assert rules.next_command(asked) is None
+
+
+def test_failures_that_do_not_count_put_nothing_off():
+    again = rules.retry_at(error="not_found", failures=0, failed_at=NOON)
+
+    assert again == NOON

@@ -446,6 +446,14 @@ def test_no_file_is_asked_for(staff, account, held):
     assert page.context["form"].errors == {"file": ["Выберите файл."]}
 
 
+def test_an_empty_file_is_told_to_be_empty_and_not_asked_for_again(staff, account):
+    sent = {"account": account.pk, "on_problems": "nothing", "do": "check"}
+
+    page = staff.post(reverse(URL), sent | {"file": SimpleUploadedFile("cards.csv", b"")})
+
+    assert page.context["form"].errors == {"file": ["Файл пустой."]}
+
+
 def test_an_unreadable_file_is_explained_on_its_field(staff, account):
     page = post(staff, account, "Телефон;Подпись\n1;2")
 

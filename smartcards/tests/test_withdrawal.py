@@ -805,3 +805,32 @@ def test_page_of_a_command_of_unknown_outcome_tells_staff_to_write_it_down(boss,
     page = boss.get(f"/admin/smartcards/command/{command.pk}/change/").content.decode()
 
     assert phrases.STAFF_ADVICE["unknown_outcome"] in page
+
+
+# --- without a place -----------------------------------------------------------------------------
+
+
+def test_card_that_nobody_paid_for_is_withdrawn_replaced_and_found_without_a_place(merchant):
+    old, lost, fresh = (make_card(merchant) for _ in range(3))
+    for card in (old, lost):
+        withdraw(card)
+
+    command = replace(old, fresh)
+    stays = withdrawal.take_back(card=lost, by=OWNER, at=LATER)
+
+    assert (command, row(old).replaced_by_id, stays) == (None, fresh.pk, False)
+    assert stories(lost)[-1] == "Смарт-карта нашлась и снова в работе"
+    assert Coverage.objects.count() == 0
+
+
+def test_card_in_stock_stands_nowhere_and_is_not_replaced(merchant, subscription):
+    stock, fresh = make_card(), make_card()
+
+    with pytest.raises(CardRefused, match="на складе: её ещё никому не передали"):
+        withdrawal.replace_from_stock(
+            card=stock, stock=whole_stock(), iccid=fresh.iccid, by=STAFF, at=LATER, reason="?"
+        )
+    with transaction.atomic():
+        took = coverage.take_place(stock, like=subscription.pk, at=NOW)
+
+    assert (took, row(fresh).merchant_id, Coverage.objects.count()) == (False, None, 0)

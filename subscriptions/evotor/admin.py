@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.timezone import localtime
 
 from cabinet import clock
 from cabinet.admin.readonly import ReadOnlyAdmin
@@ -23,6 +24,24 @@ from subscriptions.models import Subscription
 SECRET_WORDS = ("token", "password", "secret", "phone", "username", "email", "name")
 SHOWN_CHARACTERS = 20_000
 MASK = "•••"
+
+
+_EVENTS = {
+    "SubscriptionCreated": "подписка оформлена",
+    "SubscriptionActivated": "подписка оплачена",
+    "SubscriptionRenewed": "подписка продлена",
+    "SubscriptionTermsChanged": "изменены тариф или число карт",
+    "SubscriptionTerminationRequested": "запрошена остановка",
+    "SubscriptionTerminated": "подписка прекращена",
+    "AddonsUpdated": "изменены платные опции",
+    "ApplicationInstalled": "модуль установлен",
+    "ApplicationUninstalled": "модуль удалён",
+}
+
+
+def event_word(name: str) -> str:
+    """What the market's event means; a foreign one as it is, none as a dash."""
+    return _EVENTS.get(name, name) or "—"
 
 
 def masked(body: str) -> str:
@@ -48,12 +67,21 @@ def _is_secret(key: str) -> bool:
 
 @admin.register(Delivery)
 class DeliveryAdmin(DecidingAdmin):
-    list_display = ("received_at", "hook", "event_type", "user_id", "state", "repeats", "note")
+    list_display = ("received", "what", "user_id", "state", "repeats", "note")
     list_filter = ("state", "hook", "event_type")
     search_fields = ("user_id", "event_type", "note")
     actions = ("replay",)
     exclude = ("body", "body_hash")
-    readonly_fields = ("shown_body",)
+    readonly_fields = ("what", "shown_body")
+    ordering = ("-received_at", "-pk")
+
+    @admin.display(description="получено", ordering="received_at")
+    def received(self, delivery: Delivery) -> str:
+        return f"{localtime(delivery.received_at):%d.%m.%Y %H:%M:%S}"
+
+    @admin.display(description="что", ordering="event_type")
+    def what(self, delivery: Delivery) -> str:
+        return event_word(delivery.event_type or delivery.hook)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return may(request, "evotor.change_delivery")
@@ -76,7 +104,7 @@ class SubscriptionEventAdmin(DecidingAdmin):
         "occurred_at",
         "subscription_id",
         "sequence_number",
-        "type",
+        "what",
         "user_id",
         "conflict",
     )
@@ -85,6 +113,10 @@ class SubscriptionEventAdmin(DecidingAdmin):
     ordering = ("subscription_id", "sequence_number", "pk")
     action_form = ReasonForm
     actions = ("accept_gap",)
+
+    @admin.display(description="что", ordering="type")
+    def what(self, event: SubscriptionEvent) -> str:
+        return event_word(event.type)
 
     def has_accept_permission(self, request: HttpRequest) -> bool:
         return may(request, "evotor.add_gapdecision")
@@ -105,9 +137,13 @@ class SubscriptionEventAdmin(DecidingAdmin):
 
 @admin.register(InstallationEvent)
 class InstallationEventAdmin(ReadOnlyAdmin):
-    list_display = ("occurred_at", "type", "user_id", "product_id")
+    list_display = ("occurred_at", "what", "user_id", "product_id")
     list_filter = ("type",)
     search_fields = ("user_id", "event_id")
+
+    @admin.display(description="что", ordering="type")
+    def what(self, event: InstallationEvent) -> str:
+        return event_word(event.type)
 
 
 @admin.register(Account)

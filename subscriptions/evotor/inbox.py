@@ -37,7 +37,8 @@ def store(
     """Keep a raw notification and wake its processing after commit.
 
     The same body from the same user is kept once and counted; a list of shops or terminals is
-    processed again, since it may tell of a change back.
+    processed again, since it may tell of a change back. What was tried so often that it was left to
+    staff has all its tries again.
     """
     digest = hashlib.sha256(f"{user_id}\n".encode() + body).hexdigest()
     known = Delivery.objects.filter(hook=hook, body_hash=digest)
@@ -68,12 +69,19 @@ def _inserted(row: Delivery) -> bool:
 
 
 def _repeated(row: Delivery, at: datetime) -> Delivery:
+    """The market says it again: a list is read anew, and what we gave up is tried anew."""
     if Hook(row.hook).is_snapshot:
-        row.state, row.received_at = State.NEW, at
-        row.save(update_fields=["state", "received_at"])
+        row.received_at = at
+    if Hook(row.hook).is_snapshot or _is_given_up(row):
+        row.state, row.attempts, row.next_try_at = State.NEW, 0, None
+        row.save(update_fields=["state", "received_at", "attempts", "next_try_at"])
     if row.state == State.NEW:
         wake("evotor.process", delivery_id=row.pk)
     return row
+
+
+def _is_given_up(row: Delivery) -> bool:
+    return row.state == State.FAILED and row.next_try_at is None
 
 
 def process(*, delivery_id: int, at: datetime) -> bool:

@@ -171,3 +171,9 @@ def test_fingerprints_differ_where_lines_differ(one, other):
     second = estimate_change(current=other[0], wanted=other[1], days_left=other[2])
 
     assert (first.fingerprint == second.fingerprint) == (first == second)
+
+
+@pytest.mark.parametrize("days", [0, -1])
+def test_nothing_is_spent_of_a_period_without_days(days):
+    with pytest.raises(ValueError, match="at least one day"):
+        spent(90_000, 0, days)

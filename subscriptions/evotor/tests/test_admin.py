@@ -6,9 +6,11 @@ import pytest
 from django.urls import reverse
 
 from cabinet.models import AuditEvent, User
-from subscriptions.evotor.admin import masked
+from subscriptions.evotor.admin import _EVENTS, event_word, masked
+from subscriptions.evotor.events import INSTALLED, UNINSTALLED
 from subscriptions.evotor.models import Account, Delivery, GapDecision, SubscriptionEvent
-from subscriptions.evotor.schema import UserToken
+from subscriptions.evotor.schema import AddonsUpdated, UserToken
+from subscriptions.evotor.schema import SubscriptionEvent as SubscriptionEventOfSchema
 from subscriptions.evotor.services import keep_cloud_token
 from subscriptions.evotor.tests import market
 
@@ -113,3 +115,17 @@ def test_staff_without_the_right_have_no_actions(client, token):
     page = client.get(reverse("admin:evotor_delivery_changelist"))
 
     assert page.status_code == 403
+
+
+def test_every_event_of_the_market_has_russian_words():
+    events = SubscriptionEventOfSchema.__subclasses__()
+    names = {
+        "AddonsUpdated" if one is AddonsUpdated else f"Subscription{one.__name__}" for one in events
+    }
+
+    assert names | {INSTALLED, UNINSTALLED} == set(_EVENTS)
+    assert [event_word(name) for name in ("SubscriptionRenewed", "user/create", "")] == [
+        "подписка продлена",
+        "user/create",
+        "—",
+    ]

@@ -7,6 +7,8 @@ import pytest
 from cabinet.actors import Actor
 from cabinet.models import Alert, AuditEvent, Shop, Terminal
 from cabinet.states import ActorKind
+from subscriptions.evotor import inbox
+from subscriptions.evotor.hooks import Hook
 from subscriptions.evotor.models import Delivery, InstallationEvent, SubscriptionEvent
 from subscriptions.evotor.schema import UserCreate
 from subscriptions.evotor.services import register
@@ -421,3 +423,53 @@ def test_journal_tells_the_life_of_a_subscription_in_russian(known):
             "Подписка прекращена: оплачено до 6 мая 2025 г.",
         )
     ]
+
+
+# Seldom
+
+
+def test_event_of_an_unknown_type_without_a_subscription_is_kept_for_staff(known):
+    market.deliver({"type": "MarketClosed", "userId": market.USER})
+
+    assert market.deliveries() == [("parked", "Неизвестный тип события: MarketClosed")]
+    assert SubscriptionEvent.objects.count() == 0
+
+
+def test_move_of_an_unknown_type_or_module_is_kept_for_staff(known):
+    other = "c0d01a35-5193-4cc2-9bfb-be20e0679498"
+
+    market.deliver(
+        market.moved("ApplicationPainted", market.BOUGHT, 1),
+        market.moved("ApplicationInstalled", market.BOUGHT, 2, productId=other),
+    )
+
+    assert market.deliveries() == [
+        ("parked", "Неизвестный тип события: ApplicationPainted"),
+        ("parked", f"Неизвестный модуль: {other}"),
+    ]
+    assert Installation.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("hook", "name"),
+    [(Hook.DEVICES, "inventories_devices_v1"), (Hook.STORES, "inventories_stores_v1")],
+)
+def test_list_of_an_unknown_user_waits_for_that_user(known, hook, name):
+    delivery = inbox.store(
+        hook=hook,
+        body=json.dumps(market.sample(name)).encode(),
+        user_id=market.STRANGER,
+        event_type="",
+        authorized_as="приложение",
+        at=market.NOW,
+    )
+    inbox.process(delivery_id=delivery.pk, at=market.NOW)
+    before = market.deliveries()
+
+    register(request=UserCreate(user_id=market.STRANGER), at=market.NOW)
+    inbox.revive(user_id=market.STRANGER)
+    market.work()
+
+    assert before == [("parked", f"Неизвестный клиент: {market.STRANGER}")]
+    assert market.deliveries() == [("done", "")]
+    assert (Terminal.objects.count(), Shop.objects.count()) in {(1, 0), (0, 1)}

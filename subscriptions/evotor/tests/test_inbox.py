@@ -1,6 +1,7 @@
 """Nothing that was accepted is lost: claims, errors, tries, replays, repeats."""
 
 import json
+import logging
 import threading
 from datetime import timedelta
 
@@ -282,3 +283,118 @@ def test_events_of_one_merchant_processed_at_once_end_as_one_by_one(transactiona
     market.deliver(*payloads)
     assert together == market.kept(market.subscription())
     assert together["paid_until"] == ends[-1]
+
+
+# What the market says again
+
+
+def given_up(delivery):
+    """The delivery with all of its tries used up, before staff."""
+    at = market.NOW
+    for _ in range(inbox.MOST_ATTEMPTS):
+        inbox.process(delivery_id=delivery.pk, at=at)
+        delivery.refresh_from_db()
+        at = delivery.next_try_at or at
+    assert (delivery.state, delivery.next_try_at) == (Delivery.State.FAILED, None)
+    return at
+
+
+def test_given_up_delivery_that_the_market_repeats_is_done_when_the_trouble_is_over(known):
+    def fail(**_kwargs):
+        raise Broken
+
+    entitlement_changed.connect(fail)
+    delivery = store(market.created())
+    at = given_up(delivery)
+    entitlement_changed.disconnect(fail)
+
+    again = store(market.created(), at=at + market.days(1))
+    market.work(at + market.days(1))
+
+    delivery.refresh_from_db()
+    assert again.pk == delivery.pk
+    assert (delivery.state, delivery.attempts, delivery.repeats) == (Delivery.State.DONE, 1, 1)
+    assert market.subscription().paid_cards == 2
+    assert Alert.objects.filter(closed_at=None).count() == 0
+
+
+def test_repeat_of_a_given_up_delivery_has_all_its_tries_again(known, broken_receiver):
+    delivery = store(market.created())
+    at = given_up(delivery)
+
+    store(market.created(), at=at)
+    market.work(at)
+
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempts, delivery.next_try_at) == (
+        Delivery.State.FAILED,
+        1,
+        at + timedelta(seconds=10),
+    )
+
+
+def test_repeat_does_not_hurry_a_delivery_that_will_be_tried_again(known, broken_receiver):
+    delivery = store(market.created())
+    inbox.process(delivery_id=delivery.pk, at=market.NOW)
+
+    again = store(market.created())
+
+    assert (again.state, again.attempts, again.next_try_at) == (
+        Delivery.State.FAILED,
+        1,
+        market.NOW + timedelta(seconds=10),
+    )
+
+
+def test_list_that_came_many_times_has_all_its_tries_when_it_fails_at_last(known, settings):
+    body = json.dumps(market.sample("inventories_devices_v1")).encode()
+
+    def push():
+        return inbox.store(
+            hook=Hook.DEVICES,
+            body=body,
+            user_id=market.USER,
+            event_type="",
+            authorized_as="клиент",
+            at=market.NOW,
+        )
+
+    for _ in range(inbox.MOST_ATTEMPTS):
+        inbox.process(delivery_id=push().pk, at=market.NOW)
+    last = push()
+
+    assert (last.state, last.attempts, last.repeats) == (
+        Delivery.State.NEW,
+        0,
+        inbox.MOST_ATTEMPTS,
+    )
+
+
+def test_failure_of_what_another_worker_has_done_meanwhile_is_no_failure(known, broken_receiver):
+    delivery = store(market.created())
+    others = Delivery.objects.filter(pk=delivery.pk)
+
+    class Meanwhile(logging.Handler):
+        def emit(self, record):
+            others.update(state=Delivery.State.DONE)
+
+    handler = Meanwhile()
+    inbox.logger.addHandler(handler)
+    try:
+        inbox.process(delivery_id=delivery.pk, at=market.NOW)
+    finally:
+        inbox.logger.removeHandler(handler)
+
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempts, delivery.error) == (Delivery.State.DONE, 0, "")
+
+
+def test_replay_of_what_is_still_unknown_leaves_its_one_matter_open(known):
+    market.deliver(market.created(planId="new"))
+    delivery = Delivery.objects.get()
+
+    inbox.replay(delivery_id=delivery.pk, by=STAFF, at=market.NOW)
+    market.work()
+
+    assert market.deliveries() == [("parked", "Неизвестный тариф: new")]
+    assert list(Alert.objects.values_list("closed_at", "seen_times")) == [(None, 2)]

@@ -1,0 +1,501 @@
+"""What is written down of an operator's words: late ones, doubtful ones, and those about what is gone."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from cabinet.models import Alert, AuditEvent
+from operators.adapters.tmf640 import Tmf640
+from operators.models import Exchange, OperatorAccount
+from operators.ports import (
+    OUR_QUOTA,
+    Accepted,
+    Already,
+    Applied,
+    Capabilities,
+    Check,
+    CheckState,
+    ErrorClass,
+    Identity,
+    IdentityState,
+    Reading,
+    SimState,
+    StateQuality,
+    Unavailable,
+    Unknown,
+)
+from operators.services import connect
+from smartcards import commands, dispatch, line, questions, services
+from smartcards.commands import WrongMove
+from smartcards.dispatch import Letter
+from smartcards.models import Command, SmartCard
+from smartcards.questions import Answer, Question
+from smartcards.states import CommandState, Confirmed, Told
+from smartcards.tests.cards import (
+    NOW,
+    OWNER,
+    STAFF,
+    cover,
+    make_account,
+    make_card,
+    make_command,
+    make_live_subscription,
+    make_merchant,
+)
+from smartcards.tests.locks import held_elsewhere, impatient
+from smartcards.tests.stand import Stand, standing, told
+
+pytestmark = pytest.mark.django_db
+
+LATER = NOW + timedelta(minutes=2)
+QUEUED, SENDING, ACCEPTED, CHECKING, DONE, FAILED = (
+    CommandState.QUEUED,
+    CommandState.SENDING,
+    CommandState.ACCEPTED,
+    CommandState.CHECKING,
+    CommandState.DONE,
+    CommandState.FAILED,
+)
+
+
+class Weak(Tmf640):
+    """Cards can be read here, but the word about them settles nothing."""
+
+    capabilities: ClassVar[Capabilities] = replace(
+        Tmf640.capabilities, state_quality=StateQuality.WEAK
+    )
+
+
+@pytest.fixture
+def partner(tmp_path: Path) -> Iterator[Stand]:
+    with standing("tmf640", tmp_path) as stand:
+        yield stand
+
+
+@pytest.fixture
+def mts(tmp_path: Path) -> Iterator[Stand]:
+    with standing("mts", tmp_path) as stand:
+        yield stand
+
+
+@pytest.fixture
+def account() -> OperatorAccount:
+    """An operator whose reading of a card settles what happened."""
+    return make_account("partner", adapter="tmf640", title="Партнёр", quiet_seconds=60)
+
+
+@pytest.fixture
+def merchant():
+    return make_merchant()
+
+
+def waiting(merchant, account, number: int = 1) -> list[Command]:
+    """Activations in the queue, of cards that are off and paid."""
+    subscription = make_live_subscription(merchant, cards=number)
+    cards = [
+        make_card(merchant, account=account, confirmed=Confirmed.INACTIVE) for _ in range(number)
+    ]
+    for card in cards:
+        cover(card, subscription)
+    return [
+        command
+        for card in cards
+        if (command := services.request_activation(card=card, by=OWNER, at=NOW)) is not None
+    ]
+
+
+def claimed(account: OperatorAccount) -> list[Letter]:
+    return dispatch.claim(account=account, at=NOW, limit=100)
+
+
+def asked(merchant, account, state: CommandState = CHECKING, **fields) -> tuple[Command, Question]:
+    """A command that has been sent, and the question about it that is due."""
+    card = make_card(merchant, account=account, confirmed=Confirmed.INACTIVE, wished_on=True)
+    command = make_command(card, state=state, attempts=1, check_at=NOW, **fields)
+    found = questions.due(account=account, at=NOW, limit=100)
+    (question,) = [one for one in found if one.command_id == command.pk]
+    return command, question
+
+
+def answer(question: Question, word: Answer, at=LATER) -> None:
+    questions.record([(question, word)], at=at)
+
+
+def row(command: Command) -> Command:
+    return Command.objects.get(pk=command.pk)
+
+
+def facts(command: Command) -> tuple[str, str, str]:
+    now = row(command)
+    return now.state, now.error, now.code
+
+
+# --- answers to commands -------------------------------------------------------------------------
+
+
+def test_answer_to_a_command_that_is_gone_never_loses_the_others(merchant, account, caplog):
+    gone, first, second = waiting(merchant, account, 3)
+    letters = claimed(account)
+    gone.steps.all().delete()
+    Command.objects.filter(pk=gone.pk).delete()
+
+    dispatch.record([(letter, Accepted("r-1")) for letter in letters], at=LATER)
+
+    assert [facts(one) for one in (first, second)] == [(ACCEPTED, "", "")] * 2
+    assert f"Could not record the answer to command {gone.pk}" in caplog.messages
+
+
+@pytest.mark.django_db(transaction=True)
+def test_answer_about_a_card_that_others_hold_for_long_is_left_and_the_rest_is_written(caplog):
+    account = make_account("partner", adapter="tmf640", title="Партнёр")
+    held, *free = waiting(make_merchant(), account, 3)
+    letters = claimed(account)
+
+    with impatient(), held_elsewhere(SmartCard.objects.filter(pk=held.card_id)):
+        dispatch.record([(letter, Applied()) for letter in letters], at=LATER)
+
+    assert "Could not record 3 answers together, now one by one" in caplog.messages
+    assert row(held).state == SENDING
+    assert [facts(one) for one in free] == [(DONE, "", "")] * 2
+    dispatch.release_stuck(at=NOW + timedelta(minutes=5))
+    assert row(held).state == CHECKING
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stuck_command_that_somebody_decides_at_this_moment_is_left_to_them():
+    account = make_account("partner", adapter="tmf640", title="Партнёр")
+    (command,) = waiting(make_merchant(), account)
+    claimed(account)
+
+    with held_elsewhere(Command.objects.filter(pk=command.pk)):
+        released = dispatch.release_stuck(at=NOW + timedelta(minutes=5))
+
+    assert (released, row(command).state) == (0, SENDING)
+    assert dispatch.release_stuck(at=NOW + timedelta(minutes=5)) == 1
+
+
+def test_late_already_is_no_proof_where_the_card_is_about_to_be_read(merchant, account):
+    (command,) = waiting(merchant, account)
+    (letter,) = claimed(account)
+    released_at = NOW + timedelta(seconds=61)
+    dispatch.release_stuck(at=released_at)
+
+    dispatch.record([(letter, Already())], at=LATER)
+
+    now = row(command)
+    assert (now.state, now.check_at) == (CHECKING, released_at + timedelta(seconds=60))
+    assert now.card.confirmed == Confirmed.INACTIVE
+
+
+def test_late_doubt_keeps_the_time_of_the_reading_and_is_noted(merchant, account):
+    (command,) = waiting(merchant, account)
+    (letter,) = claimed(account)
+    released_at = NOW + timedelta(seconds=61)
+    dispatch.release_stuck(at=released_at)
+
+    dispatch.record([(letter, Unknown("сокет закрыт"))], at=LATER)
+
+    now = row(command)
+    assert (now.state, now.check_at, now.code) == (
+        CHECKING,
+        released_at + timedelta(seconds=60),
+        "сокет закрыт",
+    )
+    assert told(command) == ["queued", "sending", "checking"]
+
+
+def test_word_about_the_number_is_kept_beside_a_plain_answer(merchant, account):
+    known, other = waiting(merchant, account, 2)
+    letters = {letter.command_id: letter for letter in claimed(account)}
+    letters[known.pk].learned.append(Identity(IdentityState.CONFIRMED))
+
+    dispatch.record([(letter, Applied()) for letter in letters.values()], at=LATER)
+
+    kept = [(row(one).state, row(one).card.identity) for one in (known, other)]
+    assert kept == [(DONE, "confirmed"), (DONE, "")]
+
+
+def test_card_that_was_silent_for_long_is_written_by_itself_and_the_others_together(
+    merchant, account
+):
+    many = waiting(merchant, account, 3)
+    silent = many[0].card
+    SmartCard.objects.filter(pk=silent.pk).update(off_since=NOW - timedelta(hours=100))
+    letters = claimed(account)
+
+    dispatch.record([(letter, Applied()) for letter in letters], at=LATER)
+
+    held_until = [row(one).card.may_hold_until for one in many]
+    assert [facts(one) for one in many] == [(DONE, "", "")] * 3
+    assert held_until == [LATER + timedelta(hours=24), None, None]
+
+
+def test_command_that_is_over_moves_nowhere(merchant, account):
+    command = make_command(make_card(merchant, account=account), state=DONE)
+
+    with pytest.raises(WrongMove, match=r"не переходит из «done» в «queued»"):
+        commands.move(command, QUEUED, at=NOW)
+
+    assert row(command).state == DONE
+
+
+# --- answers to questions ------------------------------------------------------------------------
+
+
+def test_question_without_an_answer_is_asked_again_later_and_decides_nothing(partner):
+    card = partner.card()
+    partner.bench.fault("submit", "drop_after")
+    command = partner.activate(card)
+    partner.work()
+    partner.bench.fault("read", "http_500")
+
+    partner.run(seconds=61)
+    without_an_answer = (row(command).state, row(command).questions)
+    partner.run(seconds=61)
+
+    assert without_an_answer == (CHECKING, 1)
+    assert (row(command).state, partner.effects(card)) == (DONE, ["activate"])
+
+
+def test_card_of_an_operator_that_knows_no_requests_is_read_itself(partner, settings):
+    settings.OPERATORS = settings.OPERATORS | {"weak": f"{__name__}.Weak"}
+    OperatorAccount.objects.filter(pk=partner.account.pk).update(adapter="weak")
+    card = partner.card()
+    partner.bench.fault("submit", "drop_after")
+    command = partner.activate(card)
+    partner.work()
+
+    partner.run(seconds=61)
+
+    card.refresh_from_db()
+    assert told(command) == ["queued", "sending", "checking", "done"]
+    assert (card.confirmed, card.confirmed_from) == (Confirmed.ACTIVE, Told.READING)
+    assert (partner.effects(card), partner.calls(card)["submit"]) == (["activate"], 1)
+
+
+def test_answer_about_a_command_that_staff_settled_meanwhile_changes_nothing(merchant, account):
+    command, question = asked(merchant, account)
+    commands.hand_to_staff(command, at=NOW, text="")
+    services.settle_by_staff(command=command, done=True, reason="по телефону", by=STAFF, at=NOW)
+
+    answer(question, Answer(reading=Reading(SimState.INACTIVE)))
+
+    assert facts(command) == (DONE, "", "")
+    assert row(command).card.confirmed == Confirmed.ACTIVE
+
+
+def test_answer_about_a_card_that_is_gone_never_loses_the_others(merchant, account, caplog):
+    gone, kept = (make_card(merchant, account=account) for _ in range(2))
+    found = questions.stale_cards(account=account, at=NOW, limit=10)
+    SmartCard.objects.filter(pk=gone.pk).delete()
+
+    questions.record([(one, Answer(reading=Reading(SimState.ACTIVE))) for one in found], at=LATER)
+
+    kept.refresh_from_db()
+    assert (kept.confirmed, kept.read_at) == (Confirmed.ACTIVE, LATER)
+    assert f"Could not record an answer about card {gone.pk}" in caplog.messages
+
+
+def test_answer_without_a_word_is_a_question_to_repeat(merchant, account):
+    command, question = asked(merchant, account)
+
+    answer(question, Answer())
+
+    now = row(command)
+    assert (now.state, now.questions, now.check_at) == (
+        CHECKING,
+        1,
+        LATER + timedelta(seconds=30),
+    )
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda card: make_command(card, at=NOW + timedelta(minutes=1)),
+        lambda card: SmartCard.objects.filter(pk=card.pk).update(
+            confirmed_at=NOW + timedelta(minutes=1)
+        ),
+    ],
+    ids=["a switch began", "a switch was confirmed"],
+)
+def test_reading_that_may_be_of_before_is_not_believed(
+    merchant, account, meanwhile: Callable[[SmartCard], object]
+):
+    card = make_card(merchant, account=account, confirmed=Confirmed.INACTIVE)
+    (question,) = questions.stale_cards(account=account, at=NOW, limit=10)
+    meanwhile(card)
+
+    answer(question, Answer(reading=Reading(SimState.ACTIVE)))
+
+    card.refresh_from_db()
+    assert (card.confirmed, card.read_at) == (Confirmed.INACTIVE, None)
+
+
+def test_card_that_the_operator_does_not_know_is_lost_to_it_since_the_first_time(merchant, account):
+    card = make_card(merchant, account=account)
+    unknown = Answer(unavailable=Unavailable(ErrorClass.NOT_FOUND, "404", ""))
+    at = NOW
+
+    for _ in range(2):
+        (question,) = questions.stale_cards(account=account, at=at, limit=10)
+        answer(question, unknown, at=at)
+        at += timedelta(hours=1)
+
+    card.refresh_from_db()
+    assert card.lost_to_operator_at == NOW
+    assert questions.stale_cards(account=account, at=at - timedelta(seconds=1), limit=10) == []
+    assert [one.card_id for one in questions.stale_cards(account=account, at=at, limit=10)] == [
+        card.pk
+    ]
+
+
+def test_reading_that_waited_for_our_own_turn_stays_due(merchant, account):
+    card = make_card(merchant, account=account)
+    (question,) = questions.stale_cards(account=account, at=NOW, limit=10)
+
+    answer(question, Answer(unavailable=Unavailable(ErrorClass.RATE_LIMITED, OUR_QUOTA, "")))
+
+    card.refresh_from_db()
+    assert card.read_at is None
+
+
+def test_cards_are_read_only_when_nothing_is_in_the_air(partner):
+    switched, other = partner.card(), partner.card()
+    partner.activate(switched)
+
+    done = line.work(account_id=partner.account.pk, clock=partner.clock, reading=True)
+
+    asked_of = Exchange.objects.filter(account=partner.account).exclude(kind="auth").order_by("pk")
+    assert done == (1, 2)
+    # The first one looks the card up for the switch.
+    assert list(asked_of.values_list("kind", flat=True)) == ["read", "submit", "read", "read"]
+    assert [partner.calls(card)["read"] for card in (switched, other)] == [2, 1]
+
+
+# --- what follows from a word about a request ----------------------------------------------------
+
+
+def test_refusal_because_it_was_so_already_is_a_success(merchant):
+    command, question = asked(merchant, make_account(), state=ACCEPTED, request_id="r-1")
+
+    answer(question, Answer(check=Check(CheckState.FAILED, error=ErrorClass.ALREADY)))
+
+    now = row(command)
+    assert (now.state, now.card.confirmed, now.card.confirmed_from) == (
+        DONE,
+        Confirmed.ACTIVE,
+        Told.POLL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "kept", "matters"),
+    [
+        (None, "invalid", ["operator:card:{card}:invalid"]),
+        (ErrorClass.TRANSIENT, "transient", []),
+        (
+            ErrorClass.HELD_BY_OPERATOR,
+            "held_by_operator",
+            ["operator:card:{card}:held_by_operator"],
+        ),
+    ],
+)
+def test_failed_request_tells_staff_of_what_only_they_can_mend(merchant, error, kept, matters):
+    command, question = asked(merchant, make_account(), state=ACCEPTED, request_id="r-1")
+
+    answer(question, Answer(check=Check(CheckState.FAILED, code="17", error=error)))
+
+    assert facts(command) == (FAILED, kept, "17")
+    keys = [key.format(card=command.card_id) for key in matters]
+    assert list(Alert.objects.values_list("key", flat=True)) == keys
+
+
+def test_request_that_is_pending_past_its_deadline_is_asked_about_otherwise(merchant):
+    command, question = asked(
+        merchant, make_account(), state=ACCEPTED, request_id="r-1", deadline_at=LATER
+    )
+
+    answer(question, Answer(check=Check(CheckState.PENDING)), at=LATER)
+
+    now = row(command)
+    assert (now.state, now.check_at) == (CHECKING, LATER)
+    assert now.text == "Оператор отвечает дольше обычного, уточняем"
+
+
+def test_request_that_is_pending_before_its_deadline_waits_by_the_plan(merchant):
+    account = make_account(poll_plan=[5, 40])
+    command, question = asked(
+        merchant, account, state=ACCEPTED, request_id="r-1", deadline_at=LATER
+    )
+
+    answer(question, Answer(check=Check(CheckState.PENDING)), at=NOW)
+
+    now = row(command)
+    assert (now.state, now.check_at, now.questions) == (ACCEPTED, NOW + timedelta(seconds=40), 1)
+
+
+def test_silence_past_the_deadline_turns_to_the_card_itself(merchant):
+    command, question = asked(
+        merchant, make_account(), state=ACCEPTED, request_id="r-1", deadline_at=LATER
+    )
+
+    answer(question, Answer(unavailable=Unavailable(ErrorClass.TRANSIENT, "500", "")), at=LATER)
+
+    assert (row(command).state, row(command).check_at) == (CHECKING, LATER)
+
+
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        (Reading(SimState.ACTIVE), (DONE, "", "")),
+        (Reading(SimState.HELD), (FAILED, "held_by_operator", "")),
+        (Reading(SimState.INACTIVE), (FAILED, "transient", "not_done")),
+        (Reading(SimState.UNKNOWN), (CHECKING, "", "")),
+    ],
+)
+def test_reading_decides_a_command_of_unknown_outcome(merchant, account, reading, expected):
+    command, question = asked(merchant, account)
+
+    answer(question, Answer(reading=reading))
+
+    assert facts(command) == expected
+
+
+def test_command_that_nobody_could_read_for_forty_questions_is_left_to_staff(merchant, account):
+    command, question = asked(merchant, account, questions=39)
+
+    answer(question, Answer(reading=Reading(SimState.UNKNOWN)))
+
+    assert row(command).state == CommandState.NEEDS_STAFF
+    assert list(Alert.objects.values_list("key", flat=True)) == [f"command:{command.pk}"]
+
+
+# --- Госуслуги -----------------------------------------------------------------------------------
+
+
+def test_number_is_not_asked_about_out_of_turn_and_the_switch_goes_without(mts):
+    card = mts.card()
+    mts.bench.fault("read", "http_429", retry_after=1)
+    command = mts.activate(card)
+    (letter,) = dispatch.claim(account=mts.account, at=mts.clock(), limit=1)
+
+    result = dispatch.send(connect(mts.account, heard=lambda _: None), letter, mts.clock)
+    dispatch.record([(letter, result)], at=mts.clock())
+
+    card.refresh_from_db()
+    assert (letter.asks_identity, row(command).state) == (True, ACCEPTED)
+    assert (card.identity, card.identity_at) == ("", None)
+
+
+def test_nothing_of_a_refused_answer_stays_in_the_journal_of_the_card(merchant, account):
+    command, question = asked(merchant, account)
+
+    answer(question, Answer(reading=Reading(SimState.HELD)))
+
+    rows = AuditEvent.objects.filter(target="smartcard", target_id=command.card_id).order_by("pk")
+    assert list(rows.values_list("action", flat=True)) == ["confirmed", "command_failed"]

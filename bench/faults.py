@@ -8,6 +8,7 @@ effects that were wanted: nothing lost, nothing doubled. The seed is printed; gi
 import argparse
 import os
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -45,12 +46,14 @@ def main() -> int:
     with ExitStack() as stack:
         if not chosen.only_random or "DATABASE_URL" not in os.environ:
             servers = stack.enter_context(own_servers(_folder()))
+        empty = dict(os.environ)
         place.prepare()
-        if not chosen.only_random:
+        if chosen.only_random:
+            results += _random(chosen.seed, chosen.schedules, ends_at)
+        else:
             only = chosen.only.split(",") if chosen.only else []
             results += _named(servers, only=only, mass=chosen.mass)
-        if not chosen.only:
-            results += _random(chosen.seed, chosen.schedules, ends_at)
+            results += [] if only else [_random_apart(chosen, empty, ends_at)]
     print(f"{results.count(True)} passed, {results.count(False)} failed", flush=True)
     return 0 if results and all(results) else 1
 
@@ -89,6 +92,16 @@ def _show(trial: Trial, said: Sequence[str], good: bool, seconds: float) -> None
         print(_TABLE.format("", "", line, "", ""), flush=True)
     for line in (line for line in said if len(line) > 64 and not good):
         print(f"     {line}", flush=True)
+
+
+def _random_apart(chosen: argparse.Namespace, environment: dict[str, str], ends_at: float) -> bool:
+    """The schedules in a process and a database of their own, without the named faults' remains."""
+    minutes = (ends_at - time.monotonic()) / 60
+    asked = ("--seed", chosen.seed, "--schedules", chosen.schedules, "--minutes", minutes)
+    arguments = [sys.executable, "-m", "bench.faults", "--only-random", *map(str, asked)]
+    return (
+        subprocess.run(arguments, cwd=place.PROJECT, env=environment, check=False).returncode == 0
+    )
 
 
 def _random(seed: int, number: int, ends_at: float) -> list[bool]:

@@ -40,6 +40,7 @@ ACTIONS: dict[str, str] = {
     "member.role_changed": "изменена роль сотрудника клиента",
     "merchant.changed": "изменён клиент",
     "number_accepted": "принят номер оператора",
+    "number_written": "записан номер карты",
     "order_cancelled": "заказ отменён",
     "order_delivered": "заказ доставлен",
     "order_packed": "заказ собран",

@@ -166,10 +166,13 @@ class OperatorAccountAdmin(_AccountAdmin):
     ) -> None:
         if not change:
             obj.adapter = _adapter(request, None)
+        if form.taken:
+            names = ", ".join(form.taken_titles())
+            messages.info(request, f"Из описания протокола взято: {names}.")
         super().save_model(request, obj, form, change)
         by, at = staff_actor(cast("User", request.user)), clock.now()
         services.note_new_keys(account_id=obj.pk, by=by, at=at)
-        names = ", ".join(form.changed_titles())
+        names = ", ".join(dict.fromkeys([*form.changed_titles(), *form.taken_titles()]))
         changed = f"Изменён договор с оператором «{obj.title}»: {names}"
         if change and not names:
             return
@@ -180,6 +183,7 @@ class OperatorAccountAdmin(_AccountAdmin):
             by=by,
             at=at,
             merchant_id=None,
+            details=form.changes_of_profile(),
         )
 
     def response_add(

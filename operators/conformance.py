@@ -1,11 +1,12 @@
 """Walks an operator's stand through the contract and says, line by line, what passes.
 
 Through the port only, so it serves every protocol. It makes real calls, and real switches where it
-is allowed to; it writes nothing to the database and keeps its tokens to itself.
+is allowed to, each in its turn of the contract's quota. Its exchanges go to the log like all others,
+about the card that is walked; nothing else is written, and it keeps its tokens to itself.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,16 +18,14 @@ from django.db.models import Q
 
 from cabinet import clock
 from operators import registry
-from operators.http import Door
 from operators.models import Callback, OperatorAccount
 from operators.ports import (
     Accepted,
     Action,
+    Already,
     Check,
     CheckState,
-    Connection,
     ErrorClass,
-    Operator,
     Reading,
     Rejected,
     Sim,
@@ -36,8 +35,8 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
-from operators.quota import QuotaAway, Turnstile, seconds_to_wait
-from operators.witness import Ear, OwnTokens, Pauses
+from operators.quota import QuotaAway, seconds_to_wait
+from operators.witness import Pauses, Wire
 
 # Digits that no operator gives away: 7-0-99 is no mobile network of any country.
 STRANGER = Sim(iccid="89709900000000000001", msisdn="70990000001")
@@ -95,14 +94,20 @@ class _Walk:
     def __init__(self, account: OperatorAccount, plan: Plan) -> None:
         self._account, self._plan = account, plan
         self._described = registry.capabilities(account.adapter, account.profile)
-        self._ear = self._listen()
-        self._operator = self._connected(account.credentials, self._ear)
+        self._wire = Wire(account, plan.sim, self._described)
+        self._ear, self._operator = self._wire.connected(account.credentials)
         self._pauses = Pauses()
         self._began_at = clock.now()
         self._numbers: list[str] = []
         self._first: SimState | None = None
 
     def lines(self) -> Iterator[Line]:
+        """Each line when its exchanges are in the log: whoever reads «нет» may look why at once."""
+        for line in self._points():
+            self._wire.keep()
+            yield line
+
+    def _points(self) -> Iterator[Line]:
         yield _line("Вход с ключами договора", self._log_in)
         yield _line("Смарт-карта находится, состояние понятно", self._read)
         yield _line("Незнакомая смарт-карта: понятный отказ", self._ask_about_stranger)
@@ -110,33 +115,6 @@ class _Walk:
         yield from self._switching()
         yield _line("Retry-After: пауза помогает", self._judge_pauses)
         yield _line("Уведомление пришло", self._await_callback)
-
-    # --- connections ------------------------------------------------------------------------------
-
-    def _listen(self) -> Ear:
-        account = self._account
-        return Ear(
-            Door(
-                account=f"{account.code}-check",
-                ca_bundle=account.ca_bundle,
-                total_seconds=account.timeout_seconds,
-                admit=Turnstile(account),
-            )
-        )
-
-    def _connected(self, credentials: Mapping[str, str], ear: Ear) -> Operator:
-        found = registry.adapter_class(self._account.adapter)
-        described = type(found.__name__, (found,), {"capabilities": self._described})
-        connection = Connection(
-            account=f"{self._account.code}-check",
-            base_url=self._account.base_url,
-            credentials=credentials,
-            http=ear,
-            tokens=OwnTokens(),
-            profile=self._account.profile,
-        )
-        operator: Operator = described(connection)
-        return operator
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """The answer, after the pauses that the operator asks for. Raises `Unavailable`."""
@@ -206,7 +184,7 @@ class _Walk:
         }
         if wrong == self._account.credentials:
             raise Skip("в договоре нет секретных ключей")
-        stranger = self._connected(wrong, self._ear)
+        _, stranger = self._wire.connected(wrong)
         try:
             self._patiently(stranger.ping)
         except Unavailable as refused:
@@ -227,7 +205,7 @@ class _Walk:
         answers: list[SubmitResult] = []
         yield _line(_WORDS[away], lambda: self._switch(away, key, answers))
         yield _line(titles[1], lambda: self._repeat_at_once(away, key, answers))
-        back = _line(titles[2], lambda: self._switch(_OTHER[away], str(uuid4()), []))
+        back = _line(titles[2], lambda: self._switch_back(_OTHER[away], answers))
         yield back
         yield _line(titles[3], lambda: self._repeat_late(away, key, answers, back.verdict))
 
@@ -254,6 +232,33 @@ class _Walk:
                 raise Broken(f"исход неизвестен: {text}")
         self._reach(_GOAL[action], ends_at)
         return f"за {time.monotonic() - started:.1f} с"
+
+    def _switch_back(self, action: Action, answers: list[SubmitResult]) -> str:
+        """The state found before. «So it is already» is no end while the switch away may still come."""
+        ended = self._outlive(_OTHER[action], answers)
+        back: list[SubmitResult] = []
+        note = self._switch(action, str(uuid4()), back)
+        if not ended and isinstance(back[0], Already):
+            raise Broken("встречный запрос у оператора ещё идёт и может переключить смарт-карту")
+        return note
+
+    def _outlive(self, away: Action, answers: list[SubmitResult]) -> bool:
+        """Wait until the switch away has ended one way or the other; whether it has."""
+        if not answers or isinstance(answers[0], Rejected):
+            return True
+        ends_at = time.monotonic() + max(self._plan.deadline, self._account.deadline_seconds)
+        if isinstance(answers[0], Accepted):
+            return self._has_ended(answers[0].request_id, ends_at)
+        self._await(_GOAL[away], time.monotonic() + self._plan.deadline)
+        # What had no number and does not show by now was not done.
+        return True
+
+    def _has_ended(self, request_id: str, ends_at: float) -> bool:
+        while self._check(request_id, self._began_at).state is CheckState.PENDING:
+            if time.monotonic() >= ends_at:
+                return False
+            time.sleep(0.5)
+        return True
 
     def _submit(self, action: Action, key: str) -> SubmitResult:
         sim = self._plan.sim
@@ -287,10 +292,15 @@ class _Walk:
 
     def _reach(self, goal: SimState, ends_at: float) -> None:
         """The state itself shows it, sooner or later. Raises `Broken`."""
+        if not self._await(goal, ends_at):
+            raise Broken(f"оператор ответил «сделано», а состояние не {goal}")
+
+    def _await(self, goal: SimState, ends_at: float) -> bool:
         while not self._shows(goal):
             if time.monotonic() >= ends_at:
-                raise Broken(f"оператор ответил «сделано», а состояние не {goal}")
+                return False
             time.sleep(0.5)
+        return True
 
     def _repeat_at_once(self, action: Action, key: str, answers: list[SubmitResult]) -> str:
         """The same request again: the operator says that it is so, or the same number as before."""
@@ -321,9 +331,10 @@ class _Walk:
         self, action: Action, key: str, answers: list[SubmitResult], back: Verdict
     ) -> str:
         """After the switch back the first key must not switch the card again."""
+        _need_taken(answers)
+        # Asked after that: a switch that was refused before it left says nothing of the protocol.
         if not self._ear.heard(key):
             raise Skip("протокол не передаёт ключ повтора")
-        _need_taken(answers)
         if back is not Verdict.PASSED:
             raise Skip("прежнее состояние не возвращено")
         answer, at = self._submit(action, key), clock.now()

@@ -5,13 +5,14 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import time
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
 
 from cabinet import wording
+from operators.declared.changes import in_usual_order
 
 _POLL_STEPS = 30
 _MOST_WINDOWS = 50
@@ -204,9 +205,10 @@ class RoublesField(_TypedField):
 class ProfileField(forms.JSONField):
     """The description of a protocol: a JSON object, laid out for reading; its meaning is checked by the form."""
 
-    widget = forms.Textarea(
-        attrs={"rows": 24, "cols": 100, "spellcheck": "false", "class": "vLargeTextField"}
-    )
+    look: ClassVar[dict[str, Any]] = {
+        "rows": 24, "cols": 100, "spellcheck": "false", "class": "vLargeTextField",
+    }  # fmt: skip
+    widget = forms.Textarea(attrs=look)
 
     def to_python(self, value: Any) -> Any:
         if value:
@@ -221,7 +223,8 @@ class ProfileField(forms.JSONField):
 
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return json.dumps(value, ensure_ascii=False, indent=2) if value else ""
+            laid = in_usual_order(value)
+            return json.dumps(laid, ensure_ascii=False, indent=2) if value else ""
         return super().prepare_value(value)
 
 

@@ -1,5 +1,6 @@
 """Forms in which staff keep a contract with an operator."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from cryptography import x509
@@ -10,6 +11,8 @@ from django.core.validators import MaxValueValidator
 
 from cabinet.crypto import Undecryptable
 from operators import callbacks, registry
+from operators.declared.abilities import account_defaults
+from operators.declared.changes import changes
 from operators.declared.profile import InvalidProfile
 from operators.declared.validate import validate
 from operators.form_fields import (
@@ -25,6 +28,34 @@ from operators.ports import Capabilities, Field
 
 KEPT = "Сохранён. Оставьте пустым, чтобы не менять."
 _ONE_A_LINE = "Пока оператор меняет ключ, впишите два, по одному в строке: подойдёт любой."
+_PROFILE_HELP = (
+    "JSON: как входить (login), какие вызовы делать (calls) и что значат ответы (states, results, errors)."
+    " Начните с образца: поля, ошибки и причины перечислены в docs/how-to/describe-an-operator.md, целые"
+    " описания лежат в operators/declared/examples/. Ключи, которые назовёт описание, появятся на этой"
+    " странице после сохранения. Адрес, квоты, времена и окна работ возьмутся из него там, где вы оставили"
+    " обычные. Каждая ошибка будет названа со своим местом."
+)
+# The least that can be saved: to be written over.
+PROFILE_EXAMPLE = """{
+  "title": "Мой оператор",
+  "base_url": "https://api.example.com/v1",
+  "login": {"kind": "bearer"},
+  "calls": {
+    "activate": {
+      "method": "POST", "path": "/sims/{iccid}/activate",
+      "success": {"200": "state"}, "answer": {"iccid": "iccid", "state": "status"}
+    },
+    "deactivate": {
+      "method": "POST", "path": "/sims/{iccid}/suspend",
+      "success": {"200": "state"}, "answer": {"iccid": "iccid", "state": "status"}
+    },
+    "read": {"path": "/sims/{iccid}", "answer": {"iccid": "iccid", "state": "status"}}
+  },
+  "states": {"words": {"ACTIVE": "active", "SUSPENDED": "inactive"}},
+  "errors": {"code": "error.code", "text": "error.message"},
+  "limits": {"per_second": 5},
+  "windows": [{"days": [6], "from": "02:00", "to": "04:30"}]
+}"""
 _SECRET = {"autocomplete": "new-password", "class": "vTextField"}
 
 
@@ -46,6 +77,8 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
     """
 
     capabilities: ClassVar[Capabilities]
+    # What a new contract begins with, by the names of the account's fields.
+    usual: ClassVar[Mapping[str, Any]]
 
     base_url = forms.URLField(
         label="Адрес API",
@@ -111,6 +144,9 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.taken: list[str] = []
+        # The description may bring it.
+        self.fields["base_url"].required = "profile" not in self.fields
         self._stored = stored_credentials(self.instance)
         for field in self.capabilities.credentials:
             self._prepare(field)
@@ -128,6 +164,8 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_base_url(self) -> str:
         address: str = self.cleaned_data["base_url"].rstrip("/")
+        if not address:
+            return ""
         if not settings.SANDBOX and not address.startswith("https://"):
             raise ValidationError(
                 "Ключи и номера нельзя передавать открыто: адрес начинается с https://."
@@ -137,10 +175,42 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         super().clean()
         cleaned: dict[str, Any] = self.cleaned_data
+        if cleaned.get("profile"):
+            self._take_from_profile(cleaned["profile"])
         call, lease = cleaned.get("timeout_seconds"), cleaned.get("lease_seconds")
         if call and lease is not None and lease < LEASE_OF_CALLS * call:
             self.add_error("lease_seconds", _short_lease(LEASE_OF_CALLS * call))
         return cleaned
+
+    def _take_from_profile(self, document: Mapping[str, Any]) -> None:
+        """What the description proposes comes where staff left the usual; what they typed stays."""
+        proposed = account_defaults(document)
+        self.taken = [name for name, value in proposed.items() if self._is_to_take(name, value)]
+        self.cleaned_data.update((name, proposed[name]) for name in self.taken)
+        if "base_url" not in self.errors and not self.cleaned_data.get("base_url"):
+            self.add_error("base_url", "Впишите адрес: в описании протокола его нет.")
+
+    def _is_to_take(self, name: str, proposed: Any) -> bool:
+        """On a new contract the usual was not typed; later whatever is typed is meant."""
+        given = self.cleaned_data.get(name)
+        if name in self.errors or given == proposed:
+            return False
+        if self.instance.pk is None:
+            return bool(given == self.usual[name])
+        is_typed, is_new = name in self.changed_data, "profile" in self.changed_data
+        return is_new and not is_typed and given in self._untyped(name)
+
+    def _untyped(self, name: str) -> list[Any]:
+        """What nobody typed: the usual value, and what the description said before."""
+        try:
+            before = account_defaults(self.instance.profile)
+        except InvalidProfile:
+            before = {}
+        return [self.usual[name], *([before[name]] if name in before else [])]
+
+    def taken_titles(self) -> list[str]:
+        """What came from the description, in words."""
+        return [f"«{self.fields[name].label}»" for name in self.taken]
 
     def clean_ca_bundle(self) -> str:
         text: str = self.cleaned_data["ca_bundle"].strip()
@@ -173,6 +243,12 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
         if typed or self.cleaned_data["remove_callback_secret"]:
             self.instance.callback_secret = typed
         return super().save(commit)
+
+    def changes_of_profile(self) -> dict[str, list[str]]:
+        """Every place of the description that is another now, for the journal; never a key's value."""
+        if "profile" not in self.changed_data:
+            return {}
+        return {"profile": changes(self.initial.get("profile") or {}, self.instance.profile)}
 
     def changed_titles(self) -> list[str]:
         """What was changed, in words; never the values."""
@@ -210,12 +286,15 @@ def capabilities_of(adapter: str, account: OperatorAccount | None) -> Capabiliti
 def account_form(adapter: str, account: OperatorAccount | None = None) -> type[AccountForm]:
     """The form of a contract of that protocol. Raises `registry.NoSuchAdapter`."""
     capabilities = capabilities_of(adapter, account)
-    fields: dict[str, Any] = {"capabilities": capabilities}
+    fields: dict[str, Any] = {
+        "capabilities": capabilities,
+        "usual": _usual(registry.capabilities(adapter)),
+    }
     if registry.is_declarative(adapter):
         fields["profile"] = ProfileField(
             label="Описание протокола",
-            help_text="JSON: как входить, какие вызовы делать и что значат ответы. Ключи, которые оно"
-            " называет, появятся на этой странице после сохранения.",
+            widget=forms.Textarea(attrs={**ProfileField.look, "placeholder": PROFILE_EXAMPLE}),
+            help_text=_PROFILE_HELP,
         )
     for field in capabilities.credentials:
         fields[credential_name(field)] = _credential(field)
@@ -257,6 +336,13 @@ def defaults(capabilities: Capabilities) -> dict[str, Any]:
         "quiet_seconds": round(capabilities.quiet_seconds),
         "deadline_seconds": round(capabilities.deadline_seconds),
     }
+
+
+def _usual(capabilities: Capabilities) -> dict[str, Any]:
+    """The same as values, with what every contract begins with."""
+    poll_plan = list(capabilities.poll_plan)
+    begun = {"base_url": "", "maintenance_windows": [], "poll_plan": poll_plan}
+    return defaults(capabilities) | begun
 
 
 def _removable(field: Field) -> bool:

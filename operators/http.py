@@ -62,6 +62,7 @@ _CHUNK_BYTES = 16 * 1024
 # ValueError: a body over the limit, an address or a header that cannot be sent.
 _TROUBLES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 PRIVATE = "Персональные данные: ответ не сохраняется."
+LOGGED_IN = "Ответ входа не сохраняется."
 # Shorter digits are statuses, ports and versions; longer ones may be a number or a card.
 _LONG_DIGITS = re.compile(r"\d{7,}")
 
@@ -198,7 +199,7 @@ class Door:
             url=address,
             started=started,
             at=now(),
-            private=private or kind is CallKind.AUTH,
+            unkept=LOGGED_IN if kind is CallKind.AUTH else PRIVATE if private else "",
         )
         try:
             reply = self._exchange(
@@ -250,7 +251,7 @@ class Door:
         started: float,
         url: str,
         reply: Reply | None = None,
-        private: bool = False,
+        unkept: str = "",
         **facts: Any,
     ) -> None:
         """Log the call and tell the hook. Never raises: the operator has answered by now."""
@@ -264,7 +265,7 @@ class Door:
                 date_skew=reply.date_skew if reply else None,
                 about=self.about,
                 request=said(),
-                reply=self._heard(reply, private=private),
+                reply=self._heard(reply, unkept),
                 **facts,
             )
             _log(exchange)
@@ -273,12 +274,11 @@ class Door:
             # A broken measure must not hide the answer.
             logger.exception("Could not note the exchange with %s", self.account)
 
-    def _heard(self, reply: Reply | None, *, private: bool) -> str:
+    def _heard(self, reply: Reply | None, unkept: str) -> str:
+        """What is kept of an answer, or the sentence why it is not."""
         if reply is None:
             return ""
-        if private:
-            return f"HTTP {reply.status}\n\n{PRIVATE}"
-        return self.masker.reply(reply)
+        return f"HTTP {reply.status}\n\n{unkept}" if unkept else self.masker.reply(reply)
 
 
 def _log(exchange: Exchange) -> None:

@@ -21,9 +21,12 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from operators.allowed import MASK, Place, kept
 from operators.ports import Reply
+from operators.private_keys import hides, is_role
 
-MASK = "•••"
+__all__ = ["CUT", "KEPT_BYTES", "MASK", "Masker", "charset_of", "cut", "hides", "masker"]
+
 CUT = "… (обрезано)"
 KEPT_BYTES = 4096
 # How much of a body is looked at: whole JSON may be longer than what is kept of it.
@@ -32,29 +35,15 @@ _READ_CHARS = 16 * 1024
 # Shorter values would wipe out innocent words.
 _SHORTEST_SECRET = 4
 
-_SECRET_KEYS = (
-    "token", "secret", "passw", "pwd", "apikey", "accesskey", "privatekey", "authoriz", "credential",
-    "cookie", "session", "signature", "clientid", "bearer", "парол",
-)  # fmt: skip
-_SECRET_WORDS = frozenset(
-    {"key", "auth", "login", "username", "user", "sign", "sig", "pin", "pin1", "pin2", "puk", "puk1",
-     "puk2", "otp", "jwt", "assertion"}
-)  # fmt: skip
-_PERSONAL_KEYS = (
-    "firstname", "lastname", "middlename", "surname", "patronymic", "fullname", "displayname",
-    "familyname", "givenname", "customername", "contactname", "ownername", "subscribername",
-    "passport", "birth", "address", "street", "email", "document", "snils", "gender", "nationality",
-    "contact", "individual", "фамили", "отчеств", "паспорт", "рожден", "адрес", "снилс",
-)  # fmt: skip
-_PERSONAL_WORDS = frozenset({"name", "fio", "inn", "kpp", "фио", "имя", "инн"})
 _SHOWN_HEADERS = frozenset(
     {"accept", "allow", "content-language", "content-length", "content-type", "date", "idempotency-key",
      "location", "retry-after", "server", "soapaction", "user-agent", "x-correlation-id", "x-request-id"}
 )  # fmt: skip
-_CHARSETS = frozenset({"windows-1251", "cp1251", "koi8-r", "iso-8859-5", "utf-16", "utf-8"})
+_CHARSETS = frozenset(
+    {"windows-1251", "cp1251", "koi8-r", "iso-8859-5", "utf-16", "utf-8", "cp866"}
+)
 
 _CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
-_NOT_A_LETTER = re.compile(r"[\W_]+")
 _ENCODED = re.compile(r"[%\\&+]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}")
 _LOGIN = re.compile(r"\b(Bearer|Basic|Digest)\s+[\w.~+/=-]{4,}", re.IGNORECASE)
@@ -76,23 +65,15 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'[^\']*\'?', re.DOTALL)
 _FORM = re.compile(r"[\w.%+\[\]-]+=[^\s<>{}\"]*")
 
 
-@lru_cache(maxsize=4096)
-def hides(key: str) -> bool:
-    """Whether a value under this key is a secret or a person's."""
-    bare = _NOT_A_LETTER.sub("", key.rpartition(":")[2].casefold())
-    return (
-        bare in _SECRET_WORDS
-        or bare in _PERSONAL_WORDS
-        or any(part in bare for part in _SECRET_KEYS)
-        or any(part in bare for part in _PERSONAL_KEYS)
-    )
-
-
 @dataclass(frozen=True)
 class Masker:
-    """Masks what one connection says and hears. Values under four characters are not looked for."""
+    """Masks what one connection says and hears. Values under four characters are not looked for.
+
+    With `places` an answer is kept at those places only, see `operators.allowed`.
+    """
 
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    places: frozenset[Place] | None = None
 
     def request(
         self,
@@ -120,8 +101,12 @@ class Masker:
     def reply(self, reply: Reply) -> str:
         """Status, headers and body as they may be kept."""
         content_type = str(reply.headers.get("Content-Type", ""))
-        body = self.body(_decoded(reply.body, content_type))
-        return self._whole(f"HTTP {reply.status}", self._headers(reply.headers), body)
+        text = _decoded(reply.body, content_type)
+        said = self.body(text) if self.places is None else self._at_places(text, self.places)
+        return self._whole(f"HTTP {reply.status}", self._headers(reply.headers), said)
+
+    def _at_places(self, text: str, places: frozenset[Place]) -> str:
+        return kept(text.translate(_CONTROLS), places, self.value)
 
     def address(self, url: str) -> str:
         """The address with values of its query masked by name and by look."""
@@ -203,7 +188,7 @@ class Masker:
         hidden = hides(str(given.get(namer)))
         return {
             self.words(str(key)): _masked(value)
-            if (key != namer and hides(str(key))) or (key == "value" and hidden)
+            if (key != namer and _hides_whole(str(key), value)) or (key == "value" and hidden)
             else self.value(value)
             for key, value in given.items()
         }
@@ -227,7 +212,10 @@ class Masker:
             position = tag.end()
             if _tag_hides(tag) and not tag[2].endswith("/"):
                 close = text.find(f"</{tag[1]}", position)
-                position = len(text) if close < 0 else close
+                end = len(text) if close < 0 else close
+                if is_role(tag[1]) and "<" in text[position:end]:
+                    continue
+                position = end
                 parts.append(MASK)
         return self.words("".join([*parts, text[position:]]))
 
@@ -236,6 +224,8 @@ class Masker:
         parts, position = [], 0
         for key in _KEY.finditer(text):
             if key.start() < position or not hides(key[1]):
+                continue
+            if is_role(key[1]) and text[key.end() : key.end() + 1] in {"{", "["}:
                 continue
             parts += [text[position : key.end()], MASK]
             position = _value_end(text, key.end())
@@ -278,15 +268,15 @@ class Masker:
         return MASK
 
 
-def masker(values: Iterable[object]) -> Masker:
-    """For a connection with these credentials."""
+def masker(values: Iterable[object], places: frozenset[Place] | None = None) -> Masker:
+    """For a connection with these credentials; `places` as `Masker` keeps them."""
     given = (
         str(value).encode("utf-8", "replace").decode() for value in values if value is not None
     )
     texts = {text.translate(_CONTROLS) for text in given}
     known = texts | {text.strip() for text in texts}
     long = [text for text in known if len(text) >= _SHORTEST_SECRET and text.strip()]
-    return Masker(tuple(sorted(long, key=lambda text: (-len(text), text))))
+    return Masker(tuple(sorted(long, key=lambda text: (-len(text), text))), places)
 
 
 def cut(text: str) -> str:
@@ -300,13 +290,23 @@ def cut(text: str) -> str:
 _NAMES = ("name", "key", "code")
 
 
-def _decoded(body: bytes, content_type: str) -> str:
-    named = re.search(r"charset=[\"']?([\w-]+)", content_type, re.IGNORECASE)
+def charset_of(content_type: str) -> str:
+    """The charset that a header declares, UTF-8 where it names none that operators use."""
+    named = re.search(r"charset=\s*[\"']?([\w-]+)", content_type, re.IGNORECASE)
     charset = named[1].lower() if named else "utf-8"
+    return charset if charset in _CHARSETS else "utf-8"
+
+
+def _decoded(body: bytes, content_type: str) -> str:
     # A few more than are read: an endless body is not decoded whole.
-    return body[: 4 * _PARSED_CHARS + 4].decode(
-        charset if charset in _CHARSETS else "utf-8", "replace"
-    )
+    return body[: 4 * _PARSED_CHARS + 4].decode(charset_of(content_type), "replace")
+
+
+def _hides_whole(key: str, value: Any) -> bool:
+    """An object about somebody may hold the card's state too: its own names decide."""
+    rows = value if isinstance(value, list) else [value]
+    is_open = bool(rows) and all(isinstance(row, Mapping) for row in rows)
+    return hides(key) and not (is_role(key) and is_open)
 
 
 def _masked(value: Any) -> Any:

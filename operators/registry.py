@@ -87,6 +87,7 @@ def make(
     everything masked, and `about` stands on what it is told. `profile` is for a declarative protocol,
     and `capabilities` of the result are then the profile's.
     """
+    found = adapter_class(adapter)
     door = Door(
         account=account,
         ca_bundle=ca_bundle,
@@ -95,7 +96,7 @@ def make(
         on_exchange=on_exchange,
         admit=admit,
         about=about,
-        masker=masker(credentials.values()),
+        masker=masker(credentials.values(), _places(found, profile)),
     )
     connection = Connection(
         account=account,
@@ -105,8 +106,14 @@ def make(
         tokens=tokens,
         profile=profile,
     )
-    found = adapter_class(adapter)
     return _bounded(found, timeout_seconds, _capabilities(found, profile))(connection)
+
+
+def _places(found: type[Operator], profile: Profile | None) -> frozenset[tuple[str, ...]] | None:
+    """Where a described operator puts what is read; of an adapter in code nobody can tell."""
+    named = getattr(found, "places_of", None)
+    places: frozenset[tuple[str, ...]] | None = named(profile) if named and profile else None
+    return places
 
 
 @lru_cache(maxsize=64)

@@ -12,8 +12,8 @@ from django.db import transaction
 from redis.exceptions import LockError
 
 from cabinet import alerts, audit
-from cabinet.actors import Actor
-from cabinet.clock import real_now
+from cabinet.actors import SYSTEM, Actor
+from cabinet.clock import now, real_now
 from cabinet.crypto import Undecryptable, decrypt, encrypt
 from cabinet.errors import Refused
 from cabinet.wake import wake
@@ -21,6 +21,7 @@ from operators import breaker, exchanges, quota, registry
 from operators.http import NOTHING_OF_OURS, About, Exchange
 from operators.models import OperatorAccount
 from operators.ports import OUR_QUOTA, TOKENS_AWAY, Operator, TokensAway, Unavailable
+from operators.signals import keys_in_order
 
 # What is left in the database where it is not needed: it may be unreadable.
 SECRETS = ("credentials", "callback_secret")
@@ -115,14 +116,14 @@ def note_exchanges(account: OperatorAccount, heard: Sequence[Exchange]) -> None:
     """Keep the log of exchanges, and what staff ask first: the last answer, the last error, the clock."""
     if not heard:
         return
-    now = real_now()
-    exchanges.keep(account, heard, at=now)
+    moment = real_now()
+    exchanges.keep(account, heard, at=moment)
     changes: dict[str, object] = {}
     if any(exchange.status is not None for exchange in heard):
-        changes["last_answer_at"] = now
+        changes["last_answer_at"] = moment
     errors = [text for exchange in heard if (text := _error(exchange))]
     if errors:
-        changes |= {"last_error": errors[-1][:300], "last_error_at": now}
+        changes |= {"last_error": errors[-1][:300], "last_error_at": moment}
     skews = [exchange.date_skew for exchange in heard if exchange.date_skew is not None]
     if skews and abs(skews[-1] - (account.clock_skew_seconds or 0)) > _SKEW_STEP:
         changes["clock_skew_seconds"] = skews[-1]
@@ -149,17 +150,22 @@ class Link:
 
 
 def ping(account: OperatorAccount) -> Link:
-    """«Проверить связь»: whether the operator lets us in. Calls the operator."""
+    """«Проверить связь»: whether the operator lets us in. Calls the operator.
+
+    Where it does, whatever waits for the keys is told (`operators.signals`).
+    """
     heard: list[Exchange] = []
     try:
         quota.seconds_to_wait(account)
-        return Link(True, connect(account, heard=heard.append).ping())
+        said = connect(account, heard=heard.append).ping()
     except quota.QuotaAway:
         return Link(False, _REDIS_AWAY, was_asked=False)
     except Unavailable as trouble:
         return _refused(trouble)
     finally:
         note_exchanges(account, heard)
+    keys_in_order.send(sender=None, account_id=account.pk, by=SYSTEM, at=now())
+    return Link(True, said)
 
 
 _REDIS_AWAY = (
@@ -202,8 +208,9 @@ def working_account(account_id: int, *, at: datetime) -> OperatorAccount | None:
 
 
 def note_new_keys(*, account_id: int, by: Actor, at: datetime) -> None:
-    """Staff typed the keys anew: the matter of unreadable ones is settled."""
+    """Staff typed the keys anew: the matter of unreadable ones is settled, what waits for keys is told."""
     alerts.close_alert(key=_keys_alert(account_id), by=by, at=at)
+    keys_in_order.send(sender=None, account_id=account_id, by=by, at=at)
 
 
 def _keys_alert(account_id: int) -> str:

@@ -2,12 +2,29 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.http import Door
-from operators.ports import OUR_QUOTA, CallKind, ErrorClass, Rejected, Reply, Unavailable
+from cabinet import clock
+from operators import exchanges, registry
+from operators.http import About, Door, Exchange
+from operators.masking import masker
+from operators.models import OperatorAccount
+from operators.ports import (
+    OUR_QUOTA,
+    CallKind,
+    Capabilities,
+    Connection,
+    ErrorClass,
+    Operator,
+    Rejected,
+    Reply,
+    Sim,
+    Unavailable,
+)
+from operators.quota import Turnstile, note_call, windows
 
 _MOST_PAUSES = 5
 _MOST_OWN_PAUSES = 30
@@ -49,6 +66,58 @@ class Ear:
     def heard(self, text: str) -> bool:
         """Whether the text was in an address, a header or a body."""
         return any(text in one for one in self.sent)
+
+
+@dataclass
+class Wire:
+    """The connections of one walk: every call in its turn of the quota, masked, and kept in the log.
+
+    The log only: the last error of the contract stays the workers' own, for a walk comes with wrong
+    keys on purpose.
+    """
+
+    account: OperatorAccount
+    sim: Sim
+    described: Capabilities
+    heard: list[Exchange] = field(default_factory=list)
+
+    def connected(self, credentials: Mapping[str, str]) -> tuple[Ear, Operator]:
+        """An adapter that comes with these keys, and the ear that hears what it sends."""
+        ear = Ear(self._door(credentials))
+        found = registry.adapter_class(self.account.adapter)
+        described = type(found.__name__, (found,), {"capabilities": self.described})
+        connection = Connection(
+            account=self._name,
+            base_url=self.account.base_url,
+            credentials=credentials,
+            http=ear,
+            tokens=OwnTokens(),
+            profile=self.account.profile,
+        )
+        operator: Operator = described(connection)
+        return ear, operator
+
+    def _door(self, credentials: Mapping[str, str]) -> Door:
+        return Door(
+            account=self._name,
+            ca_bundle=self.account.ca_bundle,
+            total_seconds=self.account.timeout_seconds,
+            admit=Turnstile(self.account),
+            on_exchange=self.heard.append,
+            about=About(iccid=self.sim.iccid),
+            masker=masker((*credentials.values(), *self.account.credentials.values())),
+        )
+
+    @property
+    def _name(self) -> str:
+        return f"{self.account.code}-check"
+
+    def keep(self) -> None:
+        """Put what was heard since the last time into the log, about the card that is walked."""
+        heard, self.heard[:] = self.heard[:], []
+        if heard and windows(self.account):
+            note_call(self.account)
+        exchanges.keep(self.account, heard, at=clock.now())
 
 
 @dataclass

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from smartcards.numbers import NotANumber, parse_iccid
+from smartcards.numbers import NotANumber, parse_iccid, parse_msisdn
 from smartcards.states import Withdrawal
 
 DONE, NOT_DONE = "done", "not_done"
@@ -61,6 +61,29 @@ class ReplaceForm(CardReasonForm):
     def clean_iccid(self) -> str:
         try:
             return parse_iccid(self.cleaned_data["iccid"]).value
+        except NotANumber as refusal:
+            raise forms.ValidationError(refusal.sentence) from refusal
+
+
+class NumberForm(ReasonForm):
+    """The telephone number of a card."""
+
+    msisdn = forms.CharField(
+        label="Номер телефона",
+        max_length=40,
+        help_text="По договору с оператором; можно с пробелами и скобками.",
+        error_messages={"required": "Укажите номер."},
+    )
+    field_order = ("msisdn", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].label = "Откуда он известен"
+        self.fields["reason"].help_text = "Например: «видно в кабинете оператора»."
+
+    def clean_msisdn(self) -> str:
+        try:
+            return parse_msisdn(self.cleaned_data["msisdn"])
         except NotANumber as refusal:
             raise forms.ValidationError(refusal.sentence) from refusal
 

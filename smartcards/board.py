@@ -27,6 +27,7 @@ from django.db.models import (
 from cabinet import wording
 from operators.board import accounts_now
 from operators.models import OperatorAccount
+from operators.ports import ErrorClass
 from smartcards.models import Command, CommandStep
 from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Origin
 from smartcards.verdicts import Day, Outbox, Slot, Standing, Times, Waiting, verdict
@@ -38,6 +39,7 @@ FEWEST_FOR_PROMISE = 20
 PROMISE_CACHED_SECONDS = 300
 
 _FLYING = frozenset({CommandState.SENDING, CommandState.ACCEPTED})
+_NOT_TAKEN = frozenset({CommandState.QUEUED, CommandState.SENDING})
 _UNKNOWN = frozenset({CommandState.CHECKING, CommandState.NEEDS_STAFF})
 
 
@@ -68,7 +70,7 @@ def _outboxes() -> dict[int, Outbox]:
     found = (
         Command.objects.filter(state__in=sorted(OPEN_COMMANDS))
         .order_by()
-        .values_list("account_id", "state", "kind", "origin")
+        .values_list("account_id", "state", "kind", "origin", "error")
         .annotate(number=Count("pk"), oldest=Min("created_at"))
     )
     rows: dict[int, list[Any]] = {}
@@ -78,21 +80,34 @@ def _outboxes() -> dict[int, Outbox]:
 
 
 def _outbox(rows: Sequence[Any]) -> Outbox:
-    waiting = [
-        Waiting(CommandKind(kind), Origin(origin), number, oldest)
-        for state, kind, origin, number, oldest in rows
-        if state == CommandState.QUEUED
-    ]
     return Outbox(
-        waiting=tuple(sorted(waiting, key=lambda line: (line.origin, line.kind))),
+        waiting=_waiting(rows),
         in_flight=_sum(rows, _FLYING),
         checking=_sum(rows, {CommandState.CHECKING}),
         for_staff=_sum(rows, {CommandState.NEEDS_STAFF}),
+        keyless=_sum((row for row in rows if row[3] == ErrorClass.AUTH), _NOT_TAKEN),
     )
 
 
-def _sum(rows: Sequence[Any], states: Iterable[CommandState]) -> int:
-    return sum(number for state, _, _, number, _ in rows if state in set(states))
+def _waiting(rows: Sequence[Any]) -> tuple[Waiting, ...]:
+    """The queue by origin and kind, whatever came of earlier tries."""
+    found: dict[tuple[int, str], list[tuple[int, datetime]]] = {}
+    for state, kind, origin, _, number, oldest in rows:
+        if state == CommandState.QUEUED:
+            found.setdefault((origin, kind), []).append((number, oldest))
+    return tuple(
+        Waiting(
+            CommandKind(kind),
+            Origin(origin),
+            sum(number for number, _ in counted),
+            min(oldest for _, oldest in counted),
+        )
+        for (origin, kind), counted in sorted(found.items())
+    )
+
+
+def _sum(rows: Iterable[Any], states: Iterable[CommandState]) -> int:
+    return sum(number for state, *_, number, _ in rows if state in set(states))
 
 
 # --- the last day ---------------------------------------------------------------------------------

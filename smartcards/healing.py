@@ -8,9 +8,7 @@ from django.db import transaction
 from cabinet import audit
 from cabinet.actors import Actor
 from cabinet.wake import wake
-from operators import registry
-from operators.ports import StateQuality
-from smartcards import coverage
+from smartcards import coverage, queries
 from smartcards.models import Command, SmartCard
 from smartcards.rules import CardRefused
 from smartcards.services import lock_card, record_wish
@@ -49,7 +47,7 @@ def accept_number(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> N
 def read_again(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
     """The card is the next to be read at its operator. Raises CardRefused where cards cannot be read."""
     card = lock_card(card)
-    if not _readable(card):
+    if not queries.tells_state(card.account):
         raise CardRefused(
             "Этот оператор не сообщает состояние смарт-карт достоверно: сверьте в его кабинете."
         )
@@ -65,12 +63,32 @@ def read_again(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None
     wake("smartcards.read", account_id=card.account_id)
 
 
-def _readable(card: SmartCard) -> bool:
-    account = card.account
-    if account.adapter not in registry.codes():
-        return False
-    quality = registry.capabilities(account.adapter, account.profile).state_quality
-    return quality is StateQuality.EXACT
+@transaction.atomic
+def write_number(*, card: SmartCard, msisdn: str, reason: str, by: Actor, at: datetime) -> None:
+    """Staff know the telephone number of a card; `msisdn` is E.164 without plus.
+
+    A paid card that only lacked it comes on by itself. Raises CardRefused where that is its number
+    already, another card bears it, or a command is open: that was addressed to the old number.
+    """
+    card = lock_card(card)
+    if card.msisdn == msisdn:
+        raise CardRefused("Этот номер у смарт-карты уже записан.")
+    if SmartCard.objects.filter(msisdn=msisdn).exists():
+        raise CardRefused("Этот номер записан у другой смарт-карты.")
+    _check_not_busy(card)
+    before, card.msisdn = card.msisdn, msisdn
+    card.save(update_fields=["msisdn"])
+    _note(
+        card,
+        "number_written",
+        "Записан номер смарт-карты",
+        reason=reason,
+        by=by,
+        at=at,
+        details={"before": before, "after": msisdn},
+    )
+    if card.merchant_id is not None:
+        wake("smartcards.reconcile_merchant", merchant_id=card.merchant_id)
 
 
 @transaction.atomic

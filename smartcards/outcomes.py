@@ -5,8 +5,9 @@ Every function expects the caller's transaction and the caller's locks on card a
 
 from datetime import datetime, timedelta
 
-from cabinet import alerts
+from cabinet import alerts, audit
 from cabinet.actors import operator
+from cabinet.wake import wake
 from operators import registry
 from operators.ports import (
     OUR_QUOTA,
@@ -22,14 +23,17 @@ from operators.ports import (
     StateQuality,
     SubmitResult,
     Unavailable,
+    Unknown,
 )
 from smartcards import commands
 from smartcards.models import Command, SmartCard
-from smartcards.phrases import staff_advice
+from smartcards.numbers import NotANumber, parse_msisdn
+from smartcards.phrases import staff_advice, why_waits
+from smartcards.rules import hold_reason, is_blocked
 from smartcards.states import CommandKind, CommandState, Confirmed, Told
 
 # The request surely did nothing, so it may be sent again by itself.
-_RESEND = frozenset(
+RESENT = frozenset(
     {
         ErrorClass.RATE_LIMITED,
         ErrorClass.TRANSIENT,
@@ -86,7 +90,7 @@ def apply_submit(command: Command, card: SmartCard, result: SubmitResult, *, at:
         case Rejected():
             _rejected(command, card, result, at)
         case _:
-            _unknown(command, result.text, at)
+            _unknown(command, result, at)
 
 
 def _accepted(command: Command, result: Accepted, at: datetime) -> None:
@@ -104,6 +108,8 @@ def _accepted(command: Command, result: Accepted, at: datetime) -> None:
         request_id=result.request_id[:200],
         check_at=at + timedelta(seconds=pause),
         deadline_at=at + timedelta(seconds=command.account.deadline_seconds),
+        error="",
+        code="",
     )
 
 
@@ -128,9 +134,9 @@ def _rejected(command: Command, card: SmartCard, result: Rejected, at: datetime)
     if error is ErrorClass.ALREADY:
         _already(command, card, at)
     elif error is ErrorClass.UNKNOWN_OUTCOME:
-        _unknown(command, result.text, at)
+        _unknown(command, result, at)
     elif (
-        error in _RESEND
+        error in RESENT
         and command.state == CommandState.SENDING
         and at < command.created_at + _RESEND_FOR
     ):
@@ -148,7 +154,7 @@ def _back_to_queue(command: Command, result: Rejected, at: datetime) -> None:
         command,
         CommandState.QUEUED,
         at=at,
-        text="" if waited_only else "Оператор попросил подождать, повторим сами",
+        text=why_waits(result.error, result.code),
         attempts=attempts,
         due_at=at + timedelta(seconds=pause),
         error=result.error,
@@ -156,11 +162,12 @@ def _back_to_queue(command: Command, result: Rejected, at: datetime) -> None:
     )
 
 
-def _unknown(command: Command, text: str, at: datetime) -> None:
+def _unknown(command: Command, result: Unknown | Rejected, at: datetime) -> None:
     if command.state != CommandState.CHECKING:
         commands.ask_later(command, at=at, text="Ответ оператора не получен, уточняем")
-    command.code = text[:100]
-    command.save(update_fields=["code"])
+    # An error of an earlier try says nothing of this one.
+    command.error, command.code = "", (result.code or result.text)[:100]
+    command.save(update_fields=["error", "code"])
 
 
 def _failed(
@@ -172,7 +179,7 @@ def _failed(
             Confirmed.HELD,
             told=Told.REQUEST,
             at=at,
-            block_reason=card.block_reason or "operator",
+            block_reason=hold_reason(card.block_reason),
             by=operator(card.account.title),
         )
     commands.finish_failed(command, card, error=error, code=code, text=text, at=at)
@@ -180,10 +187,11 @@ def _failed(
 
 def _tell_staff(command: Command, error: ErrorClass, code: str, text: str, at: datetime) -> None:
     whole_account = error in {ErrorClass.AUTH, ErrorClass.CONFIGURATION, ErrorClass.UNSUPPORTED}
+    advice = staff_advice(error, code, readable=exact(command))
     about = f"account:{command.account_id}" if whole_account else f"card:{command.card_id}"
     alerts.raise_alert(
         key=f"operator:{about}:{error}",
-        text=f"{command.account}: отказ «{error}» {code}. {text} {staff_advice(error, code)}".strip(),
+        text=f"{command.account}: отказ «{error}» {code}. {text} {advice}".strip(),
         at=at,
         merchant_id=None if whole_account else command.card.merchant_id,
         link=f"/admin/smartcards/command/{command.pk}/change/",
@@ -291,22 +299,80 @@ def note_reading(
 ) -> None:
     """Write down what the operator says of a card; one that cannot tell changes nothing.
 
-    A callback is no reading: the card stays due for one, and number and IMEI as they were read.
+    A callback is no reading: the card stays due for one, and number and IMEI as they were read. Where
+    the operator's block is seen gone, the merchant's cards are compared again.
     """
     if told == Told.READING:
-        card.read_at = at
-        card.seen_msisdn = reading.msisdn[:15]
-        card.seen_imei = reading.imei[:16]
-        card.save(update_fields=["read_at", "seen_msisdn", "seen_imei"])
-    if reading.state != SimState.UNKNOWN:
-        commands.confirm(
-            card,
-            _CONFIRMED[reading.state],
-            told=told,
-            at=at,
-            block_reason=str(reading.reason or ""),
-            by=operator(card.account.title),
-        )
+        _note_seen(card, reading, at)
+    if reading.state == SimState.UNKNOWN:
+        return
+    was_blocked = is_blocked(Confirmed(card.confirmed), card.block_reason)
+    confirmed, reason = _told_by(card, reading)
+    by = operator(card.account.title)
+    commands.confirm(card, confirmed, told=told, at=at, block_reason=reason, by=by)
+    if was_blocked and not is_blocked(confirmed, reason):
+        _note_released(card, at)
+
+
+def _note_seen(card: SmartCard, reading: Reading, at: datetime) -> None:
+    card.read_at = at
+    card.seen_msisdn = reading.msisdn[:15]
+    card.seen_imei = reading.imei[:16]
+    card.save(update_fields=["read_at", "seen_msisdn", "seen_imei"])
+    if not card.msisdn and reading.msisdn:
+        _take_number(card, reading.msisdn, at)
+
+
+def _take_number(card: SmartCard, told: str, at: datetime) -> None:
+    """A card without a number gets the operator's, unless another card bears it: that is for staff."""
+    try:
+        number = parse_msisdn(told)
+    except NotANumber:
+        return
+    if SmartCard.objects.filter(msisdn=number).exists():
+        return
+    card.msisdn = number
+    card.save(update_fields=["msisdn"])
+    audit.record(
+        target=card,
+        action="number_accepted",
+        text="Записан номер, который сообщил оператор",
+        by=operator(card.account.title),
+        at=at,
+        merchant_id=card.merchant_id,
+        details={"before": "", "after": number},
+    )
+
+
+def _told_by(card: SmartCard, reading: Reading) -> tuple[Confirmed, str]:
+    """What the reading makes of the card, and the reason of its block.
+
+    Operators deliver cards blocked: one that never worked is new, not switched off by somebody.
+    """
+    reason = str(reading.reason or "")
+    if reading.state == SimState.HELD:
+        return Confirmed.HELD, hold_reason(reason)
+    confirmed = _CONFIRMED[reading.state]
+    if confirmed == Confirmed.INACTIVE and not is_blocked(confirmed, reason) and _is_unused(card):
+        return Confirmed.NEW, ""
+    return confirmed, reason
+
+
+def _is_unused(card: SmartCard) -> bool:
+    if card.confirmed == Confirmed.NEW:
+        return True
+    if card.wished_on is not None or card.off_since is not None:
+        return False
+    never_on = {Confirmed.INACTIVE, Confirmed.HELD, Confirmed.UNKNOWN}
+    done = Command.objects.filter(card=card, state=CommandState.DONE)
+    return card.confirmed in never_on and not done.exists()
+
+
+def _note_released(card: SmartCard, at: datetime) -> None:
+    key = f"operator:card:{card.pk}:{ErrorClass.HELD_BY_OPERATOR}"
+    alerts.close_alert(key=key, by=operator(card.account.title), at=at)
+    if card.merchant_id is not None:
+        wake("smartcards.reconcile_merchant", merchant_id=card.merchant_id)
 
 
 def ask_again(command: Command, *, at: datetime, retry_after: float | None = None) -> None:

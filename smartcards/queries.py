@@ -1,8 +1,10 @@
 """Reads: what is true of cards now."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from django.db.models import (
     CharField,
@@ -25,9 +27,10 @@ from cabinet.models import Alert, Merchant
 from cabinet.states import ActorKind
 from operators import registry
 from operators.models import OperatorAccount
-from operators.ports import StateQuality
+from operators.ports import ErrorClass, StateQuality
 from smartcards.models import Brake, Command, Coverage, SmartCard
-from smartcards.rules import CardFacts, OpenCommand
+from smartcards.phrases import lacks_number
+from smartcards.rules import CardFacts, OpenCommand, is_blocked
 from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed
 from subscriptions.models import Period, Subscription
 from subscriptions.queries import LiveSubscription, ending_before, live_subscriptions
@@ -255,11 +258,20 @@ def failures_in_a_row(card: SmartCard, kind: CommandKind) -> list[Command]:
 def failures_that_count(card: SmartCard, kind: CommandKind, at: datetime) -> list[Command]:
     """Of `failures_in_a_row` those that stand against another try.
 
-    What failed before the card's present wish, place or payment says nothing of these.
+    What failed before the card's present wish, place or payment says nothing of these. Nor does what
+    failed before the operator's block was lifted, or before the card got the number it lacked.
     """
     failed = failures_in_a_row(card, kind)
     began = _began_anew(card, at) if failed else at
-    return [command for command in failed if command.created_at >= began]
+    recent = takewhile(lambda command: not is_overcome(command, card), failed)
+    return [command for command in recent if command.created_at >= began]
+
+
+def is_overcome(failed: Command, card: SmartCard) -> bool:
+    """Whether what refused it is gone: the operator's block, or the lack of a number."""
+    if failed.error == ErrorClass.HELD_BY_OPERATOR:
+        return not is_blocked(Confirmed(card.confirmed), card.block_reason)
+    return lacks_number(failed.error, failed.code) and bool(card.msisdn)
 
 
 def _began_anew(card: SmartCard, at: datetime) -> datetime:
@@ -276,10 +288,28 @@ def _began_anew(card: SmartCard, at: datetime) -> datetime:
 
 def readable_accounts() -> list[OperatorAccount]:
     """Accounts whose operator tells a card's state dependably."""
-    return [
-        account
-        for account in OperatorAccount.objects.filter(enabled=True).order_by("pk")
-        if account.adapter in registry.codes()
-        and registry.capabilities(account.adapter, account.profile).state_quality
-        is StateQuality.EXACT
-    ]
+    accounts = OperatorAccount.objects.filter(enabled=True).order_by("pk")
+    return [account for account in accounts if tells_state(account)]
+
+
+def tells_state(account: OperatorAccount) -> bool:
+    """Whether a reading settles how this operator's cards stand; False for a protocol we lack."""
+    if account.adapter not in registry.codes():
+        return False
+    quality = registry.capabilities(account.adapter, account.profile).state_quality
+    return quality is StateQuality.EXACT
+
+
+def needs_number(account: OperatorAccount) -> bool:
+    """Whether this operator's cards cannot be switched without a telephone number.
+
+    It knows them by it, or the description puts it into a call. False for a protocol we lack.
+    """
+    if account.adapter not in registry.codes():
+        return False
+    if registry.capabilities(account.adapter, account.profile).key == "msisdn":
+        return True
+    return _PUTS_NUMBER in json.dumps((account.profile or {}).get("calls", {}))
+
+
+_PUTS_NUMBER = "{msisdn"

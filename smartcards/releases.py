@@ -10,30 +10,21 @@ from django.db import transaction
 from cabinet import alerts, audit
 from cabinet.actors import Actor
 from cabinet.wake import wake
-from operators import registry
 from operators.models import OperatorAccount
-from operators.ports import ErrorClass, StateQuality
+from operators.ports import ErrorClass
 from smartcards import commands, coverage, queries, rules, services
 from smartcards.models import Command, SmartCard
 from smartcards.rules import CardFacts, CardRefused
 from smartcards.states import OPEN_COMMANDS, CommandKind, Confirmed, Origin, Told
 
 
-def tells_state(account: OperatorAccount) -> bool:
-    """Whether a reading settles how this operator's cards stand; False for a protocol we lack."""
-    if account.adapter not in registry.codes():
-        return False
-    quality = registry.capabilities(account.adapter, account.profile).state_quality
-    return quality is StateQuality.EXACT
-
-
 def check_can_release(facts: CardFacts, account: OperatorAccount) -> None:
     """Raises CardRefused: nothing is blocked, the operator tells it itself, or a command is open."""
     if facts.confirmed == Confirmed.RETIRED or rules.foreign_block(facts) is None:
         raise CardRefused("Блокировки оператора на этой смарт-карте нет.")
-    if tells_state(account):
+    if queries.tells_state(account):
         raise CardRefused(
-            "Этот оператор сам сообщает состояние смарт-карт: прочитайте его ещё раз в «Расхождениях»."
+            "Этот оператор сам сообщает состояние смарт-карт: нажмите «Проверить у оператора»."
         )
     if facts.open_command is not None:
         raise CardRefused(
@@ -75,7 +66,7 @@ def _locked(card: SmartCard) -> SmartCard:
 
 
 def _switch_on(card: SmartCard, *, by: Actor, at: datetime) -> Command | None:
-    """What reconcile would do, at once: after the operator's refusal it would not try by itself."""
+    """What reconcile would do, at once, and in the name of whoever was told."""
     if rules.next_command(queries.facts_now(card, at)) != CommandKind.ACTIVATE:
         return None
     return commands.create(

@@ -120,9 +120,37 @@ def why_off(facts: CardFacts) -> WhyOff:
 
 def foreign_block(facts: CardFacts) -> WhyOff | None:
     """The operator's own block that we cannot lift, or None."""
-    if facts.block_reason in _FOREIGN_BLOCKS:
-        return _FOREIGN_BLOCKS[facts.block_reason]
-    return WhyOff.OPERATOR if facts.confirmed == Confirmed.HELD else None
+    if not is_blocked(facts.confirmed, facts.block_reason):
+        return None
+    return _FOREIGN_BLOCKS.get(facts.block_reason, WhyOff.OPERATOR)
+
+
+def is_blocked(confirmed: Confirmed, block_reason: str) -> bool:
+    """Whether the operator itself holds the card off."""
+    return confirmed == Confirmed.HELD or block_reason in _FOREIGN_BLOCKS
+
+
+def hold_reason(block_reason: str) -> str:
+    """Why the operator holds a card: its own reason, «unknown» where it has named none.
+
+    Our own block, from before, is no reason of the operator's.
+    """
+    return block_reason if block_reason in _FOREIGN_BLOCKS else "unknown"
+
+
+def check_can_ask_operator(facts: CardFacts, *, readable: bool) -> None:
+    """Asking how a card is helps where it is unclear, and where an operator that tells it holds it.
+
+    Raises CardRefused.
+    """
+    command = facts.open_command
+    unclear = command.state in _UNCLEAR if command else facts.confirmed == Confirmed.UNKNOWN
+    held = command is None and readable and foreign_block(facts) is not None
+    if not unclear and not held:
+        raise CardRefused("По этой смарт-карте уточнять нечего: состояние известно.")
+
+
+_UNCLEAR = frozenset({CommandState.CHECKING, CommandState.NEEDS_STAFF})
 
 
 def check_can_activate(facts: CardFacts, role: Role | None, asker: str = "") -> None:

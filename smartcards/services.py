@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from cabinet import audit
+from cabinet import alerts, audit
 from cabinet.actors import Actor
 from cabinet.models import Merchant, Terminal
 from cabinet.states import ActorKind
 from cabinet.wake import wake
-from smartcards import commands, queries, rules
+from smartcards import commands, phrases, queries, rules
 from smartcards.models import Command, SmartCard
 from smartcards.rules import CardRefused
 from smartcards.states import CommandKind, CommandState, Confirmed, Origin, Told
@@ -90,7 +90,7 @@ def cancel_command(*, card: SmartCard, by: Actor, at: datetime) -> None:
 def check_again(*, card: SmartCard, by: Actor, at: datetime) -> None:
     """«Проверить ещё раз»: ask the operator now.
 
-    Raises NotAllowed, and CardRefused where nothing is unclear.
+    Raises NotAllowed, and CardRefused where nothing is unclear and no block is to be seen gone.
     """
     rules.check_may_ask(by.role)
     card = lock_card(card)
@@ -109,11 +109,29 @@ def check_again(*, card: SmartCard, by: Actor, at: datetime) -> None:
         )
     elif command is not None:
         _ask_sooner(command, card, at)
-    elif card.confirmed != Confirmed.UNKNOWN:
-        raise CardRefused("По этой смарт-карте уточнять нечего: состояние известно.")
+    else:
+        readable = queries.tells_state(card.account)
+        rules.check_can_ask_operator(queries.facts_now(card, at), readable=readable)
+        wake("smartcards.read", account_id=card.account_id)
     SmartCard.objects.filter(pk=card.pk).update(read_at=None)
     _note(card, "asked_again", "Попросили уточнить состояние у оператора", by=by, at=at)
     wake("smartcards.dispatch", account_id=card.account_id)
+
+
+@transaction.atomic
+def send_what_waits_for_keys(*, account_id: int, by: Actor, at: datetime) -> int:
+    """The operator's keys are in order again: what waited for them is due now. Returns how many.
+
+    Order of effects: due times, the alerts about the keys closed, after commit the wake-up.
+    """
+    waiting = Command.objects.filter(
+        account=account_id, state=CommandState.QUEUED, error__in=phrases.WAITS_FOR_STAFF
+    )
+    moved = waiting.filter(due_at__gt=at).update(due_at=at)
+    for error in phrases.WAITS_FOR_STAFF:
+        alerts.close_alert(key=f"operator:account:{account_id}:{error}", by=by, at=at)
+    wake("smartcards.dispatch", account_id=account_id)
+    return moved
 
 
 def _ask_sooner(command: Command, card: SmartCard, at: datetime) -> None:

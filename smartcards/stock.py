@@ -12,6 +12,7 @@ from cabinet import audit, wording
 from cabinet.actors import Actor
 from cabinet.errors import Refused
 from operators.models import OperatorAccount
+from smartcards import queries
 from smartcards.models import SmartCard
 from smartcards.numbers import issuer_mismatch
 from smartcards.stock_csv import ICCID, Parsed, Problem, Row
@@ -87,7 +88,8 @@ def _plan(account: OperatorAccount, rows: Sequence[Row]) -> _Plan:
         _about(row, _where(known[row.iccid], account)) for row in rows if row.iccid in known
     )
     name = f"{account.title} {account.code}"
-    doubtful = ((row, _warning(row, name)) for row in fresh)
+    needs_number = queries.needs_number(account)
+    doubtful = ((row, _warning(row, name, needs_number=needs_number)) for row in fresh)
     return _Plan(fresh, skipped, tuple(_about(row, said) for row, said in doubtful if said))
 
 
@@ -106,8 +108,16 @@ def _where(card: SmartCard, account: OperatorAccount) -> str:
     return "Уже на складе." if card.account_id == account.pk else f"Уже на складе: {card.account}."
 
 
-def _warning(row: Row, operator: str) -> str:
-    return f"{row.warning} {issuer_mismatch(iccid=row.iccid, operator=operator)}".strip()
+def _warning(row: Row, operator: str, *, needs_number: bool) -> str:
+    said = (
+        row.warning,
+        issuer_mismatch(iccid=row.iccid, operator=operator),
+        _NO_NUMBER if needs_number and not row.msisdn else "",
+    )
+    return " ".join(filter(None, said))
+
+
+_NO_NUMBER = "Нет номера телефона, а этот оператор находит карты по нему: включить её не получится."
 
 
 def _about(row: Row, sentence: str) -> Problem:

@@ -40,12 +40,13 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Outbox:
-    """Open commands of one account, now."""
+    """Open commands of one account, now; `keyless` were refused because of our keys."""
 
     waiting: tuple[Waiting, ...] = ()
     in_flight: int = 0
     checking: int = 0
     for_staff: int = 0
+    keyless: int = 0
 
     @property
     def queued(self) -> int:
@@ -148,6 +149,8 @@ def _troubles(
         yield Level.ATTENTION if outbox.queued else Level.OFF, "договор выключен"
     if account.broken_since is not None:
         yield Level.DOWN, f"сбой с {since(account.broken_since, at)}"
+    if outbox.keyless:
+        yield Level.PROBLEM, "не принимает наши ключи, проверьте их в договоре"
     if account.maintenance and account.maintenance.runs:
         until = time_of(account.maintenance.ends_at)
         yield Level.ATTENTION if outbox.queued else Level.FINE, f"работы у оператора до {until}"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from operators.adapters import Token, TokenKeeper, lost_reply, not_sent, rejected
-from operators.declared import answers, outgoing, rows, signing
+from operators.declared import answers, outgoing, places, rows, signing
 from operators.declared.abilities import capabilities_of
 from operators.declared.answers import Taken
 from operators.declared.outgoing import Request
@@ -86,6 +86,11 @@ class Declared:
     def capabilities_of(document: Mapping[str, Any]) -> Capabilities:
         """What a profile can do. Raises `operators.declared.profile.InvalidProfile`."""
         return capabilities_of(load(document))
+
+    @staticmethod
+    def places_of(document: Mapping[str, Any]) -> frozenset[tuple[str, ...]]:
+        """Where answers have what is read; the log keeps no more. Raises as `capabilities_of`."""
+        return places.places_of(load(document))
 
     # --- the port -----------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 """What a described operator can do, in the words of the port; and what to propose for its account."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from operators.declared.profile import SWITCHES, CallName, Profile, Proof
+from operators.declared.validate import load
 from operators.ports import Capabilities, StateQuality
 
 _LATER = {Proof.REQUEST, Proof.READ, Proof.RESULT}
@@ -28,9 +30,30 @@ def capabilities_of(profile: Profile) -> Capabilities:
     )
 
 
-def account_defaults(profile: Profile) -> dict[str, Any]:
-    """What a profile proposes for an account beyond its capabilities: address and nightly works."""
+def account_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a document proposes for an account, by the names of the account's fields; only what it says
+    itself. Raises `profile.InvalidProfile`.
+    """
+    profile, limits, times = load(document), document.get("limits"), document.get("times")
+    all_of_it = {
+        "base_url": (document, "base_url", profile.base_url),
+        "per_second": (limits, "per_second", profile.per_second),
+        "per_minute": (limits, "per_minute", profile.per_minute),
+        "concurrency": (limits, "concurrency", profile.concurrency),
+        "poll_plan": (times, "poll_plan", [_plain(pause) for pause in profile.poll_plan]),
+        "quiet_seconds": (times, "quiet_seconds", round(profile.quiet_seconds)),
+        "deadline_seconds": (times, "deadline_seconds", round(profile.deadline_seconds)),
+        "maintenance_windows": (
+            document, "windows", [window.as_json() for window in profile.windows],
+        ),
+    }  # fmt: skip
     return {
-        "base_url": profile.base_url,
-        "maintenance_windows": [window.as_json() for window in profile.windows],
+        field: value
+        for field, (part, name, value) in all_of_it.items()
+        if isinstance(part, Mapping) and part.get(name)
     }
+
+
+def _plain(pause: float) -> float:
+    """Whole pauses are kept as people type them."""
+    return int(pause) if pause == int(pause) else pause

@@ -6,7 +6,6 @@ outcome; never a success.
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from operators.declared.paths import Path
 from operators.declared.profile import (
@@ -20,7 +19,16 @@ from operators.declared.profile import (
     State,
 )
 from operators.declared.refusals import UNSURE, Refusal, body_of, garbage, pause
-from operators.declared.rows import card_row, digits, is_about, request_row, rows, wrong
+from operators.declared.rows import (
+    card_row,
+    digits,
+    is_about,
+    last_segment,
+    number,
+    request_row,
+    rows,
+    wrong,
+)
 from operators.ports import (
     Accepted,
     Already,
@@ -111,7 +119,7 @@ def _reading(profile: Profile, answer: Answer, row: Any) -> Reading | None:
         state,
         reason,
         raw=said,
-        msisdn=digits(_word(answer.msisdn, row)),
+        msisdn=number(_word(answer.msisdn, row)),
         imei=_word(answer.imei, row),
     )
 
@@ -225,7 +233,7 @@ def _by_result(
             return Already(said)
         case Result.FAILED:
             code, error, text = _failure(profile, answer, body)
-            sure = error not in UNSURE
+            sure = error not in UNSURE or code.casefold() in profile.errors.not_done_codes
             return Refusal(error, code or said, text, None, sure).submit_result()
         case Result.ACCEPTED | Result.PENDING:
             number = _request_id(answer, reply, body, key)
@@ -243,13 +251,10 @@ def _by_request(profile: Profile, reply: Reply, number: str) -> SubmitResult:
 def _request_id(answer: Answer, reply: Reply, body: Any, key: str) -> str:
     if answer.request_is_key:
         return key
-    if not answer.request_header:
-        return _word(answer.request_id, body)
-    given = reply.headers.get(answer.request_header, "")
-    try:
-        return urlsplit(given).path.rstrip("/").rpartition("/")[2]
-    except ValueError:
-        return ""
+    if answer.request_header:
+        return last_segment(reply.headers.get(answer.request_header, ""))
+    said = _word(answer.request_id, body)
+    return last_segment(said) if answer.request_is_link else said
 
 
 # --- checks -----------------------------------------------------------------------------------------

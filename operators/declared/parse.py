@@ -18,6 +18,7 @@ _ERRORS = (
     "code", "text", "codes", "statuses", "fine", "not_done",
     "retry_after", "retry_after_path", "longest_pause", "rate_limited_pause",
 )  # fmt: skip
+_LONGEST_URL = 300
 _HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 # The usual meaning of a status; a profile may say otherwise.
 STATUSES = {
@@ -89,6 +90,8 @@ def _base_url(node: Node) -> str:
     url = node.text("base_url") if node.has("base_url") else ""
     if url and not re.fullmatch(r"https://[^\s?#@]+", url):
         node.at("base_url").wrong("адрес начинается с https:// и не содержит «?», «#» и «@»")
+    if len(url) > _LONGEST_URL:
+        node.at("base_url").wrong(f"не длиннее {_LONGEST_URL} знаков")
     return url.rstrip("/")
 
 
@@ -116,7 +119,7 @@ def _errors(node: Node) -> Errors:
     node.only(*_ERRORS)
     codes = node.at("codes").fields()
     statuses = node.at("statuses").fields()
-    not_done = (_status(place, place.value, 500) for place in node.at("not_done").elements())
+    not_done, not_done_codes = _not_done(node.at("not_done"))
     return Errors(
         code=node.at("code").as_json_paths(),
         text=node.at("text").as_json_paths(),
@@ -124,12 +127,25 @@ def _errors(node: Node) -> Errors:
         statuses=STATUSES
         | {_status(place, name, 300): place.as_choice(ErrorClass) for name, place in statuses},
         fine=frozenset(place.as_text().casefold() for place in node.at("fine").elements()),
-        not_done=frozenset(not_done),
+        not_done=not_done,
+        not_done_codes=not_done_codes,
         retry_after=node.text("retry_after", "Retry-After"),
         retry_after_path=node.json_path("retry_after_path"),
         longest_pause=node.number("longest_pause", 600, least=1),
         rate_limited_pause=_maybe(node, "rate_limited_pause"),
     )
+
+
+def _not_done(node: Node) -> tuple[frozenset[int], frozenset[str]]:
+    """Statuses are numbers, also in quotes; other texts are the operator's codes."""
+    codes, statuses = set(), set()
+    for place in node.elements():
+        given = place.value
+        if isinstance(given, str) and not re.fullmatch("5[0-9]{2}", given):
+            codes.add(place.as_text().casefold())
+        else:
+            statuses.add(_status(place, given, 500))
+    return frozenset(statuses), frozenset(codes)
 
 
 def _status(node: Node, given: object, least: int) -> int:
@@ -160,6 +176,8 @@ def _window(node: Node) -> Window:
         int(place.as_number(least=0, most=6)) for place in node.at("days").elements()
     ) or tuple(range(7))
     starts, ends = node.text("from"), node.text("to")
+    if starts == ends:
+        node.wrong("начало и конец совпадают")
     for name, hour in (("from", starts), ("to", ends)):
         if not _HOUR.fullmatch(hour):
             node.at(name).wrong("время пишется как 02:00")

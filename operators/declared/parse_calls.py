@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 
 from operators.declared import templates
 from operators.declared.nodes import Node
@@ -24,6 +25,8 @@ from operators.ports import BlockReason, SimState
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _QUESTION = frozenset({200})
+# What only one call's answer has.
+_ANSWER_MORE = {CallName.FIND: ("take",), CallName.LIST_CHANGES: ("next",)}
 _PATHS = ("rows", "iccid", "id", "reason", "msisdn", "imei", "result", "code", "text")
 _CARD = frozenset({"iccid", "iccid_bare", "iccid_int", "msisdn", "msisdn10", "msisdn_int"})
 _SUBMITTED = frozenset({"submitted_at", "submitted_local", "submitted_day"})
@@ -44,6 +47,7 @@ VARIABLES: dict[CallName, frozenset[str]] = {
 SIGNED = frozenset({"method", "path", "query", "body"})
 ALL_VARIABLES = SIGNED.union(*VARIABLES.values())
 _SWITCHES = (CallName.ACTIVATE, CallName.DEACTIVATE)
+_LAST = ":last"
 _WITH_STATUSES = (*_SWITCHES, CallName.CHECK, CallName.READ)
 # Statuses whose meaning is not theirs to choose: our keys, our hurry, the operator's trouble.
 _NO_WORDS = frozenset({401, 403, 429})
@@ -212,21 +216,31 @@ def _take(node: Node, open_fields: Collection[str]) -> dict[str, Path]:
 
 
 def _answer(node: Node, name: CallName) -> Answer:
-    more = ("take",) if name is CallName.FIND else ()
-    node.only(*_PATHS, "state", "request_id", "next", *more)
+    node.only(*_PATHS, "state", "request_id", *_ANSWER_MORE.get(name, ()))
     number = node.value.get("request_id") if isinstance(node.value, dict) else None
     named = isinstance(number, str) and number.startswith("header:")
     is_key = number == "{key}" and name in _SWITCHES
+    is_link = isinstance(number, str) and number.endswith(_LAST) and not named
     found: dict[str, Path | None] = {name: node.json_path(name) for name in _PATHS}
     return Answer(
         **found,
         state=node.at("state").as_json_paths(),
-        take=_take(node.at("take"), ()) if more else {},
-        request_id=None if named or is_key else node.json_path("request_id"),
+        take=_take(node.at("take"), ()) if name is CallName.FIND else {},
+        request_id=None if named or is_key else _number(node.at("request_id")),
+        request_is_link=is_link,
         request_header=str(number).removeprefix("header:") if named else "",
         request_is_key=is_key,
         next=_next(node.at("next")) if node.has("next") else None,
     )
+
+
+def _number(node: Node) -> Path | None:
+    """The place of a request's number, or of a link that ends with it."""
+    given = node.value
+    if given is None:
+        return None
+    bare = given.removesuffix(_LAST) if isinstance(given, str) else given
+    return replace(node, value=bare).as_json_path()
 
 
 def _next(node: Node) -> Next:

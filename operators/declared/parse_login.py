@@ -14,7 +14,6 @@ from operators.declared.nodes import Node
 from operators.declared.parse_calls import (
     ALL_VARIABLES,
     ALWAYS,
-    SIGNED,
     body,
     headers,
     method,
@@ -120,14 +119,14 @@ def _sign(node: Node, known: Collection[str], secrets: Collection[str]) -> Sign:
     node.only("algorithm", "secret", "text", "encoding", *_PLACE_FIELDS)
     algorithm = node.choice("algorithm", Algorithm)
     keyed = algorithm.startswith("hmac-")
-    text = node.at("text").as_template({*known, *ALWAYS, *SIGNED})
+    text = node.at("text").as_template({*known, *ALL_VARIABLES})
     if not keyed and not set(text.names) & set(secrets):
         node.at("text").wrong("в тексте нет секрета: такую подпись сделает кто угодно")
     if not keyed and node.has("secret"):
         node.at("secret").wrong("секрет нужен только для hmac, здесь он стоит в тексте")
     where = _placed(node, is_secret=False)
-    if where.where in {Where.BODY, Where.PATH}:
-        node.at("in").wrong("подпись идёт в header, query или cookie")
+    if where.where is Where.PATH:
+        node.at("in").wrong("подпись идёт в header, query, cookie или body")
     secret = _field_name(node, "secret", secrets) if keyed else ""
     return Sign(algorithm, secret, text, node.choice("encoding", Encoding, Encoding.HEX), where)
 
@@ -163,6 +162,10 @@ def _token_call(node: Node, own: tuple[Field, ...]) -> Login:
     keys = () if own else (_USER, _PASSWORD)
     names = {key.name for key in keys + own}
     known = names | ALWAYS
+    for name in ("token", "place"):
+        if not node.has(name):
+            # A guess would only show at the first switch: nobody else answers like this operator.
+            node.at(name).wrong("нужно заполнить: у входа своей формы это угадать нельзя")
     call = _call(
         node,
         method(node) if node.has("method") else "POST",

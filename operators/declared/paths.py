@@ -2,7 +2,8 @@
 
 `data.status.value` names fields, `[0]` and `[-1]` elements of a list, `[*]` all of them,
 `[code=DATA]` those whose field `code` is that word, and `['odd.name']` a field whose name has dots or
-brackets. The empty path is the whole answer. A step into a text that is itself JSON goes on inside it:
+brackets, or «/», «{» and «}», which without quotes are a mistake and refused. The empty path is the
+whole answer. A step into a text that is itself JSON goes on inside it:
 some operators wrap one in the other. There are no calculations, so a path can be read by everybody and
 costs nothing to follow.
 """
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _STEP = re.compile(
-    r"""\.?(?P<name>[^.\[\]'"]+) | \[(?P<index>-?[0-9]{1,4})\] | \[(?P<every>\*)\] | \['(?P<odd>[^']+)'\]
+    r"""\.?(?P<name>[^.\[\]'"/{}]+) | \[(?P<index>-?[0-9]{1,4})\] | \[(?P<every>\*)\] | \['(?P<odd>[^']+)'\]
     | \[(?P<field>[^=\[\]'"]+)=(?P<word>[^\[\]]*)\]""",
     re.VERBOSE,
 )
@@ -98,9 +99,16 @@ def _steps(text: str) -> Iterator[Step]:
     while position < len(text):
         found = _STEP.match(text, position)
         if found is None or (position == 0 and text.startswith(".")):
-            raise PathTrouble(f"путь «{text}» не разобрать с места «{text[position:]}»")
+            raise PathTrouble(_trouble(text, text[position:]))
         yield _step(found)
         position = found.end()
+
+
+def _trouble(text: str, rest: str) -> str:
+    said = f"путь «{text}» не разобрать с места «{rest}»"
+    if rest.lstrip(".")[:1] not in set("/{}"):
+        return said
+    return f"{said}: это место в ответе, имена в нём через точку, без адресов и полей запроса"
 
 
 def _step(found: re.Match[str]) -> Step:

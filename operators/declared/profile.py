@@ -168,7 +168,9 @@ class Sign:
     """A signature of each request, put at `place`.
 
     `text` is a template; besides the account's keys it may name `{method}`, `{path}` and `{query}` (as they
-    leave), `{body}`, and the variables of time. `secret` is the account's field that HMAC is keyed with.
+    leave), `{body}`, and every variable of a call: one that the call does not have is empty. `secret` is the
+    account's field that HMAC is keyed with. In a body (a form or a JSON object) the signature is a field
+    more, and `{body}` is what the body is without it.
     """
 
     algorithm: Algorithm
@@ -217,8 +219,10 @@ class Answer:
     with or without its check digit; its digits count, whatever stands around them. Where only `msisdn`
     is given, rows are chosen by it. `state` may be a list of paths: their words are joined by «+»; of
     several words at one path the worst counts. `request_id` may be `header:Location`: the last segment of
-    that header, or `{key}`: the number that we gave the switch ourselves. `code` and `text` of a failed
-    check. `take`, of `find` only: more values of the found card, name → path, as variables of other calls.
+    that header, `operation.href:last`: the last segment of a link in the body, or `{key}`: the number that
+    we gave the switch ourselves. `msisdn`: Russian numbers may come with 8, +7, 7 or bare. `code` and
+    `text` of a failed check. `take`, of `find` only: more values of the found card, name → path, as
+    variables of other calls.
     """
 
     rows: Path | None = None
@@ -229,6 +233,7 @@ class Answer:
     msisdn: Path | None = None
     imei: Path | None = None
     request_id: Path | None = None
+    request_is_link: bool = False
     request_header: str = ""
     request_is_key: bool = False
     result: Path | None = None
@@ -279,7 +284,8 @@ class Login:
     - `token_call`: `method`, `url`, `query`, `headers`, `body` as of a call, with the account's keys
       as variables, `basic`: the two keys that go as HTTP Basic.
 
-    The last three fetch a token: `token` and `seconds` are paths to it and to its life (`token` may be
+    The last three fetch a token: `token` (by default `access_token`; `token_call` must name it, and its
+    `place`) and `seconds` are paths to it and to its life (`token` may be
     `Named`), `default_seconds` the life where the answer tells none, `place` where it goes, `stale`
     (`{"statuses": [401], "codes": []}`) which refusals ask for a new one. An address is a path below the
     account's, or a whole one with https.
@@ -307,8 +313,9 @@ class Errors:
 
     `code`, `text`: paths, the first that leads to a word counts. A code in an answer of success makes
     it a refusal, unless it is one of `fine`. `codes`, `statuses`: their word → our error class, codes
-    first. `not_done`: statuses from 500 on that surely did nothing. `retry_after`: the header with a
-    pause in seconds, at most `longest_pause`, `retry_after_path`: where in the body it stands instead;
+    first. `not_done`: what surely did nothing, statuses from 500 on and words of `codes`, which is all that
+    makes `maintenance`, `transient` or an unknown status sure. `retry_after`: the header with a pause in
+    seconds, at most `longest_pause`, `retry_after_path`: where in the body it stands instead;
     `rate_limited_pause` where a quota's refusal has none.
     """
 
@@ -318,6 +325,7 @@ class Errors:
     statuses: Mapping[int, ErrorClass]
     fine: frozenset[str]
     not_done: frozenset[int]
+    not_done_codes: frozenset[str] = frozenset()
     retry_after: str = "Retry-After"
     retry_after_path: Path | None = None
     longest_pause: float = 600
@@ -343,7 +351,8 @@ class Window:
     ends: str
 
     def as_json(self) -> dict[str, Any]:
-        return {"days": list(self.days), "from": self.starts, "to": self.ends}
+        days = sorted(set(self.days))
+        return {"days": [] if len(days) == 7 else days, "from": self.starts, "to": self.ends}
 
 
 @dataclass(frozen=True)

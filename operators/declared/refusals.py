@@ -8,6 +8,7 @@ from typing import Any
 
 from operators.declared.paths import Path, unwrapped
 from operators.declared.profile import Call, Errors, Named, Profile, Where
+from operators.masking import charset_of
 from operators.ports import (
     Already,
     ErrorClass,
@@ -48,9 +49,12 @@ class Refusal:
 
 
 def body_of(reply: Reply) -> Any:
-    """The body as JSON, None where it is empty or no JSON."""
+    """The body as JSON, by the charset that it declares; None where it is empty or no JSON."""
     try:
-        return unwrapped(json.loads(reply.body))
+        charset = charset_of(str(reply.headers.get("Content-Type", "")))
+        known = charset.startswith("utf")
+        # Without a foreign charset the reader of JSON finds out itself, marks of order included.
+        return unwrapped(json.loads(reply.body if known else reply.body.decode(charset)))
     except ValueError:
         return None
 
@@ -75,7 +79,7 @@ def refusal_of(errors: Errors, call: Call, reply: Reply) -> Refusal | None:
         (code if bad else "") or str(reply.status),
         text[:200],
         pause(errors, error, reply),
-        sure=_is_sure(errors, error, reply.status, known is not None),
+        sure=_is_sure(errors, error, reply.status, code.casefold() if known else ""),
     )
 
 
@@ -90,12 +94,12 @@ def _status_class(errors: Errors, status: int) -> ErrorClass:
     return ErrorClass.UNKNOWN_OUTCOME
 
 
-def _is_sure(errors: Errors, error: ErrorClass, status: int, code_is_known: bool) -> bool:
-    if status in errors.not_done:
+def _is_sure(errors: Errors, error: ErrorClass, status: int, known_code: str) -> bool:
+    if status in errors.not_done or known_code in errors.not_done_codes:
         return True
     if error in UNSURE or 300 <= status < 400:
         return False
-    return code_is_known or 400 <= status < 500
+    return bool(known_code) or 400 <= status < 500
 
 
 def pause(errors: Errors, error: ErrorClass, reply: Reply) -> float | None:

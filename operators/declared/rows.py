@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from operators.declared.paths import Path, word
 from operators.declared.profile import Answer
@@ -12,11 +13,21 @@ from operators.ports import ErrorClass, Sim, Unavailable
 # Where rows are an object, a row's own name and, if it is a bare word, the word.
 KEY, VALUE = "@key", "@value"
 _NO_DIGITS = re.compile("[^0-9]")
+# Ten digits of the Russian plan, bare or after the 8 that is dialled inside the country.
+_RUSSIAN = re.compile(r"^8?([3489][0-9]{9})$")
 
 
 def digits(said: str) -> str:
     """The digits of a number; whatever an operator puts around them is left out."""
     return _NO_DIGITS.sub("", said)
+
+
+def number(said: str) -> str:
+    """A phone as we keep it, 7XXXXXXXXXX, where it is Russian by its look; other digits as they are."""
+    bare = digits(said)
+    if said.lstrip().startswith("+"):
+        return bare
+    return _RUSSIAN.sub(r"7\1", bare)
 
 
 def is_about(answer: Answer, row: Any, sim: Sim) -> bool:
@@ -94,7 +105,22 @@ def request_row(answer: Answer, body: Any, request_id: str, sim: Sim) -> Any:
 
 def _about_request(answer: Answer, found: list[Any], request_id: str) -> Iterator[Any]:
     path = answer.request_id
-    return (row for row in found if path is None or request_id in path.words(row))
+    if path is None:
+        return iter(found)
+    return (row for row in found if request_id in _numbers(answer, path, row))
+
+
+def _numbers(answer: Answer, path: Path, row: Any) -> list[str]:
+    said = path.words(row)
+    return [last_segment(one) for one in said] if answer.request_is_link else said
+
+
+def last_segment(link: str) -> str:
+    """What a link ends with, "" where it ends with nothing."""
+    try:
+        return urlsplit(link).path.rstrip("/").rpartition("/")[2]
+    except ValueError:
+        return ""
 
 
 def found_values(answer: Answer, body: Any, sim: Sim) -> dict[str, str | int]:

@@ -10,24 +10,33 @@ from urllib.parse import urlencode, urlsplit
 
 from operators.declared import outgoing, templates
 from operators.declared.outgoing import Request
-from operators.declared.profile import Encoding, Sign
+from operators.declared.profile import Encoding, Sign, Where
 from operators.declared.templates import Values
 
 
 def signed(made: Request, sign: Sign, values: Values) -> Request:
     """The request with its signature; the body is fixed as the very bytes that were signed.
 
-    `values` are the account's keys and the variables of time. Raises `templates.Unfit`.
+    `values` are the account's keys and the variables of the call. A signature in the body is made of the
+    body without it. Raises `templates.Unfit`.
     """
-    fixed = _fixed(made)
+    in_body = sign.place.where is Where.BODY
+    fixed = made if in_body else fixed_body(made)
+    made_sign = signature(sign, signed_text(made, sign, values), values)
+    placed = outgoing.placed(fixed, sign.place, made_sign)
+    return fixed_body(placed) if in_body else placed
+
+
+def signed_text(made: Request, sign: Sign, values: Values) -> str:
+    """The text that is signed; of a secret that is not entered nothing stands there."""
+    fixed = fixed_body(made)
     parts = {
         "method": fixed.method,
         "path": urlsplit(fixed.url).path,
         "query": urlencode(fixed.params),
         "body": fixed.data.decode() if isinstance(fixed.data, bytes) else "",
     }
-    text = sign.text.rendered(dict(values) | parts, templates.may_be_empty)
-    return outgoing.placed(fixed, sign.place, signature(sign, text, values))
+    return sign.text.rendered(dict(values) | parts, templates.may_be_empty)
 
 
 def signature(sign: Sign, text: str, values: Values) -> str:
@@ -41,7 +50,8 @@ def signature(sign: Sign, text: str, values: Values) -> str:
     return made.hex() if sign.encoding is Encoding.HEX else base64.b64encode(made).decode()
 
 
-def _fixed(made: Request) -> Request:
+def fixed_body(made: Request) -> Request:
+    """The request with its body as the bytes that leave."""
     if made.json is not None:
         body, kind = json.dumps(made.json, ensure_ascii=False), "application/json"
     elif isinstance(made.data, Mapping):

@@ -19,7 +19,7 @@ from operators.declared.profile import (
     State,
     Where,
 )
-from operators.ports import Action, SimState
+from operators.ports import Action, ErrorClass, SimState
 
 _MAX_PROBLEMS = 50
 # Whose rows are told apart by something else, or must be told apart by more.
@@ -55,6 +55,7 @@ def _contradictions(profile: Profile) -> Iterator[Problem]:
         yield from _place_in_body(profile, name, call)
         yield from _rows(name, call)
         yield from _absent(profile, name, call)
+    yield from _not_done(profile)
     yield from _words(profile)
     yield from _find(profile)
     yield from _read(profile)
@@ -92,12 +93,14 @@ def _body(name: CallName, call: Call) -> Iterator[Problem]:
 
 def _place_in_body(profile: Profile, name: CallName, call: Call) -> Iterator[Problem]:
     login = profile.login
-    places = [login.place, *(key.place for key in login.keys)]
+    sign = login.sign.place if login.sign is not None else None
+    places = [login.place, sign, *(key.place for key in login.keys)]
     if not any(place is not None and place.where is Where.BODY for place in places):
         return
     if call.body.kind is BodyKind.NONE or not isinstance(call.body.template, dict):
         yield Problem(
-            f"calls.{name}.body", "ключ доступа идёт в теле, значит, нужен объект или форма"
+            f"calls.{name}.body",
+            "ключ доступа или подпись идёт в теле, значит, нужен объект или форма",
         )
 
 
@@ -116,6 +119,14 @@ def _absent(profile: Profile, name: CallName, call: Call) -> Iterator[Problem]:
     if not any(path.depth for path in answer.state):
         why = "иначе за states.absent сошёл бы любой ответ"
         yield _needed(f"calls.{name}", "answer.iccid", why)
+
+
+def _not_done(profile: Profile) -> Iterator[Problem]:
+    """Only what is known may be believed to have done nothing."""
+    for code in sorted(profile.errors.not_done_codes):
+        if profile.errors.codes.get(code, ErrorClass.UNKNOWN_OUTCOME) is ErrorClass.UNKNOWN_OUTCOME:
+            why = "его нет в errors.codes, или он там unknown_outcome"
+            yield Problem("errors.not_done", f"код «{code}» не мог точно ничего не сделать: {why}")
 
 
 def _find(profile: Profile) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from cabinet.clock import now
 from cabinet.sandbox.http import Request, Response, json_response
 from operators import conformance, quota
 from operators.conformance import Line, Verdict
-from operators.models import Callback, OperatorAccount
+from operators.models import Callback, Exchange, OperatorAccount
 from operators.ports import Sim
 from operators.sandbox import tmf640
 from operators.sandbox.trouble import FaultKind
@@ -362,7 +362,7 @@ def test_walk_does_not_begin_without_the_counter_of_calls(partner, settings):
         call_command("check_operator", "tmf640", iccid=SIM.iccid)
 
 
-def test_nothing_of_the_walk_stays_in_the_database(partner):
+def test_contract_itself_is_left_as_it_was(partner):
     before = json.dumps(list(OperatorAccount.objects.values("last_error", "last_answer_at")))
 
     checked(allow_switch=True)
@@ -441,8 +441,22 @@ class Nova:
         return self._made[key]
 
 
-def walked(folder: Path, nova: Nova, *, profile: Any = None, **options: Any) -> dict[str, str]:
-    """The lines that are no plain «да», by their titles, with their notes."""
+def walked(folder: Path, nova: Nova, **options: Any) -> dict[str, str]:
+    """The lines that are «нет», by their titles, with their notes."""
+    lines, _ = all_lines(folder, nova, **options)
+    told = [line[4:].partition(": нет") for line in lines if line.startswith("  ✗")]
+    return {title: note.removeprefix(" (").removesuffix(")") for title, _, note in told}
+
+
+def all_lines(
+    folder: Path,
+    nova: Nova,
+    *,
+    profile: Any = None,
+    per_second: int | None = None,
+    deadline_seconds: int = 5,
+    **options: Any,
+) -> tuple[list[str], bool]:
     quota.client(settings.REDIS_URL).flushdb()
     with standing(folder, nova.handlers()) as (url, _):
         OperatorAccount.objects.create(
@@ -455,11 +469,10 @@ def walked(folder: Path, nova: Nova, *, profile: Any = None, **options: Any) -> 
             timeout_seconds=3,
             lease_seconds=10,
             poll_plan=[0.1],
-            deadline_seconds=5,
+            deadline_seconds=deadline_seconds,
+            per_second=per_second,
         )
-        lines, _ = printed("nova", **{"deadline": 1, **options})
-    told = [line[4:].partition(": нет") for line in lines if line.startswith("  ✗")]
-    return {title: note.removeprefix(" (").removesuffix(")") for title, _, note in told}
+        return printed("nova", **{"deadline": 1, **options})
 
 
 def test_described_stand_passes(tmp_path):
@@ -546,3 +559,94 @@ def test_counter_of_calls_that_is_away_fails_the_login(partner, settings):
     login = next(conformance.walk(OperatorAccount.objects.get(), plan))
 
     assert login == Line(LOGIN, Verdict.FAILED, "счётчик вызовов (Redis) не отвечает")
+
+
+# --- what is kept and what is not believed --------------------------------------------------------
+
+
+def test_walk_is_in_the_log_of_exchanges_about_its_card_and_masked(tmp_path):
+    assert walked(tmp_path, Nova(), allow_switch=True) == {}
+
+    rows = list(Exchange.objects.order_by("pk"))
+    assert {row.iccid for row in rows} == {SIM.iccid}
+    assert [(row.kind, row.method, row.status) for row in rows[:5]] == [
+        ("read", "GET", 200),
+        ("read", "GET", 200),
+        ("read", "GET", 404),
+        ("read", "GET", 401),
+        ("submit", "POST", 200),
+    ]
+    assert "nova-key" not in "".join(row.request + row.reply for row in rows)
+    assert json.loads(rows[1].reply.partition("\n\n")[2])["state"] == "on"
+
+
+def test_exchanges_of_a_line_are_kept_before_it_is_told(partner):
+    plan = conformance.Plan(SIM, allow_switch=False, deadline=1)
+
+    next(conformance.walk(OperatorAccount.objects.get(), plan))
+
+    assert Exchange.objects.count() == 1
+
+
+def test_calls_wait_for_their_turn_of_the_quota(tmp_path):
+    assert walked(tmp_path, Nova(), allow_switch=True, per_second=5) == {}
+
+    left = list(Exchange.objects.order_by("pk").values_list("at", flat=True))
+    pairs = zip(left, left[5:], strict=False)
+    # Without the turnstile the whole walk takes a fraction of this, with it six calls take a second.
+    assert len(left) > 10
+    assert min((later - first).total_seconds() for first, later in pairs) > 0.5
+
+
+class Late(Nova):
+    """A stand that carries a switch out some reads after it took it, and says «already» by what shows."""
+
+    def __init__(self, reads: int) -> None:
+        super().__init__()
+        self._left, self._coming = reads, ""
+
+    def handlers(self) -> dict[str, Handler]:
+        return super().handlers() | {"GET /jobs/j-2": self._job}
+
+    def _job(self, _request: Request) -> Response:
+        self._left -= 1
+        if self._left <= 0 and self._coming:
+            self.state, self._coming = self._coming, ""
+        return json_response({"state": "busy" if self._coming else "ready"})
+
+    def _switch(self, request: Request) -> Response:
+        wanted = request.path.rpartition("/")[2]
+        if self.state == wanted:
+            return json_response({"error": "already"}, 409)
+        self._coming = wanted
+        return json_response({"job": "j-2"}, 202)
+
+
+LATE_NOVA = NOVA | {
+    "results": {"words": {"ready": "done", "busy": "pending"}},
+    "errors": {"code": "error", "codes": {"already": "already"}},
+}
+
+
+def test_switch_back_waits_for_the_switch_away_that_was_slow(tmp_path):
+    slow = Late(reads=12)
+
+    lines = walked(tmp_path, slow, profile=LATE_NOVA, allow_switch=True, deadline=0.3)
+
+    assert (BACK in lines, OFF in lines, slow.state) == (False, True, "on")
+
+
+def test_already_is_not_believed_while_the_switch_away_is_under_way(tmp_path):
+    endless = Late(reads=10**6)
+
+    lines = walked(
+        tmp_path, endless, profile=LATE_NOVA, allow_switch=True, deadline=0.3, deadline_seconds=1
+    )
+
+    assert lines[BACK] == "встречный запрос у оператора ещё идёт и может переключить смарт-карту"
+
+
+def test_key_of_a_switch_that_never_left_is_not_called_missing(tmp_path):
+    lines, _ = all_lines(tmp_path, Nova(off=[says({}, 422)]), allow_switch=True)
+
+    assert f"  – {LATE}: пропущено (первый запрос не принят)" in lines

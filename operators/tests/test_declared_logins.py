@@ -145,6 +145,8 @@ def test_fixed_keys_go_where_they_belong(login, keys, expected):
                 "method": "GET",
                 "url": "/tokens/get",
                 "query": {"login": "{username}", "password": "{password}"},
+                "token": "access_token",
+                "place": {"in": "header", "name": "Authorization", "prefix": "Bearer "},
             },
             {"username": "u", "password": "p"},
             {

@@ -141,12 +141,19 @@ def test_no_document_breaks_the_reader(place, value):
 
 def test_account_gets_what_the_profile_proposes():
     windows = [{"days": [6], "from": "02:00", "to": "04:30"}]
-    profile = load({**SMALL, "base_url": "https://api.example.com/v1/", "windows": windows})
+    limits = {"per_second": 5, "concurrency": 2}
+    times = {"poll_plan": [2, 0.5e1, 30.5], "quiet_seconds": 15.4}
+    said = {"base_url": "https://api.example.com/v1/", "windows": windows}
 
-    assert account_defaults(profile) == {
+    assert account_defaults({**SMALL, **said, "limits": limits, "times": times}) == {
         "base_url": "https://api.example.com/v1",
+        "per_second": 5,
+        "concurrency": 2,
+        "poll_plan": [2, 5, 30.5],
+        "quiet_seconds": 15,
         "maintenance_windows": windows,
     }
+    assert account_defaults(SMALL) == {}
 
 
 # --- the dry run --------------------------------------------------------------------------------------
@@ -209,6 +216,7 @@ def test_dry_run_masks_a_secret_wherever_it_goes():
         "query": {"p": "{password}"},
         "headers": {"X-P": "{password}"},
         "body": {"kind": "form", "template": {"p": "{password}"}},
+        "token": "token",
         "place": {"in": "query", "name": "authToken"},
     }
     profile = load(SMALL | {"login": login, "base_url": BASE})
@@ -255,6 +263,7 @@ def test_dry_run_masks_keys_and_signatures_in_every_place():
             ("X-Sign", MASK),
         ),
         f"ref={'0' * 32}&secret={MASK}",
+        signed=f"ref={'0' * 32}&secret={MASK}",
     )
 
 

@@ -537,7 +537,8 @@ def test_login_without_its_cookie_is_no_login(tmp_path):
 
 def test_token_of_a_header_loses_the_prefix_that_it_gets_again(tmp_path):
     login = {"kind": "token_call", "method": "GET", "url": "/auth", "basic": ["username", "password"],
-             "token": "header:Authorization"}  # fmt: skip
+             "token": "header:Authorization",
+             "place": {"in": "header", "name": "Authorization", "prefix": "Bearer "}}  # fmt: skip
     handlers = {
         "GET /auth": lambda _: Response(204, headers={"Authorization": "Bearer t-1"}),
         f"POST /sims/{ICCID}/on": ON,
@@ -563,7 +564,8 @@ def test_key_in_the_path_comes_right_after_the_address(tmp_path):
 
 def test_key_in_the_path_is_no_part_of_another_address():
     keys = [{"field": "app_secret", "in": "path"}]
-    login = {"kind": "token_call", "url": "https://id.example.com/login", "keys": keys}
+    login = {"kind": "token_call", "url": "https://id.example.com/login", "keys": keys, "token": "t",
+             "place": {"in": "header", "name": "Authorization", "prefix": "Bearer "}}  # fmt: skip
     described = load(both(SWITCH, fields=OWN_SECRETS, login=login, base_url="https://a.example/v1"))
 
     shown = dry_run(described, Action.ACTIVATE, SIM, APP, at=real_now())
@@ -632,7 +634,9 @@ def test_signed_request_is_signed_as_it_arrives(tmp_path, body):
 def test_bare_digest_signs_the_login_too(tmp_path):
     sign = {"algorithm": "md5", "encoding": "base64", "in": "query", "name": "auth_sign",
             "text": "{app_id}{today}{app_secret}"}  # fmt: skip
-    login = {"kind": "token_call", "url": "/login", "query": {"day": "{today}"}, "sign": sign}
+    login = {"kind": "token_call", "url": "/login", "query": {"day": "{today}"}, "sign": sign,
+             "token": "access_token",
+             "place": {"in": "header", "name": "Authorization", "prefix": "Bearer "}}  # fmt: skip
     handlers = {"POST /login": says({"access_token": "t"}), f"POST /sims/{ICCID}/on": ON}
     described = both(SWITCH, fields=OWN_SECRETS, login=login)
     with played(tmp_path, described, APP, handlers) as (operator, part):

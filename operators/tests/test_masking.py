@@ -200,14 +200,33 @@ def test_secret_of_utf_16_and_with_control_letters_is_found():
 @pytest.mark.parametrize(
     "key",
     ["access_token", "refreshToken", "X-API-Key", "Password", "ns2:login", "client_secret", "sessionId",
-     "firstName", "last_name", "passportNumber", "birthDate", "address", "Фамилия", "ФИО", "inn"],
+     "firstName", "last_name", "passportNumber", "birthDate", "address", "Фамилия", "ФИО", "inn",
+     "abonent", "klient", "client_name", "vladelec", "owner", "familiya", "imya", "adres", "adr", "dr",
+     "dogovor", "Абонент", "nomer_dogovora", "holder", "abonentFio", "Владелец", "subscriberName",
+     "otchestvo", "pasport", "data_rozhdeniya"],
 )  # fmt: skip
 def test_keys_of_secrets_and_people_hide(key):
     assert hides(key)
 
 
 @pytest.mark.parametrize(
-    "key", ["eventID", "state", "status", "code", "productName", "msisdn", "iccid", "value"]
+    "key",
+    [
+        "eventID",
+        "state",
+        "status",
+        "code",
+        "productName",
+        "msisdn",
+        "iccid",
+        "value",
+        "abonent_status",
+        "subscriberState",
+        "status_dogovora",
+        "clientType",
+        "ownerId",
+        "drift",
+    ],
 )
 def test_keys_of_the_protocol_do_not(key):
     assert not hides(key)
@@ -232,6 +251,12 @@ def test_keys_of_the_protocol_do_not(key):
             'sent {\\"token\\": •••\\", \\"state\\": \\"on\\"}',
         ),
         ('sent {\\"token\\": \\"abc', 'sent {\\"token\\": •••'),
+        ('{"client": {"state": "on", "imya": "Анна"}}', '{"client": {"state": "on", "imya": "•••"}}'),
+        ('{"owner": [{"id": 5, "fio": "Анна"}]}', '{"owner": [{"id": 5, "fio": "•••"}]}'),
+        ('{"owner": ["Анна"], "abonent": "Анна"}', '{"owner": "•••", "abonent": "•••"}'),
+        ('{"client": {"state": "on", "half', '{"client": {"state": "on", "half'),
+        ("<client>Анна</client><st>1</st>", "<client>•••</client><st>1</st>"),
+        ("<client><st>1</st><imya>Анна</imya></client>", "<client><st>1</st><imya>•••</imya></client>"),
         ("access_token=abc&state=on", "access_token=•••&state=on"),
         ("<a><ns:token>abc</ns:token><b>1</b></a>", "<a><ns:token>•••</ns:token><b>1</b></a>"),
         ("<a><address><city>Псков</city></address></a>", "<a><address>•••</address></a>"),

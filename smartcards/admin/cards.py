@@ -12,13 +12,14 @@ from django.utils.html import format_html
 from cabinet import clock
 from cabinet.actors import Actor
 from cabinet.admin.readonly import ReadOnlyInline
-from smartcards import phrases, queries, releases, rules, services, withdrawal
+from smartcards import healing, phrases, queries, releases, rules, services, withdrawal
 from smartcards.admin.decisions import DecidingAdmin, Decision
 from smartcards.admin.search import cards_matching
-from smartcards.admin.words import block_word, identity_word
+from smartcards.admin.words import block_of, identity_word
 from smartcards.admin_forms import (
     CardReasonForm,
     NothingToAsk,
+    NumberForm,
     ReleaseForm,
     ReplaceForm,
     WithdrawForm,
@@ -27,9 +28,6 @@ from smartcards.admin_stock import StockImportMixin
 from smartcards.models import Command, Coverage, SmartCard
 from smartcards.orders.queries import whole_stock
 from smartcards.rules import CardRefused
-from smartcards.states import CommandState, Confirmed
-
-_UNCLEAR = {CommandState.CHECKING, CommandState.NEEDS_STAFF}
 
 
 def _check_activate(card: SmartCard, at: datetime) -> None:
@@ -47,11 +45,9 @@ def _check_handed(card: SmartCard) -> None:
         raise CardRefused("Смарт-карта на складе: её ещё никому не передали.")
 
 
-def _check_unclear(card: SmartCard, at: datetime) -> None:
-    command = queries.facts_of(card, at).open_command
-    unclear = command.state in _UNCLEAR if command else card.confirmed == Confirmed.UNKNOWN
-    if not unclear:
-        raise CardRefused("По этой смарт-карте уточнять нечего: состояние известно.")
+def _check_can_ask(card: SmartCard, at: datetime) -> None:
+    readable = queries.tells_state(card.account)
+    rules.check_can_ask_operator(queries.facts_of(card, at), readable=readable)
 
 
 def _activate(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
@@ -109,6 +105,17 @@ def _check_release(card: SmartCard, at: datetime) -> None:
 
 def _release(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
     releases.release(card=card, working=asked["working"], reason=asked["reason"], by=by, at=at)
+
+
+def _check_write_number(card: SmartCard, at: datetime) -> None:
+    if queries.facts_of(card, at).open_command is not None:
+        raise CardRefused(
+            "Команда по этой смарт-карте ещё не закончена. Дождитесь ответа оператора."
+        )
+
+
+def _write_number(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
+    healing.write_number(card=card, msisdn=asked["msisdn"], reason=asked["reason"], by=by, at=at)
 
 
 class WhereFilter(admin.SimpleListFilter):
@@ -210,7 +217,7 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
             "Проверить",
             "Спросим оператора, ответ появится здесь.",
             NothingToAsk,
-            _check_unclear,
+            _check_can_ask,
             _check_again,
         ),
         Decision(
@@ -249,6 +256,15 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
             _check_take_back,
             _take_back,
         ),
+        Decision(
+            "number",
+            "Записать номер…",
+            "Записать номер",
+            "Номер записан.",
+            NumberForm,
+            _check_write_number,
+            _write_number,
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SmartCard]:
@@ -272,7 +288,7 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
 
     @admin.display(description="причина блокировки")
     def block(self, card: SmartCard) -> str:
-        return block_word(card.block_reason) or "—"
+        return block_of(card) or "—"
 
     @admin.display(description="Госуслуги")
     def number_owner(self, card: SmartCard) -> str:

@@ -43,6 +43,12 @@ def _cancel(command: Command, _asked: dict[str, Any], by: Actor, at: datetime) -
     services.cancel_command(card=command.card, by=by, at=at)
 
 
+def _error_of(command: Command) -> str:
+    """What stands against it now: of one that is on its way again an earlier refusal says nothing."""
+    on_its_way = {CommandState.SENDING, CommandState.ACCEPTED}
+    return "" if command.state in on_its_way else command.error
+
+
 class StepInline(ReadOnlyInline):
     model = CommandStep
     ordering = ("pk",)
@@ -99,13 +105,14 @@ class CommandAdmin(DecidingAdmin):
 
     @admin.display(description="что не так", ordering="error")
     def what_went_wrong(self, command: Command) -> str:
-        return error_word(command.error) or "—"
+        return error_word(_error_of(command)) or "—"
 
     @admin.display(description="что делать")
     def advice(self, command: Command) -> str:
         if command.state == CommandState.NEEDS_STAFF:
             return phrases.staff_advice("unknown_outcome")
-        return phrases.staff_advice(command.error, command.code) or "—"
+        readable = queries.tells_state(command.account)
+        return phrases.staff_advice(_error_of(command), command.code, readable=readable) or "—"
 
     @admin.display(description="клиент")
     def merchant(self, command: Command) -> str:

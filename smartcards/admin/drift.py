@@ -20,9 +20,9 @@ from cabinet.actors import Actor
 from cabinet.admin_site import CabinetAdminSite, SitePage
 from cabinet.errors import Refused
 from operators.models import OperatorAccount
-from smartcards import drift, healing, releases, services
+from smartcards import drift, healing, queries, releases, services
 from smartcards.admin.decisions import actor_of, may
-from smartcards.admin.words import block_word
+from smartcards.admin.words import block_of
 from smartcards.drift import HEALED_BY_ITSELF, Drift, Found
 from smartcards.models import SmartCard
 
@@ -53,11 +53,11 @@ class Remedy:
 
 
 def _tells(card: SmartCard) -> bool:
-    return releases.tells_state(card.account)
+    return queries.tells_state(card.account)
 
 
 def _keeps_silent(card: SmartCard) -> bool:
-    return not releases.tells_state(card.account)
+    return not queries.tells_state(card.account)
 
 
 def _switch_on(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
@@ -237,7 +237,7 @@ def _details(card: SmartCard, one: Found) -> str:
         return f"у нас {card.msisdn or 'нет номера'}, у оператора {card.seen_msisdn}"
     if one.kind is Drift.OTHER_DEVICE and card.terminal:
         return f"IMEI кассы {card.terminal.imei}, у оператора {card.seen_imei}"
-    return block_word(card.block_reason) if one.kind is Drift.HELD else ""
+    return block_of(card) if one.kind is Drift.HELD else ""
 
 
 def _mail(card: SmartCard) -> str:

@@ -8,8 +8,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from operators.ports import BlockReason, ErrorClass
-from smartcards.models import Command
+from smartcards.models import Command, SmartCard
 from smartcards.phrases import IDENTITY_STATES
+from smartcards.rules import hold_reason
+from smartcards.states import Confirmed
 
 _BLOCKS = {
     BlockReason.VOLUNTARY: "добровольная: снять можем мы",
@@ -42,6 +44,12 @@ _ERRORS = {
 def block_word(reason: str) -> str:
     """Why the operator blocks the card; "" where it does not, a foreign word as it is."""
     return _BLOCKS[BlockReason(reason)] if reason in set(BlockReason) else reason
+
+
+def block_of(card: SmartCard) -> str:
+    """The same of a card; what the operator holds is never blocked by us."""
+    held = card.confirmed == Confirmed.HELD
+    return block_word(hold_reason(card.block_reason) if held else card.block_reason)
 
 
 def error_word(error: str) -> str:

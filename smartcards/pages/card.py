@@ -154,7 +154,7 @@ def _offers(
     card: SmartCard, facts: CardFacts, role: Role, zone: ZoneInfo, at: datetime
 ) -> tuple[Offer, ...]:
     """The buttons; the steps of a switch under way say better than a dead button why to wait."""
-    found = offers.offers(facts, role)
+    found = offers.offers(facts, role, readable=queries.tells_state(card.account))
     waiting = facts.open_command is not None and found and found[0].deed is Deed.ACTIVATE
     return () if waiting else tuple(_priced(offer, card, zone, at) for offer in found)
 
@@ -270,6 +270,8 @@ def _failure(card: SmartCard, facts: CardFacts, at: datetime) -> Failure | None:
     newest = Command.objects.filter(card=card).order_by("-created_at", "-pk").first()
     if newest is None or newest.state != CommandState.FAILED or _reached(newest, facts):
         return None
+    if queries.is_overcome(newest, card):
+        return None
     retry_at = _retry_at(card, facts, newest, at)
     return Failure(
         title=_FAILED[CommandKind(newest.kind)],
@@ -289,6 +291,8 @@ def _next_step(failed: Command, retry_at: datetime | None, at: datetime) -> str:
         return _WILL_REPEAT if retry_at > at else _REPEATS_SOON
     if failed.code.startswith(phrases.IDENTITY_CODE):
         return "Потом нажмите «Активировать» ещё раз."
+    if phrases.lacks_number(failed.error, failed.code):
+        return "Потом смарт-карта включится сама, если оплачена."
     if failed.error in rules.PERMANENT_ERRORS:
         return "Повтор не поможет, напишите нам."
     return "Попробуйте ещё раз или напишите нам."

@@ -1,7 +1,7 @@
 """What a person may do with a card now: a button, or a button with the reason why not."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cabinet import rules as roles
@@ -81,8 +81,11 @@ _ROUTES = {Deed.STAY_OFF: Deed.DEACTIVATE}
 _UNDER_WAY = frozenset({CardState.ACTIVATING, CardState.DEACTIVATING})
 
 
-def offers(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
-    """The deeds of a card in its state, the main one first; a card that was replaced has none."""
+def offers(facts: CardFacts, role: Role, *, readable: bool = False) -> tuple[Offer, ...]:
+    """The deeds of a card in its state, the main one first; a card that was replaced has none.
+
+    `readable`: the operator tells its cards' states, so a block of its own may be seen gone.
+    """
     state = rules.card_state(facts)
     if facts.withdrawn:
         return tuple(offer for offer in _of_withdrawn(facts, role, state) if offer is not None)
@@ -92,7 +95,12 @@ def offers(facts: CardFacts, role: Role) -> tuple[Offer, ...]:
         return (check_offer(role), *_when_possible(facts, role, state))
     if state is CardState.ACTIVE:
         return (deactivate_offer(facts, role), *_stay_on(facts, role))
-    return (activate_offer(facts, role), *_stay_off(facts, role))
+    ask = (_ask_about_block(role),) if readable and rules.foreign_block(facts) else ()
+    return (activate_offer(facts, role), *ask, *_stay_off(facts, role))
+
+
+def _ask_about_block(role: Role) -> Offer:
+    return replace(check_offer(role), hint="Если оператор уже снял блокировку, увидим это сразу.")
 
 
 def activate_offer(facts: CardFacts, role: Role) -> Offer:

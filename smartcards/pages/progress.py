@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 from cabinet import wording
 from cabinet.models import Merchant
+from operators.ports import OUR_QUOTA
+from smartcards import phrases
 from smartcards.models import Command, CommandStep, SmartCard
 from smartcards.pages import troubles, words
 from smartcards.queries import shown_name
@@ -53,6 +55,8 @@ _TITLES = {
     CommandKind.DEACTIVATE: "Отключаем смарт-карту",
 }
 _STEPS = ("Принято", "Отправлено оператору", "Подтверждено")
+# What has not left must not read as if it had.
+_AHEAD = {"Отправлено оператору": "Отправка оператору"}
 
 
 def progress_of(*, card: SmartCard, merchant: Merchant, at: datetime) -> Progress | None:
@@ -90,9 +94,18 @@ def _standing(command: Command, zone: ZoneInfo, at: datetime, *, trouble: str) -
     if command.state != CommandState.QUEUED or command.due_at <= at or trouble:
         return behind, waits_for
     then = words.by_then(command.due_at, zone, at)
+    if command.code == OUR_QUOTA:
+        return behind, waits_for
     if command.error:
-        return behind, f"повторим сами не раньше {then}"
+        return behind, _again(command, then)
     return behind, f"по правилам оператора не раньше {then}"
+
+
+def _again(command: Command, then: str) -> str:
+    """Whose trouble brought it back to the queue, and when it goes again."""
+    said = phrases.why_waits(command.error, command.code)
+    said = f"{said[:1].lower()}{said[1:]}"
+    return f"{said} не раньше {then}" if said.endswith("повторим сами") else said
 
 
 def _three(
@@ -109,7 +122,9 @@ def _three(
         Step(text, "done", hints[place])
         if place < behind
         else Step(
-            text, "current" if place == behind else "waiting", waits_for if place == behind else ""
+            _AHEAD.get(text, text),
+            "current" if place == behind else "waiting",
+            waits_for if place == behind else "",
         )
         for place, text in enumerate(_STEPS)
     )

@@ -239,6 +239,7 @@ def test_page_of_a_card_shows_state_commands_and_only_possible_decisions(boss):
     assert [title for _, title in answer.context["decisions"]] == [
         "Деактивировать…",
         "Потеряна, украдена или сломана…",
+        "Записать номер…",
     ]
     assert "Работает" in page
     assert "по просьбе" in page

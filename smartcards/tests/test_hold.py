@@ -16,7 +16,7 @@ from smartcards.models import Command, SmartCard
 from smartcards.pages.card import HeldBack, card_page
 from smartcards.pages.notices import Notice
 from smartcards.pages.overview import Shelf, Wish, overview
-from smartcards.pages.progress import progress_of
+from smartcards.pages.progress import Step, progress_of
 from smartcards.states import CommandKind, CommandState, Confirmed
 from smartcards.tests.cards import (
     NOW,
@@ -191,7 +191,11 @@ def test_waiting_that_the_operator_asked_for_is_told_apart(merchant):
     progress = progress_of(card=card, merchant=merchant, at=NOW)
 
     assert progress is not None
-    assert progress.steps[1].hint == "повторим сами не раньше 12:05"
+    assert progress.steps[1] == Step(
+        "Отправка оператору",
+        "current",
+        "оператор попросил подождать, повторим сами не раньше 12:05",
+    )
 
 
 def test_button_tells_of_the_pause_before_the_click(merchant):

@@ -219,7 +219,7 @@ def test_operator_that_tells_the_state_itself_is_read_and_not_believed_by_hearsa
     card = held(merchant, account=make_account("partner", title="Партнёр", adapter="tmf640"))
 
     assert refused(card) == (
-        "Этот оператор сам сообщает состояние смарт-карт: прочитайте его ещё раз в «Расхождениях»."
+        "Этот оператор сам сообщает состояние смарт-карт: нажмите «Проверить у оператора»."
     )
 
 
@@ -327,5 +327,5 @@ def test_released_card_is_as_free_as_any_other(merchant):
 
     facts = queries.facts_now(card, LATER)
     assert (facts.block_reason, facts.open_command.kind) == ("", CommandKind.ACTIVATE)
-    assert releases.tells_state(card.account) is False
+    assert queries.tells_state(card.account) is False
     assert SYSTEM.name not in {row[3] for row in journal(card)}

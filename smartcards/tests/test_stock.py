@@ -15,6 +15,7 @@ from cabinet.actors import Actor
 from cabinet.models import AuditEvent, Merchant, User
 from cabinet.states import ActorKind
 from operators.models import OperatorAccount
+from operators.tests.described import SMALL
 from smartcards import stock
 from smartcards.models import SmartCard
 from smartcards.numbers import DamagedBySpreadsheet
@@ -32,6 +33,7 @@ from smartcards.stock_csv import (
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 STAFF = Actor(ActorKind.STAFF, "Вера", 1)
+NO_NUMBER = "Нет номера телефона, а этот оператор находит карты по нему: включить её не получится."
 ONE, TWO, THREE = "8970101123456789019", "8970101000000000110", "89701011234567890123"
 PHONE = "79123456789"
 
@@ -251,7 +253,9 @@ def load(account, text, *, take_good=False):
 def test_cards_come_into_stock_with_their_numbers_and_labels(account):
     done = load(account, f"{ONE};{PHONE};Касса\n{THREE}")
 
-    assert done == Imported(added=2, skipped=(), problems=(), warnings=())
+    assert done == Imported(
+        added=2, skipped=(), problems=(), warnings=(Problem(2, "ICCID", THREE, NO_NUMBER),)
+    )
     kept = SmartCard.objects.order_by("pk").values_list(
         "iccid", "msisdn", "label", "account", "confirmed", "imported_at"
     )
@@ -332,10 +336,41 @@ def test_a_known_card_is_reported_without_naming_its_client(account):
     )
 
 
+KNOWS_NUMBERS = SMALL | {"key": "msisdn"}
+NAMES_THE_NUMBER = SMALL | {
+    "calls": SMALL["calls"]
+    | {"deactivate": SMALL["calls"]["deactivate"] | {"path": "/numbers/{msisdn10}/off"}}
+}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "profile", "warned"),
+    [
+        ("mts", None, [2]),
+        ("tmf640", None, []),
+        ("declared", SMALL, []),
+        ("declared", KNOWS_NUMBERS, [2]),
+        ("declared", NAMES_THE_NUMBER, [2]),
+        ("gone", None, []),
+    ],
+    ids=["mts", "by-iccid", "described", "described-by-number", "number-in-a-call", "no-protocol"],
+)
+def test_lines_without_a_number_are_warned_of_where_the_operator_needs_it(
+    account, adapter, profile, warned
+):
+    account.adapter, account.profile = adapter, profile or {}
+    account.save()
+
+    done = load(account, f"{ONE};{PHONE}\n{THREE}")
+
+    assert done.added == 2
+    assert [(one.line, one.sentence) for one in done.warnings] == [(2, NO_NUMBER) for _ in warned]
+
+
 def test_a_card_of_another_operator_is_loaded_with_a_warning(account):
     beeline = "8970199123456789012"
 
-    done = load(account, beeline)
+    done = load(account, f"{beeline};{PHONE}")
 
     sentence = "Начало номера — как у карт «Билайн», а выбран оператор «МТС»."
     assert done == Imported(1, (), (), (Problem(1, "ICCID", beeline, sentence),))

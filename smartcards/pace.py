@@ -32,10 +32,13 @@ class Pace:
         self.quickest = seconds if first else min(seconds, self.quickest * _FORGET)
 
     def width(self, threads: int) -> int:
-        """How many of the threads are worth running; all of them while nothing is known."""
+        """How many of the threads are worth running; all of them while nothing is known.
+
+        One works, so many wait for the operator meanwhile, and one is ready to take over.
+        """
         if not self.own_seconds:
             return threads
-        return max(1, min(threads, 1 + round(self.quickest / self.own_seconds)))
+        return min(threads, 2 + round(self.quickest / self.own_seconds))
 
     def ahead(self, threads: int) -> int:
         """How many letters to begin beyond those that the threads are busy with."""

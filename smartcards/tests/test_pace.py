@@ -17,10 +17,10 @@ def after(*calls: tuple[float, float]) -> Pace:
     ("seconds", "own_seconds", "width"),
     [
         (0.2, 0.004, 8),
-        (0.02, 0.004, 6),
-        (0.008, 0.004, 3),
-        (0.004, 0.004, 2),
-        (0.0001, 0.004, 1),
+        (0.02, 0.004, 7),
+        (0.008, 0.004, 4),
+        (0.004, 0.004, 3),
+        (0.0001, 0.004, 2),
         # A clock too coarse for so short a work tells nothing.
         (0.2, 0.0, 8),
     ],
@@ -34,7 +34,11 @@ def test_all_threads_run_while_nothing_is_known():
 
 
 def test_one_slow_call_among_quick_ones_wakes_nobody():
-    assert after((0.008, 0.004), (3.0, 0.004), (0.008, 0.004)).width(8) == 3
+    assert after((0.008, 0.004), (3.0, 0.004), (0.008, 0.004)).width(8) == 4
+
+
+def test_contract_that_allows_one_call_at_a_time_has_one_thread():
+    assert after((0.2, 0.004)).width(1) == 1
 
 
 def test_operator_that_became_slow_gets_all_threads_again():

@@ -15,23 +15,29 @@ class NothingToAsk(forms.Form):
     """A page that only wants the button."""
 
 
+def why(
+    label: str = "Причина", *, help_text: str = "", required: str = "Укажите причину."
+) -> forms.CharField:
+    """The field of a reason; `required` is said where it is left empty."""
+    return forms.CharField(
+        label=label,
+        max_length=300,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "class": "vLargeTextField"}),
+        help_text=help_text,
+        error_messages={"required": required},
+    )
+
+
 class ReasonForm(forms.Form):
     """Why: the merchant reads it where the card is the merchant's."""
 
-    reason = forms.CharField(
-        label="Причина",
-        max_length=300,
-        widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "class": "vLargeTextField"}),
-        error_messages={"required": "Укажите причину."},
-    )
+    reason = why()
 
 
 class CardReasonForm(ReasonForm):
     """The reason of a switch."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["reason"].help_text = "Клиент увидит её на странице смарт-карты."
+    reason = why(help_text="Клиент увидит её на странице смарт-карты.")
 
 
 class WithdrawForm(CardReasonForm):
@@ -65,7 +71,7 @@ class ReplaceForm(CardReasonForm):
             raise forms.ValidationError(refusal.sentence) from refusal
 
 
-class NumberForm(ReasonForm):
+class NumberForm(forms.Form):
     """The telephone number of a card."""
 
     msisdn = forms.CharField(
@@ -74,12 +80,7 @@ class NumberForm(ReasonForm):
         help_text="По договору с оператором; можно с пробелами и скобками.",
         error_messages={"required": "Укажите номер."},
     )
-    field_order = ("msisdn", "reason")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["reason"].label = "Откуда он известен"
-        self.fields["reason"].help_text = "Например: «видно в кабинете оператора»."
+    reason = why("Откуда он известен", help_text="Например: «видно в кабинете оператора».")
 
     def clean_msisdn(self) -> str:
         try:
@@ -88,7 +89,7 @@ class NumberForm(ReasonForm):
             raise forms.ValidationError(refusal.sentence) from refusal
 
 
-class ReleaseForm(ReasonForm):
+class ReleaseForm(forms.Form):
     """What the operator has told staff about a card that it blocked."""
 
     state = forms.ChoiceField(
@@ -97,15 +98,11 @@ class ReleaseForm(ReasonForm):
         widget=forms.RadioSelect(attrs={"class": "radiolist"}),
         error_messages={"required": "Отметьте, что сказал оператор."},
     )
-    field_order = ("state", "reason")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["reason"].label = "Откуда это известно"
-        self.fields[
-            "reason"
-        ].help_text = "Например: «поддержка МТС по телефону, 15:40». Клиент увидит это на странице смарт-карты."
-        self.fields["reason"].error_messages["required"] = "Укажите, откуда это известно."
+    reason = why(
+        "Откуда это известно",
+        help_text="Например: «поддержка МТС по телефону, 15:40». Клиент увидит это на странице смарт-карты.",
+        required="Укажите, откуда это известно.",
+    )
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}

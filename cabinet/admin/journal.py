@@ -7,17 +7,17 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.timezone import localtime
 
 from cabinet import clock
-from cabinet.admin.readonly import ReadOnlyAdmin, presence
+from cabinet.admin.readonly import ReadOnlyAdmin, WordFilter, presence, to_the_second
 from cabinet.alerts import close_alert
 from cabinet.audit_words import ACTIONS, KINDS, action_word, kind_word, work_word
 from cabinet.models import Alert, AuditEvent, Heartbeat, User
 from cabinet.services.staff import staff_actor
+from cabinet.wording import sort_key
 
 
-class KindFilter(admin.SimpleListFilter):
+class KindFilter(WordFilter):
     """What the line is about."""
 
     title = "о чём"
@@ -26,13 +26,8 @@ class KindFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return sorted(((code, kind_word(code)) for code in KINDS), key=_by_word)
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[AuditEvent]
-    ) -> QuerySet[AuditEvent]:
-        return queryset.filter(target=self.value()) if self.value() else queryset
 
-
-class ActionFilter(admin.SimpleListFilter):
+class ActionFilter(WordFilter):
     """What was done: every word the product knows."""
 
     title = "действие"
@@ -43,14 +38,9 @@ class ActionFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return sorted(ACTIONS.items(), key=_by_word)
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[AuditEvent]
-    ) -> QuerySet[AuditEvent]:
-        return queryset.filter(action=self.value()) if self.value() else queryset
-
 
 def _by_word(pair: tuple[str, str]) -> str:
-    return pair[1].lower()
+    return sort_key(pair[1])
 
 
 @admin.register(AuditEvent)
@@ -81,7 +71,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="когда", ordering="at")
     def when(self, row: AuditEvent) -> str:
-        return f"{localtime(row.at):%d.%m.%Y %H:%M:%S}"
+        return to_the_second(row.at)
 
     @admin.display(description="кто", ordering="actor_name")
     def who(self, row: AuditEvent) -> str:
@@ -162,7 +152,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 
     @admin.display(description="сделана", ordering="at")
     def when(self, row: Heartbeat) -> str:
-        return f"{localtime(row.at):%d.%m.%Y %H:%M:%S}"
+        return to_the_second(row.at)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Heartbeat]:
         return super().get_queryset(request).order_by("name")

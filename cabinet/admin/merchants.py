@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 from django.utils.timezone import localtime
 
 from cabinet import audit, clock, queries
-from cabinet.admin.readonly import ReadOnlyAdmin, changed_labels
+from cabinet.admin.readonly import ReadOnlyAdmin, changed_labels, to_the_second
 from cabinet.forms.company import ZONES
 from cabinet.forms.fields import InnField, KppField, OgrnField, PhoneField
 from cabinet.models import Member, Merchant, Shop, Terminal, User
@@ -195,7 +195,7 @@ def _journal(merchant: Merchant) -> Panel:
         title="Журнал",
         columns=["Когда", "Что", "Причина", "Кто"],
         rows=[
-            [f"{localtime(row.at):%d.%m.%Y %H:%M:%S}", row.text, row.reason or "—", row.actor_name]
+            [to_the_second(row.at), row.text, row.reason or "—", row.actor_name]
             for row in queries.audit_of(merchant, limit=JOURNAL_LINES)
         ],
     )

@@ -6,10 +6,9 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.timezone import localtime
 
 from cabinet.actors import Actor
-from cabinet.admin.readonly import ReadOnlyInline
+from cabinet.admin.readonly import ReadOnlyInline, to_the_second
 from smartcards import phrases, queries, rules, services
 from smartcards.admin.decisions import DecidingAdmin, Decision
 from smartcards.admin.search import cards_matching
@@ -101,7 +100,7 @@ class CommandAdmin(DecidingAdmin):
 
     @admin.display(description="создана", ordering="created_at")
     def created(self, command: Command) -> str:
-        return f"{localtime(command.created_at):%d.%m.%Y %H:%M:%S}"
+        return to_the_second(command.created_at)
 
     @admin.display(description="что не так", ordering="error")
     def what_went_wrong(self, command: Command) -> str:

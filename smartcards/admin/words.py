@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from cabinet.admin.readonly import WordFilter
 from operators.ports import BlockReason, ErrorClass
-from smartcards.models import Command, SmartCard
+from smartcards.models import SmartCard
 from smartcards.phrases import IDENTITY_STATES
 from smartcards.rules import hold_reason
 from smartcards.states import Confirmed
@@ -62,7 +61,7 @@ def identity_word(state: str) -> str:
     return IDENTITY_STATES.get(state, state)
 
 
-class ErrorFilter(admin.SimpleListFilter):
+class ErrorFilter(WordFilter):
     """Commands by what went wrong."""
 
     title = "что не так"
@@ -70,6 +69,3 @@ class ErrorFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
         return [(error.value, word) for error, word in _ERRORS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Command]) -> QuerySet[Command]:
-        return queryset.filter(error=self.value()) if self.value() else queryset

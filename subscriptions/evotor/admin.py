@@ -6,10 +6,9 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.timezone import localtime
 
 from cabinet import clock
-from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.admin.readonly import ReadOnlyAdmin, to_the_second
 from subscriptions.admin import DecidingAdmin, ReasonForm, actor_of, may
 from subscriptions.evotor import inbox, queries, services
 from subscriptions.evotor.models import (
@@ -77,7 +76,7 @@ class DeliveryAdmin(DecidingAdmin):
 
     @admin.display(description="получено", ordering="received_at")
     def received(self, delivery: Delivery) -> str:
-        return f"{localtime(delivery.received_at):%d.%m.%Y %H:%M:%S}"
+        return to_the_second(delivery.received_at)
 
     @admin.display(description="что", ordering="event_type")
     def what(self, delivery: Delivery) -> str:

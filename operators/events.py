@@ -119,7 +119,7 @@ def _service_changed(service: Payload) -> ServiceChanged:
     state = _STATES.get(_text(service, "state").casefold())
     if state is None:
         raise Unreadable("Незнакомое состояние услуги.")
-    reason = _reason(service.get("reason")) if state is SimState.INACTIVE else None
+    reason = BlockReason.told(service.get("reason")) if state is SimState.INACTIVE else None
     if reason is not None and reason is not BlockReason.VOLUNTARY:
         state = SimState.HELD
     return ServiceChanged(iccid, Reading(state, reason, raw=_text(service, "state")))
@@ -133,13 +133,6 @@ def _iccid(service: Payload) -> str:
     if len(found) != 1:
         raise Unreadable("В событии не названа одна смарт-карта (supportingResource.iccid).")
     return found.pop()
-
-
-def _reason(given: object) -> BlockReason:
-    """Without a reason a block is ours: the contract asks for one only where it is not."""
-    if not given:
-        return BlockReason.VOLUNTARY
-    return BlockReason(str(given)) if given in set(BlockReason) else BlockReason.UNKNOWN
 
 
 def _monitor_changed(monitor: Payload, payload: Payload) -> MonitorChanged:

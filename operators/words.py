@@ -52,6 +52,17 @@ class BlockReason(StrEnum):
     OPERATOR = "operator"
     UNKNOWN = "unknown"
 
+    @classmethod
+    def told(cls, given: object) -> "BlockReason":
+        """What an operator of the partner's contract gives as the reason of an inactive service.
+
+        Without one a block is ours: the contract asks for a reason only where it is not. What we
+        cannot read is not ours to lift.
+        """
+        if not given:
+            return cls.VOLUNTARY
+        return cls(given) if isinstance(given, str) and given in set(cls) else cls.UNKNOWN
+
 
 class IdentityState(StrEnum):
     """How the owner of a number stands on Госуслуги, in the operator's view.

@@ -336,7 +336,7 @@ def _failure(response: dict[str, Any]) -> Check:
 def _reading(service: dict[str, Any]) -> Reading:
     word = _word(service)
     state = _STATES.get(word, SimState.UNKNOWN)
-    reason = _reason(service.get("reason")) if state is SimState.INACTIVE else None
+    reason = BlockReason.told(service.get("reason")) if state is SimState.INACTIVE else None
     if reason is not None and reason is not BlockReason.VOLUNTARY:
         state = SimState.HELD
     return Reading(
@@ -346,10 +346,3 @@ def _reading(service: dict[str, Any]) -> Reading:
         msisdn=str(service.get("msisdn") or ""),
         imei=str(service.get("imei") or ""),
     )
-
-
-def _reason(given: Any) -> BlockReason:
-    """Without a reason a block is ours: the contract asks for one only where it is not."""
-    if not given:
-        return BlockReason.VOLUNTARY
-    return BlockReason(given) if given in set(BlockReason) else BlockReason.UNKNOWN

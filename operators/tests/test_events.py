@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from operators.events import MonitorChanged, read_event
-from operators.ports import Check, CheckState, ErrorClass
-from operators.tests.signing import monitor_event
+from operators.events import MonitorChanged, ServiceChanged, read_event
+from operators.ports import BlockReason, Check, CheckState, ErrorClass, Reading, SimState
+from operators.tests.signing import ICCID, monitor_event, service_event
 
 
 def failure(response: Any) -> Check:
@@ -45,3 +45,23 @@ def failed(code: str, text: str, error: ErrorClass) -> Check:
 )
 def test_failure_is_put_in_our_words(response, check):
     assert failure(response) == check
+
+
+@pytest.mark.parametrize(
+    ("reason", "reading"),
+    [
+        (None, Reading(SimState.INACTIVE, BlockReason.VOLUNTARY, raw="inactive")),
+        ("voluntary", Reading(SimState.INACTIVE, BlockReason.VOLUNTARY, raw="inactive")),
+        ("debt", Reading(SimState.HELD, BlockReason.DEBT, raw="inactive")),
+        ("solar wind", Reading(SimState.HELD, BlockReason.UNKNOWN, raw="inactive")),
+        (["debt"], Reading(SimState.HELD, BlockReason.UNKNOWN, raw="inactive")),
+        ({"code": "debt"}, Reading(SimState.HELD, BlockReason.UNKNOWN, raw="inactive")),
+        (17, Reading(SimState.HELD, BlockReason.UNKNOWN, raw="inactive")),
+    ],
+)
+def test_reason_of_an_inactive_service_is_put_in_our_words(reason, reading):
+    event = service_event(reason=reason)
+
+    told = read_event(event["eventType"], event)
+
+    assert told == ServiceChanged(ICCID, reading)

@@ -137,11 +137,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 # Publishing from a page: one quick try; the sweep finds what was not rung for.
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_TASK_QUEUES_NAMES = ("default", "operators")
+CELERY_TASK_QUEUES_NAMES = ("default", "operators", "clicks")
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "smartcards.dispatch": {"queue": "operators"},
     "smartcards.read": {"queue": "operators"},
+    "smartcards.clicks": {"queue": "clicks"},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "cabinet.beat.ForgetfulScheduler"

@@ -65,8 +65,25 @@ def _count(row: OperatorAccount, bad: int, at: datetime) -> None:
                 link=f"/admin/operators/operatoraccount/{row.pk}/change/",
             )
         if row.probe_at is None or row.probe_at <= at:  # calls still in the air do not put it off
-            row.probe_at = at + min(_LONGEST_PAUSE, at - row.broken_since + _FIRST_PAUSE)
+            row.probe_at = _next_probe(row.broken_since, at)
     _save(row)
+
+
+def _next_probe(broken_since: datetime, at: datetime) -> datetime:
+    return at + min(_LONGEST_PAUSE, at - broken_since + _FIRST_PAUSE)
+
+
+def put_off_probe(account: OperatorAccount, *, at: datetime) -> None:
+    """A command has left to try the operator with; till its answer speaks the next probe waits its time.
+
+    `account` is brought up to date. Does nothing while the breaker is closed.
+    """
+    if account.broken_since is None:
+        return
+    account.probe_at = _next_probe(account.broken_since, at)
+    OperatorAccount.objects.filter(pk=account.pk).exclude(broken_since=None).update(
+        probe_at=account.probe_at
+    )
 
 
 def _save(row: OperatorAccount) -> None:

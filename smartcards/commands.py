@@ -13,7 +13,7 @@ from cabinet import alerts, audit
 from cabinet.actors import SYSTEM, Actor, operator
 from cabinet.errors import Refused
 from cabinet.wake import wake
-from smartcards import phrases
+from smartcards import lanes, phrases
 from smartcards.models import Command, CommandStep, SmartCard
 from smartcards.states import (
     COMMAND_TRANSITIONS,
@@ -60,7 +60,7 @@ def create(
     )
     _step(command, at, reason)
     if ring:
-        wake("smartcards.dispatch", account_id=card.account_id)
+        wake(lanes.wake_up_for(card.account, origin), account_id=card.account_id)
     return command
 
 

@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef
 
 from cabinet.actors import SYSTEM
+from cabinet.states import ActorKind
 from operators.models import OperatorAccount
 from operators.ports import (
     Action,
@@ -30,9 +31,13 @@ from smartcards import commands, identity, outcomes, queries, rules, turns
 from smartcards.models import Brake, Command, SmartCard
 from smartcards.rules import CardFacts
 from smartcards.services import lock_card
-from smartcards.states import CommandKind, CommandState, Confirmed, Origin
+from smartcards.states import CLICKS, CommandKind, CommandState, Confirmed, Origin
 
 logger = logging.getLogger(__name__)
+
+# Where all the first ones are held by somebody (a chain choosing its cards), so many times as many are
+# looked at.
+_FARTHER = 20
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Letter:
 
 def urgency_of(origin: int) -> Urgency:
     """A person's click may use the whole quota, everything else leaves the clicks their share."""
-    return Urgency.CLICK if origin == Origin.PERSON else Urgency.MASS
+    return Urgency.CLICK if origin in CLICKS else Urgency.MASS
 
 
 @transaction.atomic
@@ -68,15 +73,17 @@ def claim(
     at: datetime,
     limit: int,
     origins: Collection[Origin] = tuple(Origin),
+    due_by: datetime | None = None,
 ) -> list[Letter]:
-    """Take due commands of the account, with a lease, and count the attempt.
+    """Take commands of the account due at `due_by` (now), with a lease, and count the attempt.
 
-    A person's click before mass work, mass work before reconcile; within these «on» before «off», and
-    the merchants in turn. The rules are asked again: a command that nobody wants any more is cancelled
-    here. Cards and commands that somebody else holds at this moment are passed over. While the brake is
-    on, automatic switch-offs stay in the queue; in report-only mode everything from before it does.
+    A person's click before what was paid just now, then mass work, then reconcile; within these «on»
+    before «off», and the merchants in turn. The rules are asked again: a command that nobody wants any
+    more is cancelled here. Cards and commands that somebody else holds at this moment are passed over.
+    While the brake is on, automatic switch-offs stay in the queue; in report-only mode everything from
+    before it does, and what nobody asked for.
     """
-    rows = _taken(account, _due(account, at, origins), at, limit)
+    rows = _taken(account, _due(account, due_by or at, origins), at, limit)
     wanted = [row for row in rows if _still_wanted(row)]
     for row in rows:
         if row not in wanted:
@@ -100,7 +107,9 @@ def _due(account: OperatorAccount, at: datetime, origins: Collection[Origin]) ->
 def _let_out(due: "queries.Commands", brake: Brake) -> "queries.Commands":
     if brake.report_only_at is not None:
         # What the restored copy still queues may have been sent long ago.
-        return due.filter(created_at__gte=brake.report_only_at).exclude(origin=Origin.RECONCILE)
+        return due.filter(created_at__gte=brake.report_only_at).exclude(
+            asked_by_kind=ActorKind.SYSTEM
+        )
     if queries.is_braked(brake):
         return due.exclude(kind=CommandKind.DEACTIVATE, origin=Origin.RECONCILE)
     return due
@@ -110,11 +119,16 @@ def _taken(
     account: OperatorAccount, due: "queries.Commands", at: datetime, limit: int
 ) -> list[Command]:
     """The first commands with their cards, both locked; rows that somebody else holds are passed over."""
-    # By themselves the first ones come from the index however many wait; a join would read them all.
-    first = list(due.values_list("pk", flat=True)[:limit])
     paid = Exists(queries.live_coverage(at).filter(card=OuterRef("card_id")))
     locked = due.select_for_update(of=("self", "card"), skip_locked=True).select_related("card")
-    rows: list[Command] = list(locked.filter(pk__in=first).annotate(paid_now=paid))
+    look_at, rows = limit, list[Command]()
+    while not rows:
+        # By themselves the first ones come from the index however many wait; a join would read them all.
+        first = list(due.values_list("pk", flat=True)[:look_at])
+        rows = list(locked.filter(pk__in=first).annotate(paid_now=paid)[:limit])
+        if len(first) < look_at:
+            break
+        look_at *= _FARTHER
     for row in rows:
         row.account = _of(row.card, account).account
     return rows

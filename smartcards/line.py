@@ -1,33 +1,30 @@
 """The line to one operator: letters and questions through one pool of threads, the database in one.
 
-One line of an account works at a time on all machines (an advisory lock of PostgreSQL that dies with
-its connection), so one account never holds more than one worker, and an operator's «one call at a
-time» holds by itself. One wake-up drains many commands; between two calls the line looks again for
-clicks, so a click passes ten thousand waiting mass commands.
+One line of an account works at a time on all machines (`operators.lanes`), so one account never holds
+more than one worker, and an operator's «one call at a time» holds by itself. One wake-up drains many
+commands; between two calls the line looks again for clicks, so a click passes ten thousand waiting
+mass commands. Where calls are only bounded by our own work, clicks have a line of their own beside it
+(`smartcards.lanes`).
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from django.db import connection
-
 from cabinet import alerts
 from operators import breaker, quota
 from operators.http import About, Exchange
+from operators.lanes import Lane, hold_lane
 from operators.models import OperatorAccount
-from operators.ports import (
-    Unknown,
-)
+from operators.ports import Unknown
 from operators.quota import Urgency
 from operators.services import connect, note_exchanges, ping, working_account
 from operators.windows import window_end
-from smartcards import brake, changes, dispatch, questions
+from smartcards import brake, changes, dispatch, lanes, questions
 from smartcards.crew import Crew
 from smartcards.dispatch import Letter
 from smartcards.landing import (
@@ -43,8 +40,8 @@ from smartcards.landing import (
 )
 from smartcards.pace import Pace
 from smartcards.questions import Question
-from smartcards.states import Origin
-from smartcards.waiting import Waiting, clicks_wait, waiting_work
+from smartcards.states import CLICKS, Origin
+from smartcards.waiting import Waiting, waiting_work
 
 logger = logging.getLogger(__name__)
 
@@ -54,17 +51,15 @@ BUDGET_SECONDS = 60.0
 NAP_SECONDS = 0.1
 # A longer wait for the quota's turn is left to the sweep.
 LONGEST_WAIT = 5.0
-# While enough letters are begun, answers are gathered for so long and written down together, and
-# clicks are looked for so often meanwhile.
+# While enough letters are begun, answers are gathered for so long and written down together.
 GATHER_SECONDS = 0.2
-PEEK_SECONDS = 0.02
-# A click's call is left alone for so long before the line goes on with what it was doing.
-CLICK_SECONDS = 0.03
-_LOCK_SPACE = 7_401
-_CLICKS = (Origin.PERSON,)
 _PRIORITY = {Urgency.CLICK: 0, Urgency.MASS: 1, Urgency.SPARE: 2}
 
+_NO_CLICKS = tuple(origin for origin in Origin if origin not in CLICKS)
+
 Job = Letter | Question
+# Whose turn of the quota, and what there is to take for so much room.
+Source = tuple[Urgency, Callable[[int], Sequence[Job]]]
 
 
 @dataclass
@@ -75,13 +70,14 @@ class Line:
     clock: Callable[[], datetime]
     crew: Crew
     ends_at: float
+    lane: Lane = Lane.MAIN
     reading: bool = False
     asked_last: bool = False
     sent: int = 0
     asked: int = 0
     pace: Pace = field(default_factory=Pace)
     paused: bool = False
-    deaf_until: float = 0
+    switches_fail: bool = False
     flights: dict[Future[object], Job] = field(default_factory=dict)
     heard: list[Exchange] = field(default_factory=list)
 
@@ -107,18 +103,16 @@ class Line:
     def _fill(self) -> float | None:
         """Start what may start. Returns how long to wait for a turn, or None where nothing waits."""
         at = self.clock()
-        if not self._is_up(at):
-            return None
+        self.paused = window_end(self.account.maintenance_windows, at) is not None
         try:
-            return self._fill_from_queue(at)
+            return self._fill_from_queue(at) if self._is_up(at) else None
         except quota.QuotaAway:
             logger.warning("The quota of %s cannot be read, nothing is sent", self.account.code)
             return None
 
     def _fill_from_queue(self, at: datetime) -> float | None:
         waits = []
-        waiting = waiting_work(account_id=self.account.pk, at=at)
-        self.paused = window_end(self.account.maintenance_windows, at) is not None
+        waiting = waiting_work(account_id=self.account.pk, at=at, clicks_at=self._clicks_due_by(at))
         for urgency, jobs in self._sources(waiting):
             room = self._room()
             if room <= 0:
@@ -138,28 +132,45 @@ class Line:
             return None
         return min(NAP_SECONDS, *waits)
 
-    def _sources(self, waiting: Waiting) -> list[tuple[Urgency, Callable[[int], Sequence[Job]]]]:
-        """What to take in which order: clicks, questions and mass work by turns, readings."""
-        paused = self.paused
-        first: list[tuple[Urgency, Callable[[int], Sequence[Job]]]] = []
-        if waiting.clicks and not paused:
-            first.append((Urgency.CLICK, partial(self._letters, origins=_CLICKS)))
-        by_turns: list[tuple[Urgency, Callable[[int], Sequence[Job]]]] = []
+    def _sources(self, waiting: Waiting) -> list[Source]:
+        """What to take in which order: what people wait for, questions and mass work by turns, readings."""
+        first: list[Source] = []
+        if waiting.clicks and not self.paused:
+            first.append((Urgency.CLICK, self._clicks))
+        if self.lane is Lane.CLICKS:
+            return first
+        if waiting.questions_of_clicks:
+            first.append((Urgency.CLICK, partial(self._questions, origins=CLICKS)))
+        return first + self._others(waiting)
+
+    def _others(self, waiting: Waiting) -> list[Source]:
+        by_turns: list[Source] = []
         if waiting.questions:  # reading does no harm while the operator works on its systems
-            by_turns.append((Urgency.MASS, self._questions))
-        if waiting.others and not paused:
-            by_turns.append((Urgency.MASS, partial(self._letters, origins=tuple(Origin))))
+            by_turns.append((Urgency.MASS, partial(self._questions, origins=_NO_CLICKS)))
+        if waiting.others and not self.paused:
+            by_turns.append((Urgency.MASS, partial(self._letters, origins=_NO_CLICKS)))
         if self.asked_last:
             # Where there is room for one only, half of it is no room at all for letters.
             by_turns.reverse()
-        if self.reading and not paused:
+        if self.reading and not self.paused:
             by_turns.append((Urgency.SPARE, self._readings))
-        return first + by_turns
+        return by_turns
+
+    def _clicks(self, room: int) -> list[Letter]:
+        """A busy line leaves them to their own lane for a moment, where they have one."""
+        at = self.clock()
+        return dispatch.claim(
+            account=self.account, at=at, limit=room, origins=CLICKS, due_by=self._clicks_due_by(at)
+        )
+
+    def _clicks_due_by(self, at: datetime) -> datetime:
+        busy = self.lane is Lane.MAIN and bool(self.flights)
+        return at - lanes.LEFT_FOR if busy and lanes.has_clicks_lane(self.account) else at
 
     def _letters(self, room: int, *, origins: Sequence[Origin]) -> list[Letter]:
         return dispatch.claim(account=self.account, at=self.clock(), limit=room, origins=origins)
 
-    def _questions(self, room: int) -> list[Question]:
+    def _questions(self, room: int, *, origins: Sequence[Origin]) -> list[Question]:
         # Half of the room: polling must not keep the letters at home.
         asked = [job.command_id for job in self.flights.values() if isinstance(job, Question)]
         return questions.due(
@@ -167,6 +178,7 @@ class Line:
             at=self.clock(),
             limit=max(1, room // 2),
             asked=[pk for pk in asked if pk is not None],
+            origins=origins,
         )
 
     def _readings(self, room: int) -> list[Question]:
@@ -175,12 +187,18 @@ class Line:
         return questions.stale_cards(account=self.account, at=self.clock(), limit=min(room, 10))
 
     def _room(self) -> int:
-        threads = self.account.concurrency
+        threads = self._threads
         ahead = 0 if quota.windows(self.account) else self.pace.ahead(threads)
         return threads + ahead - len(self.flights)
 
-    def _start(self, job: Job) -> "Future[object]":
+    @property
+    def _threads(self) -> int:
+        return lanes.calls_at_once(self.account, self.lane)
+
+    def _start(self, job: Job) -> None:
         self.asked_last = isinstance(job, Question)
+        if quota.windows(self.account):
+            quota.note_call(self.account)
         operator = connect(
             self.account,
             heard=self.heard.append,
@@ -193,7 +211,6 @@ class Line:
             call = partial(questions.ask, operator, job, self.clock())
         flight = self.crew.give(partial(measured, call), priority=_PRIORITY[job.urgency])
         self.flights[flight] = job
-        return flight
 
     def _land(self, *, timeout: float | None) -> None:
         """Write down everything that has come back; look up for clicks at least every nap."""
@@ -201,56 +218,21 @@ class Line:
         if not done:
             return
         gathered_at = time.monotonic() + GATHER_SECONDS
-        while len(flying) > self.account.concurrency and time.monotonic() < gathered_at:
-            more, flying = wait(flying, timeout=PEEK_SECONDS, return_when=ALL_COMPLETED)
+        while len(flying) > self._threads and (left := gathered_at - time.monotonic()) > 0:
+            more, flying = wait(flying, timeout=left, return_when=FIRST_COMPLETED)
             done |= more
-            self._let_clicks_pass()
         landed = [(self.flights.pop(flight), self._result(flight)) for flight in done]
         self._write_down(landed)
-        self.crew.widen(self.pace.width(self.account.concurrency))
-
-    def _let_clicks_pass(self) -> None:
-        """A person's command begun since the last look leaves now, not after what is being done.
-
-        Under a quota the line looks up after every call anyway.
-        """
-        if quota.windows(self.account) or not self._hears_clicks():
-            return
-        try:
-            started = self._start_clicks()
-        except quota.QuotaAway:
-            started = []
-        if not started:
-            # Kept back on purpose: asking again and again would only cost.
-            self.deaf_until = time.monotonic() + NAP_SECONDS
-        # What waits here to be written down would only take the interpreter from the click's call.
-        wait(started, timeout=CLICK_SECONDS)
-
-    def _hears_clicks(self) -> bool:
-        if self.paused or breaker.is_open(self.account):
-            return False
-        if not self.deaf_until < time.monotonic() < self.ends_at:
-            return False
-        return clicks_wait(account_id=self.account.pk, at=self.clock())
-
-    def _start_clicks(self) -> "list[Future[object]]":
-        if quota.seconds_to_wait(self.account, Urgency.CLICK) > 0:
-            return []
-        letters = self._letters(self.account.concurrency, origins=_CLICKS)
-        return [self._start(letter) for letter in letters]
+        self.crew.widen(self.pace.width(self._threads))
 
     def _write_down(self, landed: Sequence[tuple[Job, Result]]) -> None:
         letters = [(job, sent_by(result)) for job, result in landed if isinstance(job, Letter)]
         asked = [(job, told_by(result)) for job, result in landed if isinstance(job, Question)]
-        if letters:
-            dispatch.record(letters, at=self.clock())
-        self._let_clicks_pass()
-        if asked:
-            questions.record(asked, at=self.clock())
+        dispatch.record(letters, at=self.clock())
+        questions.record(asked, at=self.clock())
         self.sent += len(letters)
         self.asked += len(asked)
-        self._note([result for _, result in landed])
-        self._let_clicks_pass()
+        self._note([answer for _, answer in letters], [answer for _, answer in asked])
 
     def _result(self, flight: "Future[object]") -> Result:
         try:
@@ -263,31 +245,62 @@ class Line:
         self.pace.note(seconds=landed.seconds, own_seconds=landed.own_seconds)
         return landed.result
 
-    def _note(self, results: Sequence[Result]) -> None:
+    def _note(self, sent: Sequence[Result], told: Sequence[Result]) -> None:
         # Threads append meanwhile: what is taken is cut off, the rest stays.
         heard = self.heard[:]
         del self.heard[: len(heard)]
-        if quota.windows(self.account):
-            quota.note_call(self.account)
         note_exchanges(self.account, heard)
-        errors = [error_of(result) for result in results]
-        bad = sum(breaker.is_trouble(error) for error in errors)
-        heard_of = sum(is_the_operators_word(result) for result in results)
-        breaker.note(self.account, good=heard_of - bad, bad=bad, at=self.clock())
-        pause = max((asked_pause(result) for result in results), default=0)
+        self._note_health(sent, told)
+        pause = max((asked_pause(result) for result in [*sent, *told]), default=0)
         if pause > 0:
             quota.pause(self.account, pause)
 
+    def _note_health(self, sent: Sequence[Result], told: Sequence[Result]) -> None:
+        """While switches fail, a good reading is no sign that they work again."""
+        good, bad = _tally(sent)
+        if good or bad:
+            self.switches_fail = not good
+        known, unknown = _tally(told)
+        good += 0 if self.switches_fail else known
+        breaker.note(self.account, good=good, bad=bad + unknown, at=self.clock())
+
     def _is_up(self, at: datetime) -> bool:
-        """The breaker: closed, or closed again by a probe that is due now."""
+        """The breaker: closed, or closed again by a probe that is due now.
+
+        A probe only logs in and reads. Where a command waits, that one leaves alone, and its answer
+        decides: an operator whose switches fail would take a whole queue down otherwise.
+        """
         if not breaker.is_open(self.account):
             return True
-        if self.flights or not breaker.probe_is_due(self.account, at):
+        if not self._may_probe(at):
             return False
         link = ping(self.account)
-        failed = link.was_asked and not link.works
-        breaker.note(self.account, good=int(link.works), bad=int(failed), at=self.clock())
-        return link.works
+        if not link.works:
+            breaker.note(self.account, good=0, bad=int(link.was_asked), at=self.clock())
+            return False
+        if self._try_one(at):
+            return False
+        breaker.note(self.account, good=1, bad=0, at=self.clock())
+        return True
+
+    def _may_probe(self, at: datetime) -> bool:
+        idle = self.lane is Lane.MAIN and not self.flights
+        due = idle and breaker.probe_is_due(self.account, at)
+        return due and quota.seconds_to_wait(self.account) <= 0
+
+    def _try_one(self, at: datetime) -> bool:
+        """Whether a command was there to try the operator with; it is on its way now."""
+        letters = [] if self.paused else self._letters(1, origins=tuple(Origin))
+        for letter in letters:
+            breaker.put_off_probe(self.account, at=at)
+            self._start(letter)
+        return bool(letters)
+
+
+def _tally(results: Sequence[Result]) -> tuple[int, int]:
+    """How many of the operator's answers were good, and how many speak of its trouble."""
+    bad = sum(breaker.is_trouble(error_of(result)) for result in results)
+    return sum(map(is_the_operators_word, results)) - bad, bad
 
 
 def _can_be_called(account: OperatorAccount, at: datetime) -> bool:
@@ -311,37 +324,26 @@ def work(
     *,
     account_id: int,
     clock: Callable[[], datetime],
+    lane: Lane = Lane.MAIN,
     reading: bool = False,
     budget: float = BUDGET_SECONDS,
 ) -> tuple[int, int]:
     """Send and ask what is due for one account. Returns how many commands left and questions were asked.
 
-    Does nothing where another line of the account works, or the account is switched off.
+    Does nothing where another line of the account works in this lane, the account is switched off, or
+    has no such lane.
     """
-    with _only_one(account_id) as ours:
+    with hold_lane(account_id, lane) as ours:
         account = working_account(account_id, at=clock()) if ours else None
-        if account is None:
+        if account is None or not (threads := lanes.calls_at_once(account, lane)):
             return 0, 0
         brake.watch_restore(at=clock())
         if not _can_be_called(account, clock()):
             return 0, 0
-        with Crew(account.concurrency) as crew:
-            line = Line(account, clock, crew, time.monotonic() + budget)
+        with Crew(threads) as crew:
+            line = Line(account, clock, crew, time.monotonic() + budget, lane)
             if reading:
                 line.asked += changes.read_changes(account, clock, enough=line.catch_up)
                 line.reading = True
             line.run()
         return line.sent, line.asked
-
-
-@contextmanager
-def _only_one(account_id: int) -> Iterator[bool]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK_SPACE, account_id])
-        (ours,) = cursor.fetchone()
-    try:
-        yield bool(ours)
-    finally:
-        if ours:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_LOCK_SPACE, account_id])

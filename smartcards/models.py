@@ -230,6 +230,11 @@ class Command(models.Model):
                 condition=Q(state__in=["sending", "accepted", "checking"]),
                 name="command_waiting",
             ),
+            models.Index(
+                fields=["account", "origin", "check_at", "id"],
+                condition=Q(state__in=["accepted", "checking"]),
+                name="command_questions",
+            ),
             models.Index(fields=["card", "-created_at"], name="command_by_card"),
             models.Index(
                 fields=["account", "finished_at"],

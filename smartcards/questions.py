@@ -24,7 +24,7 @@ from smartcards import changes, outcomes
 from smartcards.dispatch import urgency_of
 from smartcards.models import Command, SmartCard
 from smartcards.services import lock_card
-from smartcards.states import OPEN_COMMANDS, CommandState
+from smartcards.states import OPEN_COMMANDS, CommandState, Origin
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +69,25 @@ class Answer:
 
 
 def due(
-    *, account: OperatorAccount, at: datetime, limit: int, asked: Collection[int] = ()
+    *,
+    account: OperatorAccount,
+    at: datetime,
+    limit: int,
+    asked: Collection[int] = (),
+    origins: Collection[Origin] = tuple(Origin),
 ) -> list[Question]:
-    """Questions about commands whose time has come, without those being asked just now."""
-    rows = Command.objects.filter(account=account, state__in=_ASKED, check_at__lte=at)
-    rows = rows.exclude(pk__in=list(asked)).select_related("card", "account")
-    return [_about_command(row) for row in rows.order_by("check_at", "pk")[:limit]]
+    """Questions about commands whose time has come, without those being asked just now.
+
+    As the commands themselves: a person's click before mass work, mass work before reconcile.
+    """
+    rows = Command.objects.filter(
+        account=account, state__in=_ASKED, check_at__lte=at, origin__in=list(origins)
+    )
+    rows = rows.exclude(pk__in=list(asked)).order_by("origin", "check_at", "pk")
+    # By themselves the first ones are found however many wait; a join would read them all.
+    first = list(rows.values_list("pk", flat=True)[:limit])
+    found = rows.filter(pk__in=first).select_related("card", "account")
+    return [_about_command(row) for row in found]
 
 
 def _about_command(row: Command) -> Question:

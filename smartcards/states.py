@@ -114,8 +114,17 @@ OPEN_COMMANDS = frozenset(
 
 
 class Origin(models.IntegerChoices):
-    """Whose command it is; the smaller number leaves first."""
+    """Whose command it is; the smaller number leaves first.
+
+    Somebody waits at a page for a switch of theirs, and for the few cards of a payment; many cards at
+    once are mass work, whoever asked for them.
+    """
 
     PERSON = 10, "человек"
+    PAYMENT = 15, "после оплаты"
     MASS = 20, "массовое действие"
     RECONCILE = 30, "сверка"
+
+
+# What a person waits for at a page: it may use the whole quota and leaves before everything else.
+CLICKS = (Origin.PERSON, Origin.PAYMENT)

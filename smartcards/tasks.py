@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from cabinet import clock, health
 from cabinet.wake import ring
+from operators.lanes import Lane
 from smartcards import brake, callbacks, dispatch, line, queries, reconcile
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,12 @@ def dispatch_account(
     # Where nothing could be done it is not tried again and again: the sweep looks later.
     if (sent or asked) and queries.accounts_with_work(clock.now()).filter(pk=account_id).exists():
         ring("smartcards.dispatch", account_id=account_id)
+
+
+@shared_task(name="smartcards.clicks")
+def dispatch_clicks(*, account_id: int, **_older: object) -> None:
+    """Send what people wait for, beside the mass work of the same account."""
+    line.work(account_id=account_id, clock=clock.now, lane=Lane.CLICKS, budget=20)
 
 
 @shared_task(name="smartcards.read")

@@ -1,6 +1,6 @@
 """Whether an account has anything to do now: asked many times a second while a line works.
 
-Plain SQL, for building the same three questions by the ORM costs ten times what PostgreSQL needs to
+Plain SQL, for building the same four questions by the ORM costs ten times what PostgreSQL needs to
 answer them from its indexes.
 """
 
@@ -9,20 +9,19 @@ from datetime import datetime
 
 from django.db import connection
 
-from smartcards.states import CommandState, Origin
+from smartcards.states import CLICKS, CommandState
 
-_CLICKS = """
-SELECT EXISTS (SELECT FROM smartcards_command
-    WHERE account_id = %(account)s AND state = %(queued)s AND due_at <= %(at)s AND origin = %(click)s)
-"""
 _ANYTHING = """
 SELECT
     EXISTS (SELECT FROM smartcards_command
-        WHERE account_id = %(account)s AND state = %(queued)s AND due_at <= %(at)s
-        AND origin = %(click)s),
+        WHERE account_id = %(account)s AND state = %(queued)s AND due_at <= %(clicks_at)s
+        AND origin <= %(click)s),
     EXISTS (SELECT FROM smartcards_command
         WHERE account_id = %(account)s AND state IN (%(accepted)s, %(checking)s)
-        AND check_at <= %(at)s),
+        AND check_at <= %(at)s AND origin <= %(click)s),
+    EXISTS (SELECT FROM smartcards_command
+        WHERE account_id = %(account)s AND state IN (%(accepted)s, %(checking)s)
+        AND check_at <= %(at)s AND origin > %(click)s),
     EXISTS (SELECT FROM smartcards_command
         WHERE account_id = %(account)s AND state = %(queued)s AND due_at <= %(at)s
         AND origin > %(click)s)
@@ -31,35 +30,30 @@ _STATES: dict[str, str | int] = {
     "queued": CommandState.QUEUED.value,
     "accepted": CommandState.ACCEPTED.value,
     "checking": CommandState.CHECKING.value,
-    "click": Origin.PERSON.value,
+    "click": max(CLICKS).value,
 }
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """What an account has to do now."""
+    """What an account has to do now: what people wait for, and what is left of letters and questions."""
 
-    clicks: bool
-    questions: bool
-    others: bool
+    clicks: bool = False
+    questions_of_clicks: bool = False
+    questions: bool = False
+    others: bool = False
 
     @property
     def anything(self) -> bool:
-        return self.clicks or self.questions or self.others
+        return self.clicks or self.questions_of_clicks or self.questions or self.others
 
 
-def waiting_work(*, account_id: int, at: datetime) -> Waiting:
-    """Whether there are clicks, questions and other commands to leave: one query, answered by indexes."""
-    return Waiting(*_ask(_ANYTHING, account_id, at))
+def waiting_work(*, account_id: int, at: datetime, clicks_at: datetime | None = None) -> Waiting:
+    """What of letters and questions is to leave: one query, answered by indexes.
 
-
-def clicks_wait(*, account_id: int, at: datetime) -> bool:
-    """Whether a person's command is to leave."""
-    (waits,) = _ask(_CLICKS, account_id, at)
-    return waits
-
-
-def _ask(question: str, account_id: int, at: datetime) -> tuple[bool, ...]:
+    Clicks count where they were due at `clicks_at`.
+    """
+    moments = {"at": at, "clicks_at": clicks_at or at}
     with connection.cursor() as cursor:
-        cursor.execute(question, _STATES | {"account": account_id, "at": at})
-        return tuple(cursor.fetchone())
+        cursor.execute(_ANYTHING, _STATES | moments | {"account": account_id})
+        return Waiting(*cursor.fetchone())

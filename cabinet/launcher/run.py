@@ -129,13 +129,15 @@ class Product:
             *("--graceful-timeout", "5", "--no-control-socket"),
         )
 
-    def _workers(self) -> tuple[Spec, Spec]:
-        """One for our own work; one whose threads wait for operators, so that a slow one delays nobody."""
+    def _workers(self) -> tuple[Spec, ...]:
+        """One for our own work; one whose threads wait for operators, so that a slow one delays nobody;
+        one for clicks, which mass work would keep waiting in that process.
+        """
+        threads = ("--pool", "threads", "--concurrency", "16")
         return (
             self._worker("worker", "--queues", "default", "--concurrency", "2"),
-            self._worker(
-                "operators", "--queues", "operators", "--pool", "threads", "--concurrency", "16"
-            ),
+            self._worker("operators", "--queues", "operators", *threads),
+            self._worker("clicks", "--queues", "clicks", *threads),
         )
 
     def _worker(self, name: str, *arguments: str) -> Spec:

@@ -12,6 +12,7 @@ from django.conf import settings
 from cabinet import clock
 from cabinet.models import Merchant
 from operators import quota
+from operators.lanes import Lane
 from operators.models import OperatorAccount
 from operators.ports import Sim
 from operators.tests.bench import Bench, running
@@ -84,9 +85,9 @@ class Stand:
         assert command is not None
         return command
 
-    def work(self) -> tuple[int, int]:
+    def work(self, *, lane: Lane = Lane.MAIN) -> tuple[int, int]:
         """What a worker does at one wake-up: how many letters and questions."""
-        return line.work(account_id=self.account.pk, clock=self.clock)
+        return line.work(account_id=self.account.pk, clock=self.clock, lane=lane)
 
     def end_pause(self) -> None:
         """The pause that the operator asked for is over; Redis counts it by a clock of its own."""

@@ -4,15 +4,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import connection
+from django.db import connection, transaction
 
 from cabinet.models import Alert
 from operators import quota
 from operators.adapters.tmf640 import Tmf640
+from operators.lanes import Lane
 from operators.models import Exchange, OperatorAccount
 from operators.ports import (
     OUR_QUOTA,
@@ -29,7 +31,7 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
-from smartcards import commands, line
+from smartcards import commands, lanes, line
 from smartcards.landing import asked_pause, error_of
 from smartcards.models import Command, SmartCard
 from smartcards.questions import Answer
@@ -223,8 +225,7 @@ def test_click_stays_where_a_pause_cannot_be_known(tmp_path, settings):
 @pytest.mark.parametrize("fields", [{"per_second": 60, "reserve_percent": 0}, {}])
 def test_questions_do_not_keep_letters_at_home(tmp_path, fields):
     with standing("mts", tmp_path, concurrency=1, **fields) as stand:
-        for _ in range(6):
-            stand.activate(stand.card())
+        mass(stand, 6)
         stand.work()
         Exchange.objects.all().delete()
         stand.clock.pass_(seconds=6)
@@ -238,6 +239,139 @@ def test_questions_do_not_keep_letters_at_home(tmp_path, fields):
         # Six questions were due before the first letter, yet it leaves among the first.
         assert "submit" in asked[:3]
         assert asked[-1] == "check"
+
+
+def test_person_hears_of_a_click_before_the_mass_is_asked_about(tmp_path):
+    with standing("mts", tmp_path, concurrency=1, per_second=60, reserve_percent=0) as stand:
+        mass(stand, 6)
+        stand.work()
+        click = stand.activate(stand.card())
+        stand.work()
+        Exchange.objects.all().delete()
+        stand.clock.pass_(seconds=6)
+
+        done = stand.work()
+
+        first = Exchange.objects.filter(account=stand.account).order_by("pk")[0]
+        assert (done, first.kind, first.command_id) == ((0, 7), "check", click.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cards_that_somebody_holds_do_not_keep_the_others_at_home(tmp_path):
+    with standing("tmf640", tmp_path, per_second=20) as stand:
+        held = mass(stand, 3)
+        free = mass(stand, 1)
+        holding, let_go = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with transaction.atomic():
+                cards = SmartCard.objects.filter(commands__in=held).select_for_update(of=("self",))
+                assert len(cards) == 3
+                holding.set()
+                assert let_go.wait(10)
+
+        holder = begin(hold)
+        assert holding.wait(10)
+
+        done = stand.work()
+
+        let_go.set()
+        holder.join(10)
+        assert done == (1, 0)
+        assert order_of(*held, *free) == [3]
+
+
+# --- the lane of clicks --------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_click_does_not_wait_for_a_line_that_is_busy_with_mass_work(partner):
+    partner.bench.fault("submit", "slow", seconds=0.4)
+    waiting, clicked = mass(partner, 1), partner.card()
+    working = begin(partner.work)
+    wait_until(lambda: Command.objects.filter(state=CommandState.SENDING).exists())
+
+    click = partner.activate(clicked)
+    in_its_lane = begin(partial(partner.work, lane=Lane.CLICKS))
+    in_its_lane.join(10)
+    working.join(10)
+
+    assert (in_its_lane.result, working.result) == ((1, 0), (1, 0))
+    assert order_of(click, *waiting) == [0, 1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_click_whose_lane_is_dead_goes_with_the_mass_after_a_second(partner):
+    partner.bench.fault("submit", "slow", seconds=0.4, times=None)
+    mass(partner, 40)
+    clicked = partner.card()
+    working = begin(partner.work)
+    wait_until(lambda: Command.objects.filter(state=CommandState.SENDING).exists())
+
+    click = partner.activate(clicked)
+    wait_until(lambda: Command.objects.get(pk=click.pk).state == CommandState.DONE)
+
+    click.refresh_from_db()
+    still_waiting = Command.objects.filter(origin=Origin.MASS, state=CommandState.QUEUED).count()
+    partner.bench.call("DELETE", "/faults")
+    working.join(10)
+    assert (click.sent_at - click.created_at).total_seconds() > 1
+    assert (still_waiting > 0, working.result) == (True, (41, 0))
+
+
+def test_idle_line_takes_the_click_itself(partner):
+    click = partner.activate(partner.card())
+
+    done = partner.work()
+
+    click.refresh_from_db()
+    assert (done, click.state) == ((1, 0), CommandState.DONE)
+
+
+def test_lane_of_clicks_leaves_all_other_work(partner):
+    waiting = mass(partner, 2)
+
+    done = partner.work(lane=Lane.CLICKS)
+
+    states = Command.objects.filter(pk__in=[one.pk for one in waiting]).values_list("state")
+    assert (done, set(states)) == ((0, 0), {(CommandState.QUEUED,)})
+
+
+@pytest.mark.parametrize("fields", [{"per_second": 10}, {"concurrency": 3}])
+def test_account_with_a_quota_or_few_calls_at_once_has_one_lane(tmp_path, fields):
+    with standing("tmf640", tmp_path, **fields) as stand:
+        click = stand.activate(stand.card())
+
+        done = stand.work(lane=Lane.CLICKS)
+
+        click.refresh_from_db()
+        threads = [lanes.calls_at_once(stand.account, lane) for lane in (Lane.MAIN, Lane.CLICKS)]
+        assert (done, click.state) == ((0, 0), CommandState.QUEUED)
+        assert threads == [stand.account.concurrency, 0]
+
+
+def test_lanes_share_the_calls_of_their_account(partner):
+    threads = [lanes.calls_at_once(partner.account, lane) for lane in (Lane.MAIN, Lane.CLICKS)]
+
+    assert (threads, sum(threads)) == (
+        [partner.account.concurrency - 1, 1],
+        partner.account.concurrency,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "rung"),
+    [
+        ({}, {Origin.PERSON: "clicks", Origin.PAYMENT: "clicks", Origin.MASS: "dispatch"}),
+        ({"per_minute": 60}, dict.fromkeys([Origin.PERSON, Origin.MASS], "dispatch")),
+    ],
+)
+def test_new_command_rings_its_lane(partner, fields, rung):
+    use(partner, **fields)
+
+    tasks = {origin: lanes.wake_up_for(partner.account, origin) for origin in rung}
+
+    assert tasks == {origin: f"smartcards.{name}" for origin, name in rung.items()}
 
 
 # --- one line at a time --------------------------------------------------------------------------
@@ -337,6 +471,99 @@ def test_good_probe_closes_the_breaker_and_the_queue_leaves(partner):
     assert (kinds(partner)[0], command.state) == ("read", CommandState.DONE)
     assert (partner.account.broken_since, partner.account.failures_in_a_row) == (None, 0)
     assert partner.effects(card) == ["activate"]
+
+
+def switches_broken_down(stand: Stand, count: int) -> list[Command]:
+    """So many commands where each switch ends with 500 and everything else works; the first five are
+    out."""
+    stand.bench.fault("submit", "http_500", times=None)
+    use(stand, concurrency=1, per_second=60, reserve_percent=0)
+    waiting = [stand.activate(stand.card()) for _ in range(count)]
+    stand.work()
+    stand.account.refresh_from_db()
+    return waiting
+
+
+def attempts_of(waiting: list[Command]) -> list[int]:
+    rows = Command.objects.filter(pk__in=[one.pk for one in waiting]).order_by("pk")
+    return list(rows.values_list("attempts", flat=True))
+
+
+def test_operator_whose_switches_fail_is_tried_with_one_command_at_a_time(partner):
+    waiting = switches_broken_down(partner, 8)
+    broken_since, before = partner.account.broken_since, attempts_of(waiting)
+
+    partner.clock.pass_(seconds=11)
+    partner.work()
+    tried = attempts_of(waiting)
+    partner.work()  # the next probe is not due yet
+    again = attempts_of(waiting)
+
+    partner.account.refresh_from_db()
+    ahead = (partner.account.probe_at - partner.clock()).total_seconds()
+    assert (before, tried, again) == (
+        [1] * 5 + [0] * 3,
+        [1] * 6 + [0] * 2,
+        [1] * 6 + [0] * 2,
+    )
+    assert (partner.account.broken_since, 12 < ahead < 30) == (broken_since, True)
+    assert Alert.objects.filter(key__endswith=":broken").count() == 1
+
+
+def test_good_switch_closes_the_breaker_and_the_others_follow(partner):
+    waiting = switches_broken_down(partner, 8)
+    partner.bench.call("DELETE", "/faults")
+
+    partner.clock.pass_(seconds=11)
+    partner.work()
+
+    partner.account.refresh_from_db()
+    done = Command.objects.filter(pk__in=[one.pk for one in waiting], state=CommandState.DONE)
+    assert (partner.account.broken_since, done.count()) == (None, 3)
+
+
+def test_good_readings_do_not_hide_that_switches_fail(partner):
+    use(partner, concurrency=1)
+    partner.bench.fault("submit", "http_500", times=None)
+    for _ in range(4):
+        partner.activate(partner.card())
+    make_card(partner.merchant, account=partner.account)
+
+    line.work(account_id=partner.account.pk, clock=partner.clock, reading=True)
+    partner.account.refresh_from_db()
+    after_four = (partner.account.failures_in_a_row, kinds(partner)[-1])
+    partner.activate(partner.card())
+    partner.work()
+
+    partner.account.refresh_from_db()
+    assert (after_four, partner.account.failures_in_a_row) == ((4, "read"), 5)
+    assert partner.account.broken_since is not None
+
+
+def test_probe_waits_for_the_quota(tmp_path):
+    with standing("tmf640", tmp_path, per_second=10) as stand:
+        broken_down(stand)
+        stand.bench.call("DELETE", "/faults")
+        stand.clock.pass_(seconds=11)
+        quota.pause(stand.account, 30)
+
+        done = stand.work()
+
+        assert (done, kinds(stand)) == ((0, 0), [])
+
+
+def test_breaker_closes_by_the_probe_alone_where_the_operator_has_works(partner):
+    broken_down(partner)
+    partner.bench.call("DELETE", "/faults")
+    partner.activate(partner.card())
+    always = [{"from": "00:00", "to": "23:59"}, {"from": "23:00", "to": "01:00"}]
+    use(partner, maintenance_windows=always)
+    partner.clock.pass_(seconds=11)
+
+    done = partner.work()
+
+    partner.account.refresh_from_db()
+    assert (done, kinds(partner), partner.account.broken_since) == ((0, 0), ["read"], None)
 
 
 # --- what is broken on our side ------------------------------------------------------------------

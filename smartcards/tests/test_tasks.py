@@ -66,6 +66,20 @@ def test_finished_work_rings_for_nobody(tmp_path: Path):
         assert (states(rows), rung()) == ({CommandState.DONE}, [])
 
 
+def test_clicks_leave_without_the_mass_work_of_their_account(tmp_path: Path):
+    with standing("tmf640", tmp_path) as stand:
+        mass, click = queued(stand, 2), stand.activate(stand.card())
+        rung()
+
+        tasks.dispatch_clicks(account_id=stand.account.pk)
+
+        assert (states([click]), states(mass), rung()) == (
+            {CommandState.DONE},
+            {CommandState.QUEUED},
+            [],
+        )
+
+
 def test_work_that_cannot_be_done_rings_for_nobody(tmp_path: Path):
     with standing("tmf640", tmp_path) as stand:
         rows = queued(stand, 2)

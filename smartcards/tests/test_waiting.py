@@ -6,16 +6,15 @@ import pytest
 
 from smartcards.states import CommandState, Origin
 from smartcards.tests.cards import NOW, make_account, make_card, make_command, make_merchant
-from smartcards.waiting import Waiting, clicks_wait, waiting_work
+from smartcards.waiting import Waiting, waiting_work
 
 pytestmark = pytest.mark.django_db
 
 _MINUTE = timedelta(minutes=1)
 
 
-def asked(account, at=NOW):
-    """Both answers: everything, and the click alone."""
-    return waiting_work(account_id=account.pk, at=at), clicks_wait(account_id=account.pk, at=at)
+def asked(account, **moments):
+    return waiting_work(account_id=account.pk, at=NOW, **moments)
 
 
 def put(account, **fields):
@@ -24,33 +23,57 @@ def put(account, **fields):
     return make_command(card, **fields)
 
 
-NOTHING = Waiting(clicks=False, questions=False, others=False)
+ASKED = {"sent_at": NOW, "check_at": NOW}
 
 
 @pytest.mark.parametrize(
     ("fields", "waiting"),
     [
-        ({"origin": Origin.PERSON}, Waiting(clicks=True, questions=False, others=False)),
-        ({"origin": Origin.MASS}, Waiting(clicks=False, questions=False, others=True)),
-        ({"origin": Origin.RECONCILE}, Waiting(clicks=False, questions=False, others=True)),
-        ({"origin": Origin.PERSON, "due_at": NOW + _MINUTE}, NOTHING),
+        ({"origin": Origin.PERSON}, Waiting(clicks=True)),
+        ({"origin": Origin.PAYMENT}, Waiting(clicks=True)),
+        ({"origin": Origin.MASS}, Waiting(others=True)),
+        ({"origin": Origin.RECONCILE}, Waiting(others=True)),
+        ({"origin": Origin.PERSON, "due_at": NOW + _MINUTE}, Waiting()),
         (
-            {"state": CommandState.ACCEPTED, "sent_at": NOW, "check_at": NOW},
-            Waiting(clicks=False, questions=True, others=False),
+            {"state": CommandState.ACCEPTED, "origin": Origin.PERSON, **ASKED},
+            Waiting(questions_of_clicks=True),
         ),
         (
-            {"state": CommandState.CHECKING, "sent_at": NOW, "check_at": NOW},
-            Waiting(clicks=False, questions=True, others=False),
+            {"state": CommandState.CHECKING, "origin": Origin.PAYMENT, **ASKED},
+            Waiting(questions_of_clicks=True),
         ),
-        ({"state": CommandState.CHECKING, "sent_at": NOW, "check_at": NOW + _MINUTE}, NOTHING),
-        ({"state": CommandState.NEEDS_STAFF, "sent_at": NOW}, NOTHING),
+        (
+            {"state": CommandState.ACCEPTED, "origin": Origin.MASS, **ASKED},
+            Waiting(questions=True),
+        ),
+        (
+            {"state": CommandState.CHECKING, "origin": Origin.RECONCILE, **ASKED},
+            Waiting(questions=True),
+        ),
+        (
+            {"state": CommandState.CHECKING, "sent_at": NOW, "check_at": NOW + _MINUTE},
+            Waiting(),
+        ),
+        ({"state": CommandState.NEEDS_STAFF, "sent_at": NOW}, Waiting()),
     ],
 )
 def test_account_has_to_do_what_is_due(fields, waiting):
     account = make_account()
     put(account, **fields)
 
-    assert asked(account) == (waiting, waiting.clicks)
+    found = asked(account)
+
+    assert (found, found.anything) == (waiting, waiting != Waiting())
+
+
+def test_clicks_of_just_now_may_be_left_to_their_own_lane():
+    account = make_account()
+    put(account, origin=Origin.PERSON, due_at=NOW)
+    put(account, origin=Origin.MASS, due_at=NOW)
+
+    found = asked(account, clicks_at=NOW - timedelta(seconds=1))
+
+    assert found == Waiting(others=True)
 
 
 def test_other_accounts_are_not_asked_for():
@@ -58,4 +81,4 @@ def test_other_accounts_are_not_asked_for():
 
     found = asked(make_account())
 
-    assert (found, found[0].anything) == ((NOTHING, False), False)
+    assert found == Waiting()

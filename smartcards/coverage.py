@@ -11,10 +11,10 @@ from cabinet import audit
 from cabinet.actors import SYSTEM, Actor
 from cabinet.models import Merchant
 from cabinet.wake import wake
-from smartcards import commands, queries, rules
+from smartcards import commands, lanes, queries, rules
 from smartcards.models import Command, Coverage, SmartCard
 from smartcards.rules import CardRefused
-from smartcards.states import OPEN_COMMANDS, CommandKind, Confirmed, Origin
+from smartcards.states import OPEN_COMMANDS, CommandKind, Confirmed
 from subscriptions.models import Subscription
 from subscriptions.queries import LiveSubscription
 
@@ -28,7 +28,7 @@ def choose_cards(*, merchant: Merchant, card_ids: Collection[int], by: Actor, at
     """These cards are covered from now on, and no others.
 
     Raises NotAllowed, NotEnoughPlaces, or CardRefused for a card that is not the merchant's or is out
-    of use. A working card that drops out is switched off as the person's own click (never braked); one
+    of use. A working card that drops out is switched off as the person's own wish (never braked); one
     that was wished on and is chosen again comes back by itself.
     """
     rules.check_may_choose(by.role)
@@ -46,9 +46,10 @@ def choose_cards(*, merchant: Merchant, card_ids: Collection[int], by: Actor, at
     # From here on the person's choice counts, and not what we once took away.
     Coverage.objects.filter(card__merchant=merchant, dropped=True).update(dropped=False)
     open_rows = {row.card_id: row for row in _open_rows(merchant)}
-    for card_id in sorted(open_rows.keys() - chosen):
+    dropped = sorted(open_rows.keys() - chosen)
+    for card_id in dropped:
         _drop(open_rows[card_id], cards[card_id], by=by, at=at)
-        _switch_off_dropped(cards[card_id], by=by, at=at)
+    _switch_off_dropped([cards[card_id] for card_id in dropped], by=by, at=at)
     free = _free_places(lives, [row for pk, row in open_rows.items() if pk in chosen])
     for card_id in sorted(chosen - open_rows.keys()):
         _cover(cards[card_id], free, by=by, at=at)
@@ -237,14 +238,21 @@ def _close(row: Coverage, at: datetime) -> None:
     row.save(update_fields=["till", "dropped"])
 
 
-def _switch_off_dropped(card: SmartCard, *, by: Actor, at: datetime) -> None:
-    busy = Command.objects.filter(card=card, state__in=OPEN_COMMANDS).exists()
-    if card.confirmed == Confirmed.ACTIVE and not busy:
+def _switch_off_dropped(cards: Sequence[SmartCard], *, by: Actor, at: datetime) -> None:
+    """Those that work, as one deed of the person: a few are clicks, many are mass work."""
+    busy = Command.objects.filter(card__in=cards, state__in=OPEN_COMMANDS)
+    held = set(busy.values_list("card_id", flat=True))
+    working = [card for card in cards if card.confirmed == Confirmed.ACTIVE and card.pk not in held]
+    origin = rules.origin_of_a_choice(len(working))
+    for card in working:
         commands.create(
             card=card,
             kind=CommandKind.DEACTIVATE,
-            origin=Origin.PERSON,
+            origin=origin,
             by=by,
             at=at,
             reason="больше не оплачивается",
+            ring=False,
         )
+    for account in {card.account for card in working}:
+        wake(lanes.wake_up_for(account, origin), account_id=account.pk)

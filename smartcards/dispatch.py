@@ -77,8 +77,8 @@ def claim(
 ) -> list[Letter]:
     """Take commands of the account due at `due_by` (now), with a lease, and count the attempt.
 
-    A person's click before what was paid just now, then mass work, then reconcile; within these «on»
-    before «off», and the merchants in turn. The rules are asked again: a command that nobody wants any
+    A person's click before a paid card that does not work, then mass work, then reconcile; within
+    these «on» before «off», and the merchants in turn. The rules are asked again: a command that nobody wants any
     more is cancelled here. Cards and commands that somebody else holds at this moment are passed over.
     While the brake is on, automatic switch-offs stay in the queue; in report-only mode everything from
     before it does, and what nobody asked for.

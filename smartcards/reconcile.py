@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, transaction
 
 from cabinet import alerts
@@ -57,6 +58,9 @@ def reconcile_merchant(*, merchant_id: int, at: datetime) -> int:
 def _reconcile_card_safely(card: SmartCard, at: datetime) -> bool:
     try:
         return _reconcile_card(card, at)
+    except SoftTimeLimitExceeded:
+        # It is the task's time that is over, and no fault of the card: the next sweep goes on.
+        raise
     except Exception:
         # A poisoned card steps aside; the queue of the others goes on.
         logger.exception("Could not reconcile card %s", card.pk)
@@ -83,7 +87,7 @@ def _reconcile_card(seen: SmartCard, at: datetime) -> bool:
     commands.create(
         card=card,
         kind=kind,
-        origin=_origin(facts),
+        origin=_origin(facts, kind),
         by=SYSTEM,
         at=at,
         reason=_reason(facts, kind),
@@ -103,8 +107,10 @@ def _brake_lets(
     return brake.lets_through(state, card.account, at)
 
 
-def _origin(facts: CardFacts) -> Origin:
+def _origin(facts: CardFacts, kind: CommandKind) -> Origin:
     """A switch-off that a person has wished stays that person's, however late it is sent."""
+    if kind == CommandKind.ACTIVATE:
+        return Origin.PAID
     return Origin.PERSON if facts.wished_on is False else Origin.RECONCILE
 
 

@@ -6,7 +6,15 @@ from datetime import datetime, timedelta
 from cabinet import rules as roles
 from cabinet.errors import Refused
 from cabinet.states import ActorKind, Right, Role
-from smartcards.states import CardState, CommandKind, CommandState, Confirmed, WhyOff, Withdrawal
+from smartcards.states import (
+    CardState,
+    CommandKind,
+    CommandState,
+    Confirmed,
+    Origin,
+    WhyOff,
+    Withdrawal,
+)
 
 # Reasons of the operator that our «on» does not lift; `voluntary` is our own block.
 _FOREIGN_BLOCKS = {
@@ -31,6 +39,10 @@ _RETRY_AFTER = (
 PERMANENT_ERRORS = frozenset(
     {"forbidden", "not_found", "invalid", "held_by_operator", "configuration", "unsupported"}
 )
+
+# So many switches of one deed are clicks that somebody waits for; more of them are mass work, which
+# leaves the operator's quota its share for the clicks of others.
+FEW_CARDS = 5
 
 
 class CardRefused(Refused):
@@ -247,6 +259,11 @@ def check_may_choose(role: Role | None) -> None:
     _check_role(role, Right.CHOOSE_CARDS)
 
 
+def origin_of_a_choice(number: int) -> Origin:
+    """Whose work it is to switch off so many cards that one deed of a person left without a place."""
+    return Origin.PERSON if number <= FEW_CARDS else Origin.MASS
+
+
 def withdrawn_word(facts: CardFacts) -> str:
     """«потеряна», «украдена» or «сломана»."""
     return str(Withdrawal(facts.withdrawn).label)
@@ -303,16 +320,19 @@ def next_command(facts: CardFacts) -> CommandKind | None:
     """What reconcile would send: «on» where the target is on, «off» where it is not, else nothing.
 
     A card nobody has decided about, one with a command on its way, and one that the operator holds
-    are left alone.
+    are left alone. One of which nothing is known is switched to what it should be: where it is so
+    already, that changes nothing and shows it.
     """
     if facts.open_command is not None or facts.wished_on is None:
         return None
     if target_on(facts):
-        off = (
-            facts.confirmed in {Confirmed.NEW, Confirmed.INACTIVE} and foreign_block(facts) is None
-        )
+        off = facts.confirmed in _MAY_BE_OFF and foreign_block(facts) is None
         return CommandKind.ACTIVATE if off else None
-    return CommandKind.DEACTIVATE if facts.confirmed == Confirmed.ACTIVE else None
+    return CommandKind.DEACTIVATE if facts.confirmed in _MAY_BE_ON else None
+
+
+_MAY_BE_OFF = frozenset({Confirmed.NEW, Confirmed.INACTIVE, Confirmed.UNKNOWN})
+_MAY_BE_ON = frozenset({Confirmed.ACTIVE, Confirmed.UNKNOWN})
 
 
 def is_in_step(facts: CardFacts) -> bool:
@@ -323,7 +343,7 @@ def is_in_step(facts: CardFacts) -> bool:
         return True
     if target_on(facts):
         return facts.confirmed == Confirmed.ACTIVE
-    return facts.confirmed not in {Confirmed.ACTIVE, Confirmed.UNKNOWN}
+    return facts.confirmed not in _MAY_BE_ON
 
 
 def retry_at(*, error: str, failures: int, failed_at: datetime) -> datetime | None:

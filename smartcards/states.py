@@ -116,15 +116,15 @@ OPEN_COMMANDS = frozenset(
 class Origin(models.IntegerChoices):
     """Whose command it is; the smaller number leaves first.
 
-    Somebody waits at a page for a switch of theirs, and for the few cards of a payment; many cards at
-    once are mass work, whoever asked for them.
+    Somebody waits at a page for a switch of theirs; many at once are mass work, whoever asked for
+    them. A card that is paid and does not work is a till that stands still: it goes before mass work.
     """
 
     PERSON = 10, "человек"
-    PAYMENT = 15, "после оплаты"
+    PAID = 15, "оплачена, но не работает"
     MASS = 20, "массовое действие"
     RECONCILE = 30, "сверка"
 
 
-# What a person waits for at a page: it may use the whole quota and leaves before everything else.
-CLICKS = (Origin.PERSON, Origin.PAYMENT)
+# What a person waits for at a page: it may use the whole quota.
+CLICKS = (Origin.PERSON,)

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='command',
             name='origin',
-            field=models.PositiveSmallIntegerField(choices=[(10, 'человек'), (15, 'после оплаты'), (20, 'массовое действие'), (30, 'сверка')], verbose_name='чья'),
+            field=models.PositiveSmallIntegerField(choices=[(10, 'человек'), (15, 'оплачена, но не работает'), (20, 'массовое действие'), (30, 'сверка')], verbose_name='чья'),
         ),
         migrations.AddIndex(
             model_name='command',

@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from smartcards import coverage, queries
+from smartcards import commands, coverage, queries
 from smartcards.coverage import NotEnoughPlaces
 from smartcards.models import Command, Coverage
 from smartcards.queries import Places
-from smartcards.rules import CardRefused
+from smartcards.rules import FEW_CARDS, CardRefused
 from smartcards.states import CommandKind, Confirmed, Origin
 from smartcards.tests.cards import (
     NOW,
@@ -84,6 +84,29 @@ def test_working_card_that_drops_out_goes_off_as_the_persons_click(merchant):
         Origin.PERSON,
         OWNER.name,
     )
+
+
+def test_many_cards_that_drop_out_are_mass_work(merchant, django_capture_on_commit_callbacks):
+    subscription = make_live_subscription(merchant, cards=10)
+    many = [
+        make_card(merchant, confirmed=Confirmed.ACTIVE, wished_on=True)
+        for _ in range(FEW_CARDS + 2)
+    ]
+    for card in many:
+        cover(card, subscription)
+    busy = many[0]
+    commands.create(
+        card=busy, kind=CommandKind.DEACTIVATE, origin=Origin.PERSON, by=OWNER, at=NOW, ring=False
+    )
+
+    with django_capture_on_commit_callbacks() as rung:
+        coverage.choose_cards(merchant=merchant, card_ids=set(), by=OWNER, at=NOW)
+
+    made = Command.objects.exclude(card=busy).values_list("kind", "origin", "asked_by")
+    assert list(made) == [(CommandKind.DEACTIVATE, Origin.MASS, OWNER.name)] * (FEW_CARDS + 1)
+    assert [deed.args[0] for deed in rung if deed.keywords.get("account_id")] == [
+        "smartcards.dispatch"
+    ]
 
 
 def test_several_subscriptions_add_up(merchant):

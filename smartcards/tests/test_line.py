@@ -362,7 +362,7 @@ def test_lanes_share_the_calls_of_their_account(partner):
 @pytest.mark.parametrize(
     ("fields", "rung"),
     [
-        ({}, {Origin.PERSON: "clicks", Origin.PAYMENT: "clicks", Origin.MASS: "dispatch"}),
+        ({}, {Origin.PERSON: "clicks", Origin.MASS: "dispatch"}),
         ({"per_minute": 60}, dict.fromkeys([Origin.PERSON, Origin.MASS], "dispatch")),
     ],
 )

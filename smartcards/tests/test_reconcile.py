@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, transaction
 
 from cabinet.models import Alert, AuditEvent
@@ -71,7 +72,7 @@ def test_card_comes_back_by_itself_when_it_is_paid_again(merchant):
         (
             card.pk,
             CommandKind.ACTIVATE,
-            Origin.RECONCILE,
+            Origin.PAID,
             "оплата есть, смарт-карта должна работать",
         )
     ]
@@ -575,6 +576,22 @@ def test_poisoned_card_steps_aside_and_staff_are_told_until_it_is_cured(merchant
 
     assert (done, told, healed, open_matters()) == (1, [f"reconcile:{bad.pk}"], 1, [])
     assert (switches(bad), switches(good)) == (["activate"], ["activate"])
+
+
+def test_time_that_is_over_is_no_fault_of_the_card(merchant):
+    card = make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=True)
+    cover(card, make_live_subscription(merchant))
+
+    def over(execute, sql, *arguments):
+        if "FOR UPDATE" in sql and "smartcards_smartcard" in sql:
+            raise SoftTimeLimitExceeded
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(over), pytest.raises(SoftTimeLimitExceeded):
+        reconcile.reconcile_merchant(merchant_id=merchant.pk, at=NOW)
+    queued_by_the_next = reconcile.reconcile_merchant(merchant_id=merchant.pk, at=NOW)
+
+    assert (list(Alert.objects.all()), queued_by_the_next) == ([], 1)
 
 
 def test_poisoned_merchant_never_stops_those_behind_it(merchant, caplog):

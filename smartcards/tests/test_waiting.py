@@ -30,7 +30,7 @@ ASKED = {"sent_at": NOW, "check_at": NOW}
     ("fields", "waiting"),
     [
         ({"origin": Origin.PERSON}, Waiting(clicks=True)),
-        ({"origin": Origin.PAYMENT}, Waiting(clicks=True)),
+        ({"origin": Origin.PAID}, Waiting(others=True)),
         ({"origin": Origin.MASS}, Waiting(others=True)),
         ({"origin": Origin.RECONCILE}, Waiting(others=True)),
         ({"origin": Origin.PERSON, "due_at": NOW + _MINUTE}, Waiting()),
@@ -39,8 +39,8 @@ ASKED = {"sent_at": NOW, "check_at": NOW}
             Waiting(questions_of_clicks=True),
         ),
         (
-            {"state": CommandState.CHECKING, "origin": Origin.PAYMENT, **ASKED},
-            Waiting(questions_of_clicks=True),
+            {"state": CommandState.CHECKING, "origin": Origin.PAID, **ASKED},
+            Waiting(questions=True),
         ),
         (
             {"state": CommandState.ACCEPTED, "origin": Origin.MASS, **ASKED},

@@ -67,10 +67,11 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     return started
 
 
-def _popen(arguments: Sequence[str]) -> "subprocess.Popen[str]":
+def _popen(arguments: Sequence[str], **environment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=PROJECT,
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -78,14 +79,27 @@ def _popen(arguments: Sequence[str]) -> "subprocess.Popen[str]":
 
 
 @contextmanager
-def process(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """A Python process of ours, ended with the block."""
-    started = _popen(arguments)
+def process(*arguments: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+    """A Python process of ours, ended with the block; killed where it takes too long to end."""
+    started = _popen(arguments, **environment)
     try:
         yield started
     finally:
         started.terminate()
-        started.wait(timeout=20)
+        try:
+            started.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+@contextmanager
+def ready(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """The same, begun when it has said that it is ready."""
+    with process(*arguments) as started:
+        assert started.stdout is not None
+        started.stdout.readline()
+        yield started
 
 
 @contextmanager

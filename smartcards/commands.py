@@ -60,7 +60,7 @@ def create(
     )
     _step(command, at, reason)
     if ring:
-        wake(lanes.wake_up_for(card.account, origin), account_id=card.account_id)
+        lanes.wake_up(card.account, origin)
     return command
 
 
@@ -111,11 +111,15 @@ def confirm(
     at: datetime,
     block_reason: str = "",
     by: Actor,
+    known_on: datetime | None = None,
 ) -> None:
-    """Write down what the operator says; a change is audited, the same word again is not."""
+    """Write down what the operator says; a change is audited, the same word again is not.
+
+    `known_on`: the last time that a card which is found off was known to be on; without it, just now.
+    """
     changed = (card.confirmed, card.block_reason) != (confirmed, block_reason)
     before = card.confirmed
-    _note_silence(card, confirmed, at)
+    _note_silence(card, confirmed, known_on or at, at)
     card.confirmed = confirmed
     card.block_reason = block_reason
     card.confirmed_at = at
@@ -145,14 +149,16 @@ _CONFIRMED_FIELDS = [
 ]
 
 
-def _note_silence(card: SmartCard, confirmed: Confirmed, at: datetime) -> None:
+def _note_silence(card: SmartCard, confirmed: Confirmed, known_on: datetime, at: datetime) -> None:
     """A card that was silent for long may be without data for a day though it is switched on.
 
     Networks hold such cards back since November 2025: it is told, and is no failure of the switch.
     """
     if confirmed != Confirmed.ACTIVE:
         card.may_hold_until = None
-        card.off_since = at if card.confirmed == Confirmed.ACTIVE else card.off_since
+        if card.confirmed == Confirmed.ACTIVE:
+            # Less than the network's patience is not worth the doubt.
+            card.off_since = known_on if _is_long_ago(card, known_on, at) else at
         return
     if may_be_held(card, at):
         card.may_hold_until = at + timedelta(hours=card.account.hold_hours)
@@ -160,9 +166,21 @@ def _note_silence(card: SmartCard, confirmed: Confirmed, at: datetime) -> None:
 
 
 def may_be_held(card: SmartCard, at: datetime) -> bool:
-    """Whether the network may hold back a card that is switched on now."""
-    silence = timedelta(hours=card.account.silence_hours)
-    return card.off_since is not None and at - card.off_since >= silence
+    """Whether the network may hold back a card that is switched on now.
+
+    Also one that is off since nobody knows when: it was not known to be on within that time. A new one
+    has never been on the air, so it has not fallen silent.
+    """
+    if card.off_since is None:
+        return card.confirmed in _OFF_THE_AIR
+    return _is_long_ago(card, card.off_since, at)
+
+
+_OFF_THE_AIR = frozenset({Confirmed.INACTIVE, Confirmed.HELD, Confirmed.UNKNOWN})
+
+
+def _is_long_ago(card: SmartCard, since: datetime, at: datetime) -> bool:
+    return at - since >= timedelta(hours=card.account.silence_hours)
 
 
 def _confirmed_sentence(confirmed: Confirmed) -> str:
@@ -208,8 +226,8 @@ def begin_many(rows: Sequence[Command], *, at: datetime, until: datetime, token:
 def finish_done_many(rows: Sequence[Command], *, at: datetime) -> None:
     """The plain ends together: sent commands of one account that the operator has done at once.
 
-    The same rows as `finish_done` would write, in a handful of statements. The caller has seen to it
-    that none of the cards was silent for long, and holds the locks of cards and commands.
+    The same rows as `finish_done` would write, in a handful of statements. The caller holds the locks
+    of cards and commands.
     """
     for kind in {CommandKind(row.kind) for row in rows}:
         _confirm_many([row for row in rows if row.kind == kind], kind, at)
@@ -231,17 +249,21 @@ def finish_done_many(rows: Sequence[Command], *, at: datetime) -> None:
 
 
 def _confirm_many(rows: Sequence[Command], kind: CommandKind, at: datetime) -> None:
-    confirmed = Confirmed.ACTIVE if kind == CommandKind.ACTIVATE else Confirmed.INACTIVE
-    reason = "" if kind == CommandKind.ACTIVATE else "voluntary"
+    on = kind == CommandKind.ACTIVATE
+    confirmed = Confirmed.ACTIVE if on else Confirmed.INACTIVE
     SmartCard.objects.filter(pk__in=[row.card_id for row in rows]).update(
         confirmed=confirmed,
-        block_reason=reason,
+        block_reason="" if on else "voluntary",
         confirmed_at=at,
         confirmed_from=Told.REQUEST,
         lost_to_operator_at=None,
         may_hold_until=None,
-        off_since=None if kind == CommandKind.ACTIVATE else at,
+        off_since=None if on else at,
     )
+    silent = [row.card_id for row in rows if on and may_be_held(row.card, at)]
+    if silent:
+        held_until = at + timedelta(hours=rows[0].account.hold_hours)
+        SmartCard.objects.filter(pk__in=silent).update(may_hold_until=held_until)
     audit.record_many(
         targets=[row.card for row in rows if row.card.confirmed != confirmed],
         action="confirmed",

@@ -255,4 +255,4 @@ def _switch_off_dropped(cards: Sequence[SmartCard], *, by: Actor, at: datetime) 
             ring=False,
         )
     for account in {card.account for card in working}:
-        wake(lanes.wake_up_for(account, origin), account_id=account.pk)
+        lanes.wake_up(account, origin)

@@ -7,6 +7,7 @@ waits for its turn anyway, and where few calls may run at once there is none to 
 
 from datetime import timedelta
 
+from cabinet.wake import wake
 from operators import quota
 from operators.lanes import Lane
 from operators.models import OperatorAccount
@@ -30,7 +31,9 @@ def calls_at_once(account: OperatorAccount, lane: Lane) -> int:
     return put_by if lane is Lane.CLICKS else account.concurrency - put_by
 
 
-def wake_up_for(account: OperatorAccount, origin: Origin) -> str:
-    """The name of the task that a new command of this origin rings."""
-    laned = origin in CLICKS and has_clicks_lane(account)
-    return "smartcards.clicks" if laned else "smartcards.dispatch"
+def wake_up(account: OperatorAccount, origin: Origin) -> None:
+    """Ring for a new command of this origin, after commit."""
+    if origin in CLICKS and has_clicks_lane(account):
+        wake("smartcards.clicks", account_id=account.pk)
+    else:
+        wake("smartcards.dispatch", account_id=account.pk)

@@ -44,11 +44,11 @@ def celery(*arguments: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 @contextmanager
 def worker(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker of both queues; as in production, threads wait for operators."""
+    """A worker of all queues; as in production, threads wait for operators."""
     arguments = (
         "worker",
         "-Q",
-        "default,operators",
+        "default,operators,clicks",
         "-P",
         "threads",
         "-c",

@@ -360,18 +360,24 @@ def test_lanes_share_the_calls_of_their_account(partner):
 
 
 @pytest.mark.parametrize(
-    ("fields", "rung"),
+    ("fields", "origin", "rung"),
     [
-        ({}, {Origin.PERSON: "clicks", Origin.MASS: "dispatch"}),
-        ({"per_minute": 60}, dict.fromkeys([Origin.PERSON, Origin.MASS], "dispatch")),
+        ({}, Origin.PERSON, "smartcards.clicks"),
+        ({}, Origin.PAID, "smartcards.dispatch"),
+        ({}, Origin.MASS, "smartcards.dispatch"),
+        ({"per_minute": 60}, Origin.PERSON, "smartcards.dispatch"),
     ],
 )
-def test_new_command_rings_its_lane(partner, fields, rung):
+def test_new_command_rings_its_lane(
+    partner, fields, origin, rung, django_capture_on_commit_callbacks
+):
     use(partner, **fields)
 
-    tasks = {origin: lanes.wake_up_for(partner.account, origin) for origin in rung}
+    with django_capture_on_commit_callbacks() as deeds:
+        lanes.wake_up(partner.account, origin)
 
-    assert tasks == {origin: f"smartcards.{name}" for origin, name in rung.items()}
+    said = [(deed.args, deed.keywords) for deed in deeds]
+    assert said == [((rung,), {"account_id": partner.account.pk})]
 
 
 # --- one line at a time --------------------------------------------------------------------------

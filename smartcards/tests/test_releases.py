@@ -118,7 +118,7 @@ def test_paid_and_wished_card_that_is_off_is_switched_on(
     assert list(Alert.objects.values_list("closed_at", "closed_by")) == [(LATER, STAFF.name)]
     assert [(wake.args, wake.keywords) for wake in woken] == [
         (("smartcards.reconcile_merchant",), {"merchant_id": merchant.pk}),
-        (("smartcards.dispatch",), {"account_id": card.account_id}),
+        (("smartcards.clicks",), {"account_id": card.account_id}),
     ]
 
 

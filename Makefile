@@ -29,7 +29,7 @@ coverage: $(VENV)/.stamp ## the suite, then every branch of what decides: fails 
 	@$(VENV)/bin/python -m coverage report --fail-under=100 --include='$(DECIDES)'
 
 # Rules, periods, pricing, the fold, states, services, the way of a command, and all about operators.
-DECIDES := */rules.py,*/states.py,*/periods.py,*/pricing.py,*/evotor/fold.py,*/evotor/stretches.py,*/services.py,cabinet/services/*,smartcards/brake.py,smartcards/commands.py,smartcards/coverage.py,smartcards/crew.py,smartcards/dispatch.py,smartcards/identity.py,smartcards/landing.py,smartcards/line.py,smartcards/outcomes.py,smartcards/pace.py,smartcards/questions.py,smartcards/reconcile.py,smartcards/turns.py,smartcards/waiting.py,smartcards/withdrawal.py,operators/*
+DECIDES := */rules.py,*/states.py,*/periods.py,*/pricing.py,*/evotor/fold.py,*/evotor/stretches.py,*/services.py,cabinet/services/*,smartcards/brake.py,smartcards/commands.py,smartcards/coverage.py,smartcards/crew.py,smartcards/dispatch.py,smartcards/identity.py,smartcards/landing.py,smartcards/lanes.py,smartcards/line.py,smartcards/outcomes.py,smartcards/pace.py,smartcards/questions.py,smartcards/readings.py,smartcards/reconcile.py,smartcards/turns.py,smartcards/waiting.py,smartcards/withdrawal.py,operators/*
 
 lint: $(VENV)/.stamp ## ruff, types, layers, templates, migrations, deploy checks, generated docs
 	$(VENV)/bin/python -m ruff check .

@@ -7,9 +7,7 @@ about the card that is walked; nothing else is written, and it keeps its tokens 
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from itertools import chain
 from typing import TypeVar
 from uuid import uuid4
@@ -18,7 +16,12 @@ from django.db.models import Q
 
 from cabinet import clock
 from operators import registry
+from operators.lanes import beside_the_line
 from operators.models import Callback, OperatorAccount
+from operators.points import Broken, Skip, expected, tried
+from operators.points import Line as Line
+from operators.points import Plan as Plan
+from operators.points import Verdict as Verdict
 from operators.ports import (
     Accepted,
     Action,
@@ -35,7 +38,7 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
-from operators.quota import QuotaAway, seconds_to_wait
+from operators.quota import QuotaAway, note_call, seconds_to_wait
 from operators.witness import Pauses, Wire
 
 # Digits that no operator gives away: 7-0-99 is no mobile network of any country.
@@ -44,40 +47,10 @@ _GOAL = {Action.ACTIVATE: SimState.ACTIVE, Action.DEACTIVATE: SimState.INACTIVE}
 _OTHER = {Action.ACTIVATE: Action.DEACTIVATE, Action.DEACTIVATE: Action.ACTIVATE}
 _WORDS = {Action.ACTIVATE: "Включение", Action.DEACTIVATE: "Отключение"}
 
+# A line gives the operator's only place back after a minute and its last call.
+_LANE_PATIENCE = 120.0
+
 T = TypeVar("T")
-
-
-class Verdict(StrEnum):
-    PASSED = "да"
-    FAILED = "нет"
-    SKIPPED = "пропущено"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the table; `title` and `note` are Russian."""
-
-    title: str
-    verdict: Verdict
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to try. Times are seconds; `deadline` is for one switch."""
-
-    sim: Sim
-    allow_switch: bool
-    deadline: float
-    callback_wait: float = 0
-
-
-class Broken(Exception):
-    """A point that does not pass; the text is the note of its line."""
-
-
-class Skip(Exception):
-    """A point that cannot be tried; the text says why."""
 
 
 def walk(account: OperatorAccount, plan: Plan) -> Iterator[Line]:
@@ -108,13 +81,13 @@ class _Walk:
             yield line
 
     def _points(self) -> Iterator[Line]:
-        yield _line("Вход с ключами договора", self._log_in)
-        yield _line("Смарт-карта находится, состояние понятно", self._read)
-        yield _line("Незнакомая смарт-карта: понятный отказ", self._ask_about_stranger)
-        yield _line("Неверный ключ: отказ во входе", self._come_with_wrong_keys)
+        yield tried("Вход с ключами договора", self._log_in)
+        yield tried("Смарт-карта находится, состояние понятно", self._read)
+        yield tried("Незнакомая смарт-карта: понятный отказ", self._ask_about_stranger)
+        yield tried("Неверный ключ: отказ во входе", self._come_with_wrong_keys)
         yield from self._switching()
-        yield _line("Retry-After: пауза помогает", self._judge_pauses)
-        yield _line("Уведомление пришло", self._await_callback)
+        yield tried("Retry-After: пауза помогает", self._judge_pauses)
+        yield tried("Уведомление пришло", self._await_callback)
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """The answer, after the pauses that the operator asks for. Raises `Unavailable`."""
@@ -122,13 +95,25 @@ class _Walk:
         while True:
             attempt += 1
             try:
-                answer = ask()
+                answer = self._alone(ask)
             except Unavailable as trouble:
                 if not self._pauses.wait(trouble, attempt):
                     raise
             else:
                 if not isinstance(answer, Rejected) or not self._pauses.wait(answer, attempt):
                     return answer
+
+    def _alone(self, ask: Callable[[], T]) -> T:
+        """One question, told beforehand to whoever counts calls.
+
+        Where the operator takes one call at a time it is asked between two stretches of the workers'
+        line, and not for the whole walk: people's commands wait there. Raises `Broken` without a turn.
+        """
+        with beside_the_line(self._account, patience=_LANE_PATIENCE) as ours:
+            if not ours:
+                raise Broken("оператор принимает один вызов за раз, и ему всё время уходят команды")
+            note_call(self._account)
+            return ask()
 
     # --- questions --------------------------------------------------------------------------------
 
@@ -173,7 +158,7 @@ class _Walk:
         try:
             reading = self._patiently(lambda: self._operator.read_state(sim=STRANGER))
         except Unavailable as refused:
-            return _expected(refused, {ErrorClass.NOT_FOUND, ErrorClass.INVALID})
+            return expected(refused, {ErrorClass.NOT_FOUND, ErrorClass.INVALID})
         raise Broken(f"оператор знает смарт-карту, которой нет: «{reading.raw}»")
 
     def _come_with_wrong_keys(self) -> str:
@@ -188,7 +173,7 @@ class _Walk:
         try:
             self._patiently(stranger.ping)
         except Unavailable as refused:
-            return _expected(refused, {ErrorClass.AUTH, ErrorClass.FORBIDDEN})
+            return expected(refused, {ErrorClass.AUTH, ErrorClass.FORBIDDEN})
         raise Broken("оператор пускает с любым ключом")
 
     # --- switches ---------------------------------------------------------------------------------
@@ -203,11 +188,11 @@ class _Walk:
         away = Action.DEACTIVATE if self._first is SimState.ACTIVE else Action.ACTIVATE
         key = str(uuid4())
         answers: list[SubmitResult] = []
-        yield _line(_WORDS[away], lambda: self._switch(away, key, answers))
-        yield _line(titles[1], lambda: self._repeat_at_once(away, key, answers))
-        back = _line(titles[2], lambda: self._switch_back(_OTHER[away], answers))
+        yield tried(_WORDS[away], lambda: self._switch(away, key, answers))
+        yield tried(titles[1], lambda: self._repeat_at_once(away, key, answers))
+        back = tried(titles[2], lambda: self._switch_back(_OTHER[away], answers))
         yield back
-        yield _line(titles[3], lambda: self._repeat_late(away, key, answers, back.verdict))
+        yield tried(titles[3], lambda: self._repeat_late(away, key, answers, back.verdict))
 
     def _why_not_switch(self) -> str:
         if not self._plan.allow_switch:
@@ -365,26 +350,6 @@ class _Walk:
                 raise Broken(f"за {self._plan.callback_wait:.0f} с ни одного")
             time.sleep(0.2)
         return ", ".join(sorted(set(rows.values_list("event_type", flat=True))))
-
-
-def _line(title: str, point: Callable[[], str]) -> Line:
-    """One point tried; a trouble of the operator is a «no», not the end of the walk."""
-    try:
-        return Line(title, Verdict.PASSED, point())
-    except Skip as skip:
-        return Line(title, Verdict.SKIPPED, str(skip))
-    except Broken as broken:
-        return Line(title, Verdict.FAILED, str(broken))
-    except Unavailable as trouble:
-        note = f"{trouble.error} {trouble.code}: {trouble.text}"
-        return Line(title, Verdict.FAILED, note)
-
-
-def _expected(refused: Unavailable, wanted: set[ErrorClass]) -> str:
-    """The note of a refusal of the right class. Raises `Broken`."""
-    if refused.error not in wanted:
-        raise Broken(f"отказ другого рода: {refused.error} {refused.code} ({refused.text})")
-    return f"{refused.code}: {refused.text}"
 
 
 def _need_taken(answers: list[SubmitResult]) -> None:

@@ -12,6 +12,8 @@ from enum import IntEnum
 
 from django.db import connection
 
+from operators.models import OperatorAccount
+
 _ASKED_AGAIN_EVERY = 0.1
 
 
@@ -34,6 +36,19 @@ def hold_lane(account_id: int, lane: Lane = Lane.MAIN, *, patience: float = 0) -
     finally:
         if ours:
             _asked("SELECT pg_advisory_unlock(%s, %s)", account_id, lane)
+
+
+@contextmanager
+def beside_the_line(account: OperatorAccount, *, patience: float) -> Iterator[bool]:
+    """Whether one call more may be made within the block, beside the workers' line of the account.
+
+    Where the operator takes one call at a time, the line must be at rest: its lane is held meanwhile.
+    """
+    if account.concurrency > 1:
+        yield True
+        return
+    with hold_lane(account.pk, patience=patience) as ours:
+        yield ours
 
 
 def _taken(account_id: int, lane: Lane, *, until: float) -> bool:

@@ -39,10 +39,14 @@ class Applied:
 
 @dataclass(frozen=True)
 class Accepted:
-    """Queued at the operator. `retry_in` is when to ask for the first time, seconds."""
+    """Queued at the operator. `retry_in` is when to ask for the first time, seconds.
+
+    `pause`: the operator took it and then asked everybody to wait so many seconds.
+    """
 
     request_id: str
     retry_in: float | None = None
+    pause: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,11 @@ class Already:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Surely not done. `retry_after` in seconds, where waiting helps and its length is known."""
+    """Surely not done. `retry_after` in seconds, where waiting helps and the operator named its length.
+
+    Whatever the class, nobody calls the operator in that time, unless it speaks of this card alone
+    (`operators.waits`).
+    """
 
     error: ErrorClass
     code: str
@@ -66,8 +74,9 @@ class Rejected:
 class Unknown:
     """May or may not have been done: read before sending anything again.
 
-    `error` says what the trouble looked like (`MAINTENANCE` pauses the account, `UNKNOWN_OUTCOME`
-    says nothing); it never makes a repeat allowed. `retry_after` as in `Rejected`.
+    `error` says what the trouble looked like (`MAINTENANCE` pauses the account also without a
+    `retry_after`, `UNKNOWN_OUTCOME` says nothing); it never makes a repeat allowed. `retry_after` as in
+    `Rejected`.
     """
 
     text: str
@@ -252,7 +261,8 @@ class Capabilities:
     an accepted request stops being waited for. `per_second`, `per_minute`: the usual contract's
     quota. `check_by_sim`: the operator tells of a card's requests without our knowing their ids.
     `list_changes`: it tells which cards changed since a moment. `identity`: it tells whether a number
-    is confirmed on Госуслуги (`read_identity`).
+    is confirmed on Госуслуги (`read_identity`). `shows_holds`: a reading of a card that the operator
+    itself holds says so; where it does not, only a refused switch tells.
     """
 
     title: str
@@ -269,6 +279,7 @@ class Capabilities:
     check_by_sim: bool = False
     list_changes: bool = False
     identity: bool = False
+    shows_holds: bool = True
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,15 @@
 Clicks may use all of it. Mass work leaves a share for clicks and is spread evenly over the window,
 so that a click never finds a minute's quota spent in its first seconds; readings take half of that.
 
-Fail closed: with Redis away nothing is sent. A counter that was lost (an emptied Redis) cannot tell
-what was sent before, so the account rests until one full window has passed since its last call,
-which PostgreSQL knows.
+Fail closed: with Redis away nothing is sent. A counter that was lost (an emptied Redis, or one that was
+started anew: what a snapshot brings back is older than the last calls) cannot tell what was sent before,
+so the account rests until one full window has passed since its last call, which PostgreSQL knows.
 """
 
 import logging
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,11 +24,24 @@ from django.conf import settings
 from cabinet.clock import real_now
 from operators.models import OperatorAccount
 from operators.ports import CallKind, NotSent
+from operators.waits import (
+    FIRST_PAUSE,
+    LONGEST_GROWN_PAUSE,
+    Word,
+    asked_pause,
+    is_short_of_words,
+)
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_NAP = 1.5
+# Who may wait for a turn waits no longer, seconds.
+LONGEST_NAP = 1.5
 _NOTED_EVERY = timedelta(seconds=1)
+# A call may leave so long after the last note of calls: notes are as far apart, and the line that makes
+# them looks up in between.
+_UNNOTED = 2 * _NOTED_EVERY
+# A quota's refusal this long after the pause of the one before it is the first of a new row.
+_GROWS_WITHIN = 30.0
 # The operator counts arrivals, we count departures: a window of ours is longer by what a call may be
 # late or early on its way.
 _MARGIN = {1: 0.15, 60: 0.5}
@@ -35,13 +49,21 @@ _MARGIN = {1: 0.15, 60: 0.5}
 # A paced departure that was late by no more than this is made up for by those after it.
 _MADE_UP_MS = 2000
 
+# The mark of a known counter is the run of the server that counted: every start of a server has a new
+# one, so a counter that came back from a snapshot, or on a replica that took over, is known to be lost.
+_RUN = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+"""
+_KNOW = _RUN + "redis.call('SET', KEYS[1], run)"
 # KEYS: departures, mark of a known counter, pause asked for by the operator, next paced departure.
 # ARGV: place ('' only asks), pace in ms (0: unpaced), whether it waits for its pace ('' not: it only
 # puts the next one off), how late a paced one may be made up for; then limit and window in ms, again
 # and again. Redis' own clock serves all machines. Answers the milliseconds to wait, 0 where the place
 # is free (and taken), -1 where the counter was lost.
-_TAKE = """
-if redis.call('EXISTS', KEYS[2]) == 0 then return -1 end
+_TAKE = (
+    _RUN
+    + """
+if redis.call('GET', KEYS[2]) ~= run then return -1 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local wait = math.max(0, redis.call('PTTL', KEYS[3]))
@@ -68,7 +90,12 @@ if ARGV[1] ~= '' then
 end
 return 0
 """
+)
 _LOST = -1
+# A shorter pause never ends a longer one: answers to calls that were in the air come after it.
+_PAUSE = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
+"""
 
 
 class Urgency(StrEnum):
@@ -99,9 +126,9 @@ def client(url: str) -> "redis.Redis":
     )
 
 
-@lru_cache(maxsize=4)
-def _script(url: str) -> Any:
-    return client(url).register_script(_TAKE)
+@lru_cache(maxsize=16)
+def _script(url: str, text: str) -> Any:
+    return client(url).register_script(text)
 
 
 def windows(account: OperatorAccount) -> list[Window]:
@@ -132,8 +159,8 @@ def seconds_to_wait(account: OperatorAccount, urgency: Urgency = Urgency.CLICK) 
 
     Reads the database where the counter was lost. Raises QuotaAway.
     """
-    if not windows(account) and not _may_be_paused(account):
-        return 0
+    if not windows(account):
+        return pause_left(account)
     try:
         wait = _ask(account, urgency, place="")
         if wait == _LOST:
@@ -145,13 +172,12 @@ def seconds_to_wait(account: OperatorAccount, urgency: Urgency = Urgency.CLICK) 
         raise QuotaAway from error
 
 
-def _may_be_paused(account: OperatorAccount) -> bool:
-    """An account without limits meets Redis only after the operator has asked for a pause."""
-    return account.pk in _paused_here
-
-
-# Accounts without limits that were paused by this process; others learn it from their own refusals.
-_paused_here: set[int] = set()
+def pause_left(account: OperatorAccount) -> float:
+    """Seconds until the end of the pause that the operator asked for; 0 without one. Raises QuotaAway."""
+    try:
+        return _pause_left(account)
+    except redis.RedisError as error:
+        raise QuotaAway from error
 
 
 def turn_comes(account: OperatorAccount, urgency: Urgency = Urgency.CLICK) -> bool:
@@ -164,7 +190,7 @@ def turn_comes(account: OperatorAccount, urgency: Urgency = Urgency.CLICK) -> bo
     except QuotaAway:
         logger.warning("The quota of %s cannot be read, nothing is sent", account.code)
         return False
-    if wait > _LONGEST_NAP:
+    if wait > LONGEST_NAP:
         return False
     time.sleep(wait)
     return True
@@ -185,10 +211,11 @@ class Turnstile:
     _begun: bool = False
 
     def __call__(self, kind: CallKind) -> None:
-        """Take one place in every window, or raise NotSent with code `quota`. Every call counts."""
-        if not windows(self.account):
-            return
-        ends_at = time.monotonic() + _LONGEST_NAP
+        """Take one place in every window, or raise NotSent with code `quota`. Every call counts.
+
+        Without windows only a pause that the operator asked for can keep a call at home.
+        """
+        ends_at = time.monotonic() + LONGEST_NAP
         while (wait := self._take()) > 0:
             if time.monotonic() + wait > ends_at:
                 raise NotSent(f"Квота исчерпана ({kind})", code="quota", retry_after=wait)
@@ -196,31 +223,60 @@ class Turnstile:
         self._begun = True
 
     def _take(self) -> float:
-        place = uuid.uuid4().hex
         try:
+            if not windows(self.account):
+                return _pause_left(self.account)
+            place = uuid.uuid4().hex
             wait = _ask(self.account, self.urgency, place=place, begun=self._begun)
         except redis.RedisError as error:
             raise NotSent("Счётчик вызовов недоступен", code="quota", retry_after=5) from error
         return 1.0 if wait == _LOST else wait / 1000
 
 
+def obey(account: OperatorAccount, words: Iterable[Word]) -> None:
+    """Pause the account for the longest that any of these answers asks (`operators.waits`).
+
+    Where the operator says «too many calls» and not for how long, pauses that follow one another grow.
+    """
+    told = list(words)
+    seconds = max(map(asked_pause, told), default=0.0)
+    if any(map(is_short_of_words, told)):
+        seconds = max(seconds, _grown_pause(account))
+    if seconds > 0:
+        pause(account, seconds)
+
+
+def _grown_pause(account: OperatorAccount) -> float:
+    key = f"quota:{account.code}:refusals"
+    try:
+        pipe: Any = client(settings.REDIS_URL).pipeline()
+        # The counter ends a while after the longest pause that it can ask for.
+        longest = round((LONGEST_GROWN_PAUSE + _GROWS_WITHIN) * 1000)
+        number, _ = pipe.incr(key).pexpire(key, longest).execute()
+    except redis.RedisError:
+        return FIRST_PAUSE
+    return min(FIRST_PAUSE * 2.0 ** min(int(number) - 1, 10), LONGEST_GROWN_PAUSE)
+
+
 def pause(account: OperatorAccount, seconds: float) -> None:
     """The operator asked to wait: nobody calls it until then. With Redis away nobody does anyway.
 
-    A counter that was lost stays lost: after the pause the account rests as long as it would have.
+    A pause that lasts longer already stays. A counter that was lost stays lost: after the pause the
+    account rests as long as it would have.
     """
-    _paused_here.add(account.pk)
     try:
-        redis_client = client(settings.REDIS_URL)
-        if not windows(account):  # nothing is counted, so nothing can be lost
-            redis_client.set(_keys(account)[1], "1")
-        redis_client.set(_keys(account)[2], "1", px=max(1, int(seconds * 1000)))
+        script = _script(settings.REDIS_URL, _PAUSE)
+        script(keys=[_keys(account)[2]], args=[max(1, int(seconds * 1000))])
     except redis.RedisError as error:
         logger.warning("The pause of %s was not kept: %s", account.code, type(error).__name__)
 
 
 def note_call(account: OperatorAccount) -> None:
-    """Keep in PostgreSQL, about once a second, that calls are going out."""
+    """Keep in PostgreSQL, about once a second, that calls are going out.
+
+    To be told before calls leave, and while they last: a process that dies tells no more, and what
+    it had sent must be known after a loss of the counter. Asks the database once.
+    """
     now = real_now()
     row = OperatorAccount.objects.filter(pk=account.pk)
     row.exclude(last_call_at__gt=now - _NOTED_EVERY).update(last_call_at=now)
@@ -231,7 +287,12 @@ def _ask(account: OperatorAccount, urgency: Urgency, *, place: str, begun: bool 
     arguments: list[str | int] = [place, pace_of(account, urgency), waits, _MADE_UP_MS]
     for window in windows(account) if begun else share(account, urgency):
         arguments += [window.calls, _length(window)]
-    return int(_script(settings.REDIS_URL)(keys=_keys(account), args=arguments))
+    return int(_script(settings.REDIS_URL, _TAKE)(keys=_keys(account), args=arguments))
+
+
+def _pause_left(account: OperatorAccount) -> float:
+    answer: Any = client(settings.REDIS_URL).pttl(_keys(account)[2])
+    return max(0, int(answer)) / 1000
 
 
 def _length(window: Window) -> int:
@@ -248,8 +309,8 @@ def _rest_after_loss(account: OperatorAccount) -> float:
     rows = OperatorAccount.objects.filter(pk=account.pk)
     last: datetime | None = rows.values_list("last_call_at", flat=True).first()
     if last is not None:
-        rest = (last + timedelta(seconds=longest + 1) - real_now()).total_seconds()
+        rest = (last + timedelta(seconds=longest) + _UNNOTED - real_now()).total_seconds()
         if rest > 0:
             return rest
-    client(settings.REDIS_URL).set(_keys(account)[1], "1")
+    _script(settings.REDIS_URL, _KNOW)(keys=[_keys(account)[1]])
     return 0

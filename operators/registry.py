@@ -7,7 +7,7 @@ the settings, and its row of cases in `operators/tests/contract.py`.
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +16,8 @@ from django.utils.module_loading import import_string
 from operators.http import NOTHING_OF_OURS, About, Door, Exchange, always_open, spending, unmeasured
 from operators.masking import masker
 from operators.ports import CallKind, Capabilities, Connection, NoIdentity, Operator, TokenStore
+from operators.shown import shown_by
+from operators.told import heard_out, once_told
 
 # The description of a protocol as it is stored: a JSON object.
 Profile = Mapping[str, Any]
@@ -83,9 +85,9 @@ def make(
 
     `account` is the account's code, `adapter` the protocol's. Each method of the result ends within
     `timeout_seconds`, however many HTTP calls it takes, plus what `tokens` lets it wait for a lock.
-    `admit` is asked before each HTTP call (see `http.Door`), `on_exchange` told after it with
-    everything masked, and `about` stands on what it is told. `profile` is for a declarative protocol,
-    and `capabilities` of the result are then the profile's.
+    `admit` is asked before each HTTP call (see `http.Door`), `on_exchange` told of it with everything
+    masked once the question is answered (see `told`), and `about` stands on what it is told. `profile`
+    is for a declarative protocol, and `capabilities` of the result are then the profile's.
     """
     found = adapter_class(adapter)
     door = Door(
@@ -93,10 +95,10 @@ def make(
         ca_bundle=ca_bundle,
         total_seconds=timeout_seconds,
         connections=concurrency,
-        on_exchange=on_exchange,
+        on_exchange=once_told(on_exchange),
         admit=admit,
         about=about,
-        masker=masker(credentials.values(), _places(found, profile)),
+        masker=masker(credentials.values(), shown_by(adapter, found, profile)),
     )
     connection = Connection(
         account=account,
@@ -109,13 +111,6 @@ def make(
     return _bounded(found, timeout_seconds, _capabilities(found, profile))(connection)
 
 
-def _places(found: type[Operator], profile: Profile | None) -> frozenset[tuple[str, ...]] | None:
-    """Where a described operator puts what is read; of an adapter in code nobody can tell."""
-    named = getattr(found, "places_of", None)
-    places: frozenset[tuple[str, ...]] | None = named(profile) if named and profile else None
-    return places
-
-
 @lru_cache(maxsize=64)
 def _bounded(found: type[Operator], seconds: float, described: Capabilities) -> type[Operator]:
     """The same class with these capabilities, each of whose answers is given within `seconds`."""
@@ -124,7 +119,7 @@ def _bounded(found: type[Operator], seconds: float, described: Capabilities) -> 
         @wraps(method)
         def bounded(*args: Any, **kwargs: Any) -> Any:
             with spending(seconds):
-                return method(*args, **kwargs)
+                return heard_out(partial(method, *args, **kwargs))
 
         return bounded
 

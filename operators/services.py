@@ -1,14 +1,16 @@
 """The way from a contract's row to a working adapter, and what is noted about its answers."""
 
-import math
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 
 import redis
 from django.conf import settings
 from django.db import transaction
+from django.utils.crypto import salted_hmac
 from redis.exceptions import LockError
 
 from cabinet import alerts, audit
@@ -19,26 +21,44 @@ from cabinet.errors import Refused
 from cabinet.wake import wake
 from operators import breaker, exchanges, quota, registry
 from operators.http import NOTHING_OF_OURS, About, Exchange
+from operators.lanes import beside_the_line
 from operators.models import OperatorAccount
-from operators.ports import OUR_QUOTA, TOKENS_AWAY, Operator, TokensAway, Unavailable
+from operators.ports import (
+    OUR_QUOTA,
+    TOKENS_AWAY,
+    Operator,
+    TokensAway,
+    TokenStore,
+    Unavailable,
+)
 from operators.signals import keys_in_order
+from operators.witness import OwnTokens
 
 # What is left in the database where it is not needed: it may be unreadable.
 SECRETS = ("credentials", "callback_secret")
+# «Проверить связь» keeps one of the few threads of the web waiting: for its turn beside a line that may
+# only call alone, and for the operator, at most so long each (seconds).
+LANE_PATIENCE = 3.0
+PING_SECONDS = 5
 # A skew is worth a write when it moves by this much.
 _SKEW_STEP = 5.0
 
 
 @dataclass(frozen=True)
 class RedisTokens:
-    """Access tokens in Redis, encrypted; raises TokensAway where Redis does not answer."""
+    """Access tokens in Redis, encrypted; raises TokensAway where Redis does not answer.
+
+    `of` is the mark of the address and the keys that a token was given for: with another mark it is
+    not found, so that it is never sent elsewhere nor taken for a proof of other keys.
+    """
 
     url: str
     lock_seconds: float
+    of: str = ""
 
     def get(self, key: str) -> str | None:
         with _redis_is_there():
-            stored = quota.client(self.url).get(f"token:{key}")
+            stored = quota.client(self.url).get(self._name(key))
         try:
             return decrypt(str(stored)) if stored else None
         except Undecryptable:
@@ -46,16 +66,21 @@ class RedisTokens:
 
     def put(self, key: str, value: str, ttl: float) -> None:
         with _redis_is_there():
-            quota.client(self.url).set(f"token:{key}", encrypt(value), px=max(1, int(ttl * 1000)))
+            quota.client(self.url).set(self._name(key), encrypt(value), px=max(1, int(ttl * 1000)))
 
     def forget(self, key: str) -> None:
         with _redis_is_there():
-            quota.client(self.url).delete(f"token:{key}")
+            quota.client(self.url).delete(self._name(key))
+
+    def _name(self, key: str, word: str = "token") -> str:
+        return f"{word}:{key}:{self.of}" if self.of else f"{word}:{key}"
 
     @contextmanager
     def lock(self, key: str) -> Iterator[object]:
         lock = quota.client(self.url).lock(
-            f"token-lock:{key}", timeout=self.lock_seconds, blocking_timeout=self.lock_seconds
+            self._name(key, "token-lock"),
+            timeout=self.lock_seconds,
+            blocking_timeout=self.lock_seconds,
         )
         with _redis_is_there():
             taken = lock.acquire()
@@ -82,19 +107,32 @@ def _let_go(lock: "redis.lock.Lock") -> None:
         return  # it ran out by itself, or Redis is away: either way it is no longer ours
 
 
+def _mark(account: OperatorAccount) -> str:
+    """Tells one address with its keys from another, and nothing of the keys."""
+    place = [account.adapter, account.base_url, account.credentials, account.profile]
+    told = json.dumps(place, sort_keys=True)
+    return salted_hmac("operators.services.tokens", told, algorithm="sha256").hexdigest()[:16]
+
+
+def _workers_tokens(account: OperatorAccount) -> RedisTokens:
+    return RedisTokens(settings.REDIS_URL, lock_seconds=account.timeout_seconds, of=_mark(account))
+
+
 def connect(
     account: OperatorAccount,
     *,
     heard: Callable[[Exchange], None],
     urgency: quota.Urgency = quota.Urgency.CLICK,
     about: About = NOTHING_OF_OURS,
+    tokens: TokenStore | None = None,
+    timeout_seconds: float | None = None,
 ) -> Operator:
     """An adapter for one question to the operator; the quota is asked before every call. Nothing is
     sent yet.
 
     `heard` is told of every exchange, in the thread that made it: collect there, and hand the list to
     `note_exchanges` where a database connection is at hand. `about` says in the log which card and
-    command it was for.
+    command it was for. `tokens` and `timeout_seconds` are the workers' own where none are given.
     """
     return registry.make(
         account=account.code,
@@ -102,9 +140,9 @@ def connect(
         base_url=account.base_url,
         credentials=account.credentials,
         ca_bundle=account.ca_bundle,
-        timeout_seconds=account.timeout_seconds,
+        timeout_seconds=timeout_seconds or account.timeout_seconds,
         concurrency=account.concurrency,
-        tokens=RedisTokens(settings.REDIS_URL, lock_seconds=account.timeout_seconds),
+        tokens=tokens or _workers_tokens(account),
         on_exchange=heard,
         admit=quota.Turnstile(account, urgency),
         about=about,
@@ -140,8 +178,8 @@ def _error(exchange: Exchange) -> str:
 class Link:
     """What asking an operator for its health came to, with a Russian sentence for staff.
 
-    `was_asked` is false where nothing left us, because of our own quota or because Redis is away:
-    that says nothing of the operator, neither good nor bad.
+    `was_asked` is false where nothing left us, because of our own quota, of a line that must call
+    alone, or because Redis is away: that says nothing of the operator, neither good nor bad.
     """
 
     works: bool
@@ -150,18 +188,39 @@ class Link:
 
 
 def ping(account: OperatorAccount) -> Link:
-    """«Проверить связь»: whether the operator lets us in. Calls the operator.
+    """«Проверить связь»: whether the operator lets us in by this address and these keys. Calls it.
 
-    Where it does, whatever waits for the keys is told (`operators.signals`).
+    Logs in anew, as the workers' token says nothing of the keys. Where the operator takes one call at
+    a time, its line is waited for `LANE_PATIENCE` seconds; an answer for at most `PING_SECONDS`. Where
+    it lets us in, whatever waits for the keys is told (`operators.signals`).
     """
+    with beside_the_line(account, patience=LANE_PATIENCE) as ours:
+        if not ours:
+            return Link(False, _LINE_BUSY, was_asked=False)
+        seconds = min(PING_SECONDS, account.timeout_seconds)
+        return _asked(account, tokens=OwnTokens(), timeout_seconds=seconds)
+
+
+def probe(account: OperatorAccount) -> Link:
+    """The breaker's question, whether the operator is back; with the workers' token, or every probe
+    would log in. Otherwise as `ping`. Calls the operator; the caller holds the account's lane.
+    """
+    return _asked(account, tokens=None, timeout_seconds=account.timeout_seconds)
+
+
+def _asked(account: OperatorAccount, *, tokens: TokenStore | None, timeout_seconds: float) -> Link:
     heard: list[Exchange] = []
     try:
-        quota.seconds_to_wait(account)
-        said = connect(account, heard=heard.append).ping()
+        if quota.seconds_to_wait(account) <= quota.LONGEST_NAP:
+            quota.note_call(account)
+        said = connect(
+            account, heard=heard.append, tokens=tokens, timeout_seconds=timeout_seconds
+        ).ping()
     except quota.QuotaAway:
         return Link(False, _REDIS_AWAY, was_asked=False)
     except Unavailable as trouble:
-        return _refused(trouble)
+        quota.obey(account, [trouble])
+        return _refused(account, trouble)
     finally:
         note_exchanges(account, heard)
     keys_in_order.send(sender=None, account_id=account.pk, by=SYSTEM, at=now())
@@ -175,16 +234,30 @@ _KEYS_AWAY = (
     "Связь не проверена: не отвечает Redis, где лежат ключи доступа,"
     " или к оператору слишком долго входит другой процесс."
 )
-_NO_TURN = "Связь не проверена: наша квота вызовов этого оператора занята. Повторите "
+_LINE_BUSY = (
+    "Связь не проверена: этот оператор принимает только один вызов за раз,"
+    " и сейчас ему уходят команды. Повторите через\u00a0минуту."
+)
+_NO_TURN = "Связь не проверена: наша квота вызовов этого оператора занята. Повторите через "
+_PAUSED = "Связь не проверена: оператор попросил подождать. Повторите через "
 
 
-def _refused(trouble: Unavailable) -> Link:
+def _refused(account: OperatorAccount, trouble: Unavailable) -> Link:
     if trouble.code == TOKENS_AWAY:
         return Link(False, _KEYS_AWAY, was_asked=False)
     if trouble.code == OUR_QUOTA:
-        wait = math.ceil(trouble.retry_after or 1)
-        return Link(False, f"{_NO_TURN}через {wait}\u00a0с.", was_asked=False)
+        return Link(False, _why_later(account, trouble), was_asked=False)
     return Link(False, f"Связи нет: {trouble.text or trouble.error} {trouble.code}".strip())
+
+
+def _why_later(account: OperatorAccount, trouble: Unavailable) -> str:
+    try:
+        paused = quota.pause_left(account)
+    except quota.QuotaAway:
+        return _REDIS_AWAY
+    wait = ceil(max(paused, trouble.retry_after or 1))
+    told = f"{wait}\u00a0с" if wait <= 120 else f"{ceil(wait / 60)}\u00a0мин"
+    return f"{_PAUSED if paused else _NO_TURN}{told}."
 
 
 def working_account(account_id: int, *, at: datetime) -> OperatorAccount | None:

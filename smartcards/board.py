@@ -23,6 +23,7 @@ from django.db.models import (
     QuerySet,
     Value,
 )
+from django.db.models.functions import Coalesce
 
 from cabinet import wording
 from operators.board import accounts_now
@@ -37,7 +38,11 @@ SLOTS = 96
 PROMISE_FROM = timedelta(days=7)
 FEWEST_FOR_PROMISE = 20
 PROMISE_CACHED_SECONDS = 300
+# A promise names no less than a minute.
+SHORTEST_PROMISE = 60
 
+# What the step says of a command whose «already so» is read once more, as `outcomes` writes it.
+ALREADY_SO = "Оператор ответил, что уже сделано: проверяем"
 _FLYING = frozenset({CommandState.SENDING, CommandState.ACCEPTED})
 _NOT_TAKEN = frozenset({CommandState.QUEUED, CommandState.SENDING})
 _UNKNOWN = frozenset({CommandState.CHECKING, CommandState.NEEDS_STAFF})
@@ -175,11 +180,15 @@ def _by_slot(
 
 
 def _doubted(at: datetime) -> dict[int, int]:
-    """How many of the day's commands were once `checking`, by account."""
-    asked = Exists(CommandStep.objects.filter(command=OuterRef("pk"), state=CommandState.CHECKING))
+    """How many of the day's commands had an outcome that nobody knew, by account.
+
+    «Already so» is an answer: that it is read once more to be sure makes it no unknown outcome.
+    """
+    steps = CommandStep.objects.filter(command=OuterRef("pk"), state=CommandState.CHECKING)
+    asked = Exists(steps.exclude(text=ALREADY_SO))
     numbers: dict[int, int] = {}
-    ended = _ended(at, CommandState.DONE, CommandState.FAILED).filter(asked)
-    for rows in (ended, _still_unknown(at)):
+    ended = _ended(at, CommandState.DONE, CommandState.FAILED)
+    for rows in (ended.filter(asked), _still_unknown(at).filter(asked)):
         for account_id, number in rows.values_list("account_id").annotate(number=Count("pk")):
             numbers[account_id] = numbers.get(account_id, 0) + number
     return numbers
@@ -195,28 +204,31 @@ class Percentile(Aggregate):
         super().__init__(expression, fraction=fraction, output_field=DurationField())
 
 
-_TOOK = ExpressionWrapper(F("finished_at") - F("created_at"), output_field=DurationField())
-
-
 def _times(at: datetime) -> dict[int, Times]:
-    return _measured(first_slot(at), at, Q())
+    return _times_of(_clicks_done(first_slot(at), at), at)
 
 
-def _measured(begins: datetime, at: datetime, which: Q) -> dict[int, Times]:
-    """From click to confirmed of what people asked for, by account."""
+def _clicks_done(begins: datetime, at: datetime) -> Q:
+    """What people asked for and got between the two instants."""
+    return Q(
+        finished_at__gte=begins,
+        finished_at__lte=at,
+        state=CommandState.DONE,
+        origin=Origin.PERSON,
+    )
+
+
+def _times_of(which: Q, at: datetime) -> dict[int, Times]:
+    """From the click to its end, or to `at` where it has none yet, by account."""
+    ends = Coalesce(F("finished_at"), Value(at, output_field=DateTimeField()))
+    took = ExpressionWrapper(ends - F("created_at"), output_field=DurationField())
     found = (
-        Command.objects.filter(
-            which,
-            finished_at__gte=begins,
-            finished_at__lte=at,
-            state=CommandState.DONE,
-            origin=Origin.PERSON,
-        )
+        Command.objects.filter(which)
         .order_by()
         .values_list("account_id")
         .annotate(
-            usual=Percentile(_TOOK, fraction=0.5),
-            worst=Percentile(_TOOK, fraction=0.95),
+            usual=Percentile(took, fraction=0.5),
+            worst=Percentile(took, fraction=0.95),
             clicks=Count("pk"),
         )
     )
@@ -226,38 +238,103 @@ def _measured(begins: datetime, at: datetime, which: Q) -> dict[int, Times]:
 # --- what a merchant may be promised --------------------------------------------------------------
 
 
-def promise(account: OperatorAccount, *, at: datetime) -> tuple[int, int]:
-    """Usual and worst seconds of a switch: the median and the 95th percentile of the last seven days.
+@dataclass(frozen=True)
+class Outlook:
+    """How many seconds a switch takes: usually, and at worst.
 
-    With fewer than twenty switches it is what staff have written in the contract. Remembered for five
-    minutes; without Redis it is computed each time.
+    What still waits beyond it weighs in. Where that is more than every twentieth click, `waits` says for
+    how long half of these have been waiting by now, and the figures are at least that; it is 0 where
+    the figures hold. `usual_holds` says whether at least most clicks are still done as usual.
+    """
+
+    usual: int
+    worst: int
+    waits: int = 0
+    usual_holds: bool = True
+
+
+def promise(account: OperatorAccount, *, at: datetime) -> tuple[int, int]:
+    """Usual and worst seconds of a switch, see `outlook`."""
+    told = outlook(account, at=at)
+    return told.usual, told.worst
+
+
+def outlook(account: OperatorAccount, *, at: datetime) -> Outlook:
+    """The median and the 95th percentile of the last seven days, and whether they hold at this moment.
+
+    With fewer than twenty switches they are what staff have written in the contract. Remembered for
+    five minutes; without Redis they are computed each time.
     """
     key = f"promise:{account.pk}"
     recalled = _recall(key)
     known = recalled.known
     if known is None:
-        known = _measure_promise(account, at)
+        found = _measured(account, at)
+        known = (found.usual, found.worst, found.waits, found.usual_holds) if found else ()
         if recalled.answered:
             _remember(key, known)
-    return known or (account.usual_seconds, account.worst_seconds)
+    return Outlook(*known) if known else _of_contract(account)
 
 
-def _measure_promise(account: OperatorAccount, at: datetime) -> tuple[int, int] | tuple[()]:
-    times = _measured(at - PROMISE_FROM, at, Q(account=account)).get(account.pk)
-    if times is None or times.clicks < FEWEST_FOR_PROMISE:
-        return ()
-    return _whole(times.usual), _whole(times.worst)
+def _of_contract(account: OperatorAccount) -> Outlook:
+    return Outlook(account.usual_seconds, account.worst_seconds)
+
+
+def _measured(account: OperatorAccount, at: datetime) -> Outlook | None:
+    """None where nothing but the contract speaks of it."""
+    done = _times_of(Q(account=account) & _clicks_done(at - PROMISE_FROM, at), at).get(account.pk)
+    clicks = done.clicks if done else 0
+    told = _of_contract(account)
+    if done and clicks >= FEWEST_FOR_PROMISE:
+        told = Outlook(_whole(done.usual), _whole(done.worst))
+    slow = _slower(told, account, clicks, at)
+    return slow or (told if clicks >= FEWEST_FOR_PROMISE else None)
+
+
+def _slower(told: Outlook, account: OperatorAccount, done: int, at: datetime) -> Outlook | None:
+    """What becomes of these figures by the clicks that wait beyond them; None where they hold."""
+    beyond = _waiting_beyond(told.usual, account, at)
+    if beyond is None or done + beyond.clicks < FEWEST_FOR_PROMISE:
+        return None
+    if beyond.clicks >= done:
+        waits = int(beyond.usual.total_seconds())
+        return Outlook(waits, max(told.worst, waits), waits, usual_holds=False)
+    beyond = _waiting_beyond(told.worst, account, at)
+    if beyond is None or _ONE_OF * beyond.clicks <= done + beyond.clicks:
+        return None
+    waits = int(beyond.usual.total_seconds())
+    return Outlook(told.usual, waits, waits)
+
+
+# The worst time is that of the 95th percentile.
+_ONE_OF = 20
+
+
+def _waiting_beyond(seconds: int, account: OperatorAccount, at: datetime) -> Times | None:
+    """How long people's commands have been waiting by now that wait longer than so."""
+    before = at - timedelta(seconds=max(seconds, SHORTEST_PROMISE))
+    waiting = Q(
+        account=account,
+        state__in=sorted(OPEN_COMMANDS),
+        origin=Origin.PERSON,
+        created_at__lt=before,
+    )
+    return _times_of(waiting, at).get(account.pk)
 
 
 def _whole(length: timedelta) -> int:
     return max(1, math.ceil(length.total_seconds()))
 
 
+# The fields of an `Outlook`; empty where the contract alone speaks.
+_Known = tuple[int, int, int, bool] | tuple[()]
+
+
 @dataclass(frozen=True)
 class _Recalled:
     """What is remembered, and whether Redis answered at all: a page waits for it once, not twice."""
 
-    known: tuple[int, int] | tuple[()] | None
+    known: _Known | None
     answered: bool = True
 
 
@@ -268,7 +345,7 @@ def _recall(key: str) -> _Recalled:
         return _Recalled(None, answered=False)
 
 
-def _remember(key: str, known: tuple[int, int] | tuple[()]) -> None:
+def _remember(key: str, known: _Known) -> None:
     try:
         cache.set(key, known, PROMISE_CACHED_SECONDS)
     except redis.RedisError:

@@ -16,7 +16,7 @@ from operators import callbacks, events
 from operators.events import MonitorChanged, ServiceChanged, Unreadable
 from operators.models import Callback
 from operators.ports import BlockReason, CheckState, Reading, SimState
-from smartcards import commands, outcomes
+from smartcards import commands, outcomes, queries, readings
 from smartcards.models import Command, SmartCard
 from smartcards.services import lock_card
 from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Told
@@ -122,8 +122,8 @@ def _service_changed(
     if command is not None and command.state == CommandState.SENDING:
         raise TooEarly
     if _is_overtaken(card, told_at):
-        return Ended("О смарт-карте уже известно более позднее.")
-    outcomes.note_reading(card, event.reading, at=told_at, told=Told.CALLBACK)
+        return _overtaken(row, card, event.reading, told_at)
+    readings.note_reading(card, event.reading, at=told_at, told=Told.CALLBACK)
     if command is not None and _is_reached(command, event.reading, told_at):
         _end(command, at)
         note = "Состояние записано, команда выполнена."
@@ -131,6 +131,32 @@ def _service_changed(
         note = "Состояние записано."
     _compare_again(card)
     return Ended(note)
+
+
+def _overtaken(row: Callback, card: SmartCard, reading: Reading, told_at: datetime) -> Ended:
+    """Something later is known, unless the operator's clock is only behind ours: then the card is read."""
+    if not _may_be_later(row, card, told_at) or readings.agrees(card, reading):
+        return Ended("О смарт-карте уже известно более позднее.")
+    _read_soon(card)
+    return Ended("Часы оператора могут отставать: смарт-карта будет прочитана.")
+
+
+def _may_be_later(row: Callback, card: SmartCard, told_at: datetime) -> bool:
+    """It came after what we know was written down, from a clock that may be as far behind as it seems.
+
+    Two words by the operator's own clock are compared as they are.
+    """
+    if card.confirmed_at is None or card.confirmed_from == Told.CALLBACK:
+        return False
+    behind = timedelta(seconds=max(0.0, -(row.account.clock_skew_seconds or 0)))
+    doubtful = told_at >= card.confirmed_at - max(callbacks.WINDOW, behind + _OWN_SKEW)
+    came_later = row.received_at + _OWN_SKEW >= card.confirmed_at
+    return doubtful and came_later and queries.can_be_read(row.account)
+
+
+def _read_soon(card: SmartCard) -> None:
+    SmartCard.objects.filter(pk=card.pk).update(read_at=None)
+    wake("smartcards.read", account_id=card.account_id)
 
 
 def _is_overtaken(card: SmartCard, told_at: datetime) -> bool:
@@ -180,8 +206,12 @@ def _monitor_changed(
     if event.check.state is CheckState.FAILED:
         outcomes.apply_check(command, card, event.check, at=at)
         return Ended("Команда не выполнена.")
-    if not _is_overtaken(card, told_at):
-        outcomes.note_reading(card, _reached(command), at=told_at, told=Told.CALLBACK)
+    # It cannot have ended before it left, whatever the operator's clock says.
+    done_at = max(told_at, command.sent_at or told_at)
+    if not _is_overtaken(card, done_at):
+        readings.note_reading(card, _reached(command), at=done_at, told=Told.CALLBACK)
+    elif _may_be_later(row, card, done_at) and not readings.agrees(card, _reached(command)):
+        _read_soon(card)
     _end(command, at)
     _compare_again(card)
     return Ended("Команда выполнена.")

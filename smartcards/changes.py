@@ -3,7 +3,7 @@
 Page by page, in the quota's spare part. Every page is written down before the next one is asked for,
 and the account remembers the moment only after the last one: whatever breaks in between, the same
 pages are read again, which changes nothing. A list is a hint and no proof (it grows while it is
-read), so each card is read by itself as well, only more seldom (`questions.stale_cards`).
+read), so each card is read by itself as well (`questions.stale_cards`).
 """
 
 import logging
@@ -19,10 +19,10 @@ from redis.exceptions import RedisError
 from operators import breaker, quota, registry
 from operators.http import Exchange
 from operators.models import OperatorAccount
-from operators.ports import OUR_QUOTA, Changes, ErrorClass, Operator, Reading, Unavailable
+from operators.ports import OUR_QUOTA, Changes, Operator, Reading, Unavailable
 from operators.quota import Urgency
 from operators.services import connect, note_exchanges
-from smartcards import outcomes
+from smartcards import readings
 from smartcards.models import Command, SmartCard
 from smartcards.services import lock_card
 from smartcards.states import OPEN_COMMANDS
@@ -153,8 +153,8 @@ def _ask(account: OperatorAccount, place: Place, clock: Callable[[], datetime]) 
     """One page, with no transaction open; None where there was no turn or no answer."""
     heard: list[Exchange] = []
     operator = connect(account, heard=heard.append, urgency=Urgency.SPARE)
-    answer = _answer(operator, place)
     quota.note_call(account)
+    answer = _answer(operator, place)
     note_exchanges(account, heard)
     _note_health(account, answer, clock())
     return None if isinstance(answer, Unavailable) else answer
@@ -175,8 +175,7 @@ def _note_health(account: OperatorAccount, answer: Changes | Unavailable, at: da
         return
     logger.warning("The list of changes of %s: %s", account.code, answer)
     breaker.note(account, good=0, bad=int(breaker.is_trouble(answer.error)), at=at)
-    if answer.error == ErrorClass.RATE_LIMITED and answer.retry_after:
-        quota.pause(account, answer.retry_after)
+    quota.obey(account, [answer])
 
 
 def record(account: OperatorAccount, page: Changes, *, asked_at: datetime) -> Noted:
@@ -189,8 +188,8 @@ def record(account: OperatorAccount, page: Changes, *, asked_at: datetime) -> No
     noted = put_off = 0
     for iccid, reading in page.items:
         card = cards.get(iccid)
-        if card is None or card.merchant_id is None:
-            continue  # what lies in stock is read when it is handed over
+        if card is None:
+            continue
         try:
             if _record_card(card, reading, asked_at):
                 noted += 1
@@ -207,7 +206,7 @@ def record(account: OperatorAccount, page: Changes, *, asked_at: datetime) -> No
 def _our_cards(account: OperatorAccount, page: Changes) -> dict[str, SmartCard]:
     named = [iccid for iccid, _ in page.items]
     cards = SmartCard.objects.filter(account=account, iccid__in=named)
-    return {card.iccid: card for card in cards.only("iccid", "merchant_id")}
+    return {card.iccid: card for card in cards.only("iccid")}
 
 
 @transaction.atomic
@@ -229,7 +228,7 @@ def _note(card: SmartCard, reading: Reading, asked_at: datetime) -> None:
         msisdn=reading.msisdn or card.seen_msisdn,
         imei=reading.imei or card.seen_imei,
     )
-    outcomes.note_reading(card, told, at=asked_at)
+    readings.note_reading(card, told, at=asked_at)
     if not (reading.msisdn or reading.imei):
         card.read_at = read_at
         card.save(update_fields=["read_at"])

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef
 
 from cabinet.actors import SYSTEM
 from cabinet.states import ActorKind
+from operators import exchanges
 from operators.models import OperatorAccount
 from operators.ports import (
     Action,
@@ -226,7 +227,7 @@ def _record_plain(letters: Sequence[Letter], at: datetime) -> set[int]:
     together = []
     for row in rows:
         card = cards[row.card_id]
-        if row.attempts == attempts[row.pk] and not commands.may_be_held(card, at):
+        if row.attempts == attempts[row.pk]:
             row.card, row.account = card, card.account
             together.append(row)
     commands.finish_done_many(together, at=at)
@@ -272,5 +273,12 @@ def _release(command_id: int, at: datetime) -> bool:
     )
     if command is None:
         return False
+    exchanges.note_unheard(
+        account=command.account,
+        iccid=card.iccid,
+        command_id=command.pk,
+        began_at=command.sent_at or command.created_at,
+        at=at,
+    )
     commands.ask_later(command, at=at, text="Ответ оператора не получен, уточняем")
     return True

@@ -1,7 +1,8 @@
-"""Where a merchant's card at its operator differs from what we keep: kinds, counts, rows. Reads only.
+"""Where a card at its operator differs from what we keep: kinds, counts, rows. Reads only.
 
 «Off though paid» and «on though unpaid» mend themselves (`reconcile`, behind the brake); they stand
-here for as long as they last. The others wait for a person.
+here for as long as they last. The others wait for a person, and so does a card in stock that is on:
+nobody pays for it. Of a card in stock nothing else is a difference: it is nobody's yet.
 """
 
 from collections.abc import Sequence
@@ -137,10 +138,11 @@ def totals(lines: Sequence[Counted]) -> list[int]:
 
 
 def _told(at: datetime) -> QuerySet[SmartCard]:
-    """Cards in somebody's hands, with the facts that the conditions are made of."""
+    """Cards in somebody's hands, and those in stock that work, with the facts of the conditions."""
     coverages = Coverage.objects.filter(card=OuterRef("pk"), till=None)
     under_way = Command.objects.filter(card=OuterRef("pk"), state__in=OPEN_COMMANDS)
-    return SmartCard.objects.filter(merchant__isnull=False).alias(
+    told = Q(merchant__isnull=False) | Q(confirmed=Confirmed.ACTIVE)
+    return SmartCard.objects.filter(told).alias(
         paid=Exists(queries.live_coverage(at).filter(card=OuterRef("pk"))),
         covered=Exists(coverages),
         under_way=Exists(under_way),
@@ -150,7 +152,7 @@ def _told(at: datetime) -> QuerySet[SmartCard]:
 
 
 _ON = Q(confirmed=Confirmed.ACTIVE, under_way=False)
-_IN_USE = Q(withdrawn_at=None)
+_IN_USE = Q(withdrawn_at=None, merchant__isnull=False)
 _CONDITIONS: dict[Drift, Q] = {
     Drift.PAID_BUT_OFF: Q(
         Q(confirmed__in=[Confirmed.NEW, Confirmed.INACTIVE]),
@@ -192,7 +194,7 @@ def _times() -> dict[Drift, Combinable]:
     last_till = Subquery(past_rows.order_by("-till").values("till")[:1])
     return {
         Drift.PAID_BUT_OFF: Greatest("wished_at", "off_since", covered_since),
-        Drift.ON_BUT_UNPAID: Coalesce(ended_at, last_till, "handed_at"),
+        Drift.ON_BUT_UNPAID: Coalesce(ended_at, last_till, "handed_at", "confirmed_at"),
         Drift.ON_THOUGH_WISHED_OFF: F("wished_at"),
         Drift.HELD: Coalesce("off_since", "confirmed_at"),
         Drift.LOST: F("lost_to_operator_at"),

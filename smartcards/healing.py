@@ -8,11 +8,11 @@ from django.db import transaction
 from cabinet import audit
 from cabinet.actors import Actor
 from cabinet.wake import wake
-from smartcards import coverage, queries
+from smartcards import commands, coverage, queries
 from smartcards.models import Command, SmartCard
 from smartcards.rules import CardRefused
 from smartcards.services import lock_card, record_wish
-from smartcards.states import OPEN_COMMANDS, Confirmed
+from smartcards.states import OPEN_COMMANDS, CommandKind, Confirmed, Origin
 
 # What the database keeps as a number.
 _MSISDN = re.compile(r"[1-9][0-9]{9,14}")
@@ -47,10 +47,8 @@ def accept_number(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> N
 def read_again(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
     """The card is the next to be read at its operator. Raises CardRefused where cards cannot be read."""
     card = lock_card(card)
-    if not queries.tells_state(card.account):
-        raise CardRefused(
-            "Этот оператор не сообщает состояние смарт-карт достоверно: сверьте в его кабинете."
-        )
+    if not queries.can_be_read(card.account):
+        raise CardRefused("Этот оператор не сообщает состояние смарт-карт: сверьте в его кабинете.")
     SmartCard.objects.filter(pk=card.pk).update(read_at=None)
     _note(
         card,
@@ -77,7 +75,9 @@ def write_number(*, card: SmartCard, msisdn: str, reason: str, by: Actor, at: da
         raise CardRefused("Этот номер записан у другой смарт-карты.")
     _check_not_busy(card)
     before, card.msisdn = card.msisdn, msisdn
-    card.save(update_fields=["msisdn"])
+    # What was read was read of the old number: the card is the next to be read.
+    card.seen_msisdn, card.read_at = "", None
+    card.save(update_fields=["msisdn", "seen_msisdn", "read_at"])
     _note(
         card,
         "number_written",
@@ -89,6 +89,39 @@ def write_number(*, card: SmartCard, msisdn: str, reason: str, by: Actor, at: da
     )
     if card.merchant_id is not None:
         wake("smartcards.reconcile_merchant", merchant_id=card.merchant_id)
+
+
+@transaction.atomic
+def switch_off_in_stock(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> Command:
+    """A card in stock works and costs: it is switched off. Returns the command.
+
+    Raises CardRefused without a reason, where somebody has the card, it does not work, or a command is
+    open.
+    """
+    if not reason.strip():
+        raise CardRefused("Укажите причину отключения.")
+    card = lock_card(card)
+    if card.merchant_id is not None:
+        raise CardRefused("Смарт-карта уже передана клиенту.")
+    if card.confirmed != Confirmed.ACTIVE:
+        raise CardRefused("Смарт-карта и так отключена.")
+    _check_not_busy(card)
+    _note(
+        card,
+        "deactivation_requested",
+        "Запрошено отключение",
+        reason=reason,
+        by=by,
+        at=at,
+    )
+    return commands.create(
+        card=card,
+        kind=CommandKind.DEACTIVATE,
+        origin=Origin.PERSON,
+        by=by,
+        at=at,
+        reason=reason,
+    )
 
 
 @transaction.atomic

@@ -1,23 +1,15 @@
 """What comes back from the threads that call operators, and what it says of the operator's health."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from operators.ports import (
-    OUR_QUOTA,
-    TOKENS_AWAY,
-    ErrorClass,
-    Rejected,
-    SubmitResult,
-    Unavailable,
-    Unknown,
-)
+from operators import quota, waits
+from operators.models import OperatorAccount
+from operators.ports import ErrorClass, Rejected, SubmitResult, Unavailable, Unknown
 from smartcards.questions import Answer
 
 BROKEN = "ошибка в нашем коде"
-# Nothing was asked: our own turn did not come, Redis is away, or the lease ran out before anything left.
-_OUR_OWN = frozenset({OUR_QUOTA, TOKENS_AWAY, "lease"})
 
 Result = SubmitResult | Answer
 
@@ -52,14 +44,14 @@ def told_by(result: Result) -> Answer:
 
 def is_the_operators_word(result: Result) -> bool:
     """Whether the operator said it, and not we ourselves."""
-    word = result.unavailable if isinstance(result, Answer) else result
-    return getattr(word, "code", "") not in _OUR_OWN
+    word = _word(result)
+    return getattr(word, "code", "") not in waits.OUR_OWN
 
 
 def error_of(result: Result) -> ErrorClass | None:
     """What an answer says of the operator's health; our own waiting for a turn says nothing."""
-    word = result.unavailable if isinstance(result, Answer) else result
-    if isinstance(word, Rejected | Unavailable) and word.code in _OUR_OWN:
+    word = _word(result)
+    if isinstance(word, Rejected | Unavailable) and word.code in waits.OUR_OWN:
         return None
     if isinstance(word, Rejected | Unknown | Unavailable):
         return ErrorClass(word.error)
@@ -67,8 +59,17 @@ def error_of(result: Result) -> ErrorClass | None:
 
 
 def asked_pause(result: Result) -> float:
-    """Seconds that the operator asked everybody to wait; 0 where it did not."""
-    word = result.unavailable if isinstance(result, Answer) else result
-    if not isinstance(word, Rejected | Unavailable) or word.code == OUR_QUOTA:
-        return 0
-    return (word.retry_after or 0) if word.error == ErrorClass.RATE_LIMITED else 0
+    """Seconds that the operator asked everybody to wait; 0 where it did not. See `operators.waits`."""
+    word = _word(result)
+    return 0.0 if word is None else waits.asked_pause(word)
+
+
+def obey(account: OperatorAccount, results: Iterable[Result]) -> None:
+    """Nobody calls the operator for as long as any of these answers asks."""
+    words = [_word(result) for result in results]
+    quota.obey(account, [word for word in words if word is not None])
+
+
+def _word(result: Result) -> SubmitResult | Unavailable | None:
+    """What the operator said; None for a question that it answered."""
+    return result.unavailable if isinstance(result, Answer) else result

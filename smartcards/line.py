@@ -22,7 +22,7 @@ from operators.lanes import Lane, hold_lane
 from operators.models import OperatorAccount
 from operators.ports import Unknown
 from operators.quota import Urgency
-from operators.services import connect, note_exchanges, ping, working_account
+from operators.services import connect, note_exchanges, probe, working_account
 from operators.windows import window_end
 from smartcards import brake, changes, dispatch, lanes, questions
 from smartcards.crew import Crew
@@ -31,10 +31,10 @@ from smartcards.landing import (
     BROKEN,
     Landed,
     Result,
-    asked_pause,
     error_of,
     is_the_operators_word,
     measured,
+    obey,
     sent_by,
     told_by,
 )
@@ -197,8 +197,7 @@ class Line:
 
     def _start(self, job: Job) -> None:
         self.asked_last = isinstance(job, Question)
-        if quota.windows(self.account):
-            quota.note_call(self.account)
+        self._note_calls()
         operator = connect(
             self.account,
             heard=self.heard.append,
@@ -212,10 +211,16 @@ class Line:
         flight = self.crew.give(partial(measured, call), priority=_PRIORITY[job.urgency])
         self.flights[flight] = job
 
+    def _note_calls(self) -> None:
+        """Before they leave and while they last: what a dead process had in the air is known."""
+        if quota.windows(self.account):
+            quota.note_call(self.account)
+
     def _land(self, *, timeout: float | None) -> None:
         """Write down everything that has come back; look up for clicks at least every nap."""
         done, flying = wait(self.flights, timeout=timeout, return_when=FIRST_COMPLETED)
         if not done:
+            self._note_calls()
             return
         gathered_at = time.monotonic() + GATHER_SECONDS
         while len(flying) > self._threads and (left := gathered_at - time.monotonic()) > 0:
@@ -251,9 +256,7 @@ class Line:
         del self.heard[: len(heard)]
         note_exchanges(self.account, heard)
         self._note_health(sent, told)
-        pause = max((asked_pause(result) for result in [*sent, *told]), default=0)
-        if pause > 0:
-            quota.pause(self.account, pause)
+        obey(self.account, [*sent, *told])
 
     def _note_health(self, sent: Sequence[Result], told: Sequence[Result]) -> None:
         """While switches fail, a good reading is no sign that they work again."""
@@ -274,7 +277,7 @@ class Line:
             return True
         if not self._may_probe(at):
             return False
-        link = ping(self.account)
+        link = probe(self.account)
         if not link.works:
             breaker.note(self.account, good=0, bad=int(link.was_asked), at=self.clock())
             return False

@@ -5,9 +5,8 @@ Every function expects the caller's transaction and the caller's locks on card a
 
 from datetime import datetime, timedelta
 
-from cabinet import alerts, audit
+from cabinet import alerts
 from cabinet.actors import operator
-from cabinet.wake import wake
 from operators import registry
 from operators.ports import (
     OUR_QUOTA,
@@ -25,11 +24,10 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
-from smartcards import commands
+from smartcards import commands, queries, readings
 from smartcards.models import Command, SmartCard
-from smartcards.numbers import NotANumber, parse_msisdn
 from smartcards.phrases import staff_advice, why_waits
-from smartcards.rules import hold_reason, is_blocked
+from smartcards.rules import hold_reason
 from smartcards.states import CommandKind, CommandState, Confirmed, Told
 
 # The request surely did nothing, so it may be sent again by itself.
@@ -59,15 +57,11 @@ _RESEND_PAUSES = (5, 15, 60, 180, 300)
 # A question without an answer is asked again after this, longer and longer.
 _QUESTION_PAUSES = (15, 30, 60, 120, 300)
 _MAX_QUESTIONS = 40
-
-_CONFIRMED = {
-    SimState.NEW: Confirmed.NEW,
-    SimState.ACTIVE: Confirmed.ACTIVE,
-    SimState.INACTIVE: Confirmed.INACTIVE,
-    SimState.HELD: Confirmed.HELD,
-    SimState.RETIRED: Confirmed.RETIRED,
-    SimState.UNKNOWN: Confirmed.UNKNOWN,
-}
+# A request whose answer was lost may still run for so many times the operator's quiet time. Longer ones
+# exist, but a till that stands still for an hour costs more than a request that is sent twice.
+_MAY_STILL_RUN = 10
+# Kept as the command's code while a card that is as it was has been read once.
+_AS_BEFORE = "not_done"
 
 
 def exact(command: Command) -> bool:
@@ -146,10 +140,15 @@ def _rejected(command: Command, card: SmartCard, result: Rejected, at: datetime)
 
 
 def _back_to_queue(command: Command, result: Rejected, at: datetime) -> None:
-    """Nothing was done, surely: the same command goes again later. Waiting for the quota is no attempt."""
+    """Nothing was done, surely: the same command goes again later. Waiting for the quota is no attempt.
+
+    The pauses grow with the attempts; an operator that asks for a longer one gets it.
+    """
     waited_only = result.code == OUR_QUOTA
     attempts = command.attempts - 1 if waited_only else command.attempts
-    pause = result.retry_after or _RESEND_PAUSES[min(max(attempts, 1), len(_RESEND_PAUSES)) - 1]
+    pause = _resend_pause(attempts)
+    if result.retry_after:
+        pause = result.retry_after if waited_only else max(pause, result.retry_after)
     commands.move(
         command,
         CommandState.QUEUED,
@@ -160,6 +159,10 @@ def _back_to_queue(command: Command, result: Rejected, at: datetime) -> None:
         error=result.error,
         code=result.code[:100],
     )
+
+
+def _resend_pause(attempts: int) -> float:
+    return _RESEND_PAUSES[min(max(attempts, 1), len(_RESEND_PAUSES)) - 1]
 
 
 def _unknown(command: Command, result: Unknown | Rejected, at: datetime) -> None:
@@ -187,7 +190,7 @@ def _failed(
 
 def _tell_staff(command: Command, error: ErrorClass, code: str, text: str, at: datetime) -> None:
     whole_account = error in {ErrorClass.AUTH, ErrorClass.CONFIGURATION, ErrorClass.UNSUPPORTED}
-    advice = staff_advice(error, code, readable=exact(command))
+    advice = staff_advice(error, code, readable=queries.tells_state(command.account))
     about = f"account:{command.account_id}" if whole_account else f"card:{command.card_id}"
     alerts.raise_alert(
         key=f"operator:{about}:{error}",
@@ -282,105 +285,65 @@ def _lost(command: Command, card: SmartCard, at: datetime) -> None:
 def apply_reading(command: Command, card: SmartCard, reading: Reading, *, at: datetime) -> None:
     """The card's state read after an unknown outcome decides it."""
     command.questions += 1
-    note_reading(card, reading, at=at)
+    readings.note_reading(card, reading, at=at)
     wanted = SimState.ACTIVE if command.kind == CommandKind.ACTIVATE else SimState.INACTIVE
     if reading.state == wanted:
         commands.finish_done(command, card, told=Told.READING, at=at)
     elif reading.state == SimState.UNKNOWN:
         ask_again(command, at=at)
-    elif reading.state == SimState.HELD:
+    elif card.confirmed == Confirmed.HELD:
         commands.finish_failed(command, card, error=ErrorClass.HELD_BY_OPERATOR, at=at)
     else:
-        commands.finish_failed(command, card, error=ErrorClass.TRANSIENT, code="not_done", at=at)
+        _as_before(command, card, at)
 
 
-def note_reading(
-    card: SmartCard, reading: Reading, *, at: datetime, told: Told = Told.READING
-) -> None:
-    """Write down what the operator says of a card; one that cannot tell changes nothing.
+def _as_before(command: Command, card: SmartCard, at: datetime) -> None:
+    """The card is read in its old state: not done, or not done yet.
 
-    A callback is no reading: the card stays due for one, and number and IMEI as they were read. Where
-    the operator's block is seen gone, the merchant's cards are compared again.
+    An operator that queues requests may still be working on the one whose answer was lost, so it is
+    believed only when the time for that is over and two readings agree. A weak reading never proves it.
     """
-    if told == Told.READING:
-        _note_seen(card, reading, at)
-    if reading.state == SimState.UNKNOWN:
+    if not exact(command):
+        ask_again(command, at=at)
         return
-    was_blocked = is_blocked(Confirmed(card.confirmed), card.block_reason)
-    confirmed, reason = _told_by(card, reading)
-    by = operator(card.account.title)
-    commands.confirm(card, confirmed, told=told, at=at, block_reason=reason, by=by)
-    if was_blocked and not is_blocked(confirmed, reason):
-        _note_released(card, at)
-
-
-def _note_seen(card: SmartCard, reading: Reading, at: datetime) -> None:
-    card.read_at = at
-    card.seen_msisdn = reading.msisdn[:15]
-    card.seen_imei = reading.imei[:16]
-    card.save(update_fields=["read_at", "seen_msisdn", "seen_imei"])
-    if not card.msisdn and reading.msisdn:
-        _take_number(card, reading.msisdn, at)
-
-
-def _take_number(card: SmartCard, told: str, at: datetime) -> None:
-    """A card without a number gets the operator's, unless another card bears it: that is for staff."""
-    try:
-        number = parse_msisdn(told)
-    except NotANumber:
+    believed_at = _believed_at(command)
+    if believed_at is None or (at >= believed_at and command.code == _AS_BEFORE):
+        commands.finish_failed(command, card, error=ErrorClass.TRANSIENT, code=_AS_BEFORE, at=at)
         return
-    if SmartCard.objects.filter(msisdn=number).exists():
-        return
-    card.msisdn = number
-    card.save(update_fields=["msisdn"])
-    audit.record(
-        target=card,
-        action="number_accepted",
-        text="Записан номер, который сообщил оператор",
-        by=operator(card.account.title),
-        at=at,
-        merchant_id=card.merchant_id,
-        details={"before": "", "after": number},
-    )
+    quiet = timedelta(seconds=command.account.quiet_seconds)
+    early = at < believed_at
+    command.check_at = min(believed_at, at + _pause_of_doubt(command, at)) if early else at + quiet
+    command.code = _AS_BEFORE
+    command.save(update_fields=["code", "check_at", "questions"])
 
 
-def _told_by(card: SmartCard, reading: Reading) -> tuple[Confirmed, str]:
-    """What the reading makes of the card, and the reason of its block.
-
-    Operators deliver cards blocked: one that never worked is new, not switched off by somebody.
-    """
-    reason = str(reading.reason or "")
-    if reading.state == SimState.HELD:
-        return Confirmed.HELD, hold_reason(reason)
-    confirmed = _CONFIRMED[reading.state]
-    if confirmed == Confirmed.INACTIVE and not is_blocked(confirmed, reason) and _is_unused(card):
-        return Confirmed.NEW, ""
-    return confirmed, reason
+def _believed_at(command: Command) -> datetime | None:
+    """When an unchanged card proves that nothing was done; None: at once."""
+    account = command.account
+    capabilities = registry.capabilities(account.adapter, account.profile)
+    if not capabilities.asynchronous:
+        return None
+    sent_at = command.sent_at or command.created_at
+    longest = min(_MAY_STILL_RUN * account.quiet_seconds, account.deadline_seconds)
+    return sent_at + timedelta(seconds=longest)
 
 
-def _is_unused(card: SmartCard) -> bool:
-    if card.confirmed == Confirmed.NEW:
-        return True
-    if card.wished_on is not None or card.off_since is not None:
-        return False
-    never_on = {Confirmed.INACTIVE, Confirmed.HELD, Confirmed.UNKNOWN}
-    done = Command.objects.filter(card=card, state=CommandState.DONE)
-    return card.confirmed in never_on and not done.exists()
-
-
-def _note_released(card: SmartCard, at: datetime) -> None:
-    key = f"operator:card:{card.pk}:{ErrorClass.HELD_BY_OPERATOR}"
-    alerts.close_alert(key=key, by=operator(card.account.title), at=at)
-    if card.merchant_id is not None:
-        wake("smartcards.reconcile_merchant", merchant_id=card.merchant_id)
+def _pause_of_doubt(command: Command, at: datetime) -> timedelta:
+    """By the plan of questions, and longer and longer the longer the operator may take."""
+    waited = at - (command.sent_at or command.created_at)
+    return max(timedelta(seconds=_question_pause(command)), waited / 4)
 
 
 def ask_again(command: Command, *, at: datetime, retry_after: float | None = None) -> None:
     """The question had no answer: ask again later, and after many times let staff decide."""
-    pause = retry_after or _QUESTION_PAUSES[min(command.questions, len(_QUESTION_PAUSES) - 1)]
+    pause = retry_after or _question_pause(command)
     command.check_at = at + timedelta(seconds=pause)
     command.save(update_fields=["check_at", "questions"])
     _give_up_if_asked_enough(command, at)
+
+
+def _question_pause(command: Command) -> float:
+    return _QUESTION_PAUSES[min(command.questions, len(_QUESTION_PAUSES) - 1)]
 
 
 def _give_up_if_asked_enough(command: Command, at: datetime) -> None:

@@ -27,7 +27,7 @@ from cabinet.models import Alert, Merchant
 from cabinet.states import ActorKind
 from operators import registry
 from operators.models import OperatorAccount
-from operators.ports import ErrorClass, StateQuality
+from operators.ports import Capabilities, ErrorClass, StateQuality
 from smartcards.models import Brake, Command, Coverage, SmartCard
 from smartcards.phrases import lacks_number
 from smartcards.rules import CardFacts, OpenCommand, is_blocked
@@ -167,8 +167,10 @@ def merchants_out_of_step(at: datetime, *, among: Collection[int] | None = None)
     cards = SmartCard.objects.filter(~busy, merchant__isnull=False, wished_on__isnull=False)
     if among is not None:
         cards = cards.filter(merchant__in=among)
-    should_go_off = Q(confirmed=Confirmed.ACTIVE) & (Q(wished_on=False) | ~paid)
-    should_come_on = Q(confirmed__in=[Confirmed.NEW, Confirmed.INACTIVE], wished_on=True) & paid
+    may_be_on = [Confirmed.ACTIVE, Confirmed.UNKNOWN]
+    may_be_off = [Confirmed.NEW, Confirmed.INACTIVE, Confirmed.UNKNOWN]
+    should_go_off = Q(confirmed__in=may_be_on) & (Q(wished_on=False) | ~paid)
+    should_come_on = Q(confirmed__in=may_be_off, wished_on=True) & paid
     found = cards.filter(should_go_off | should_come_on).values_list("merchant_id", flat=True)
     return {pk for pk in found.distinct() if pk is not None} | _misplaced(at, among)
 
@@ -287,17 +289,36 @@ def _began_anew(card: SmartCard, at: datetime) -> datetime:
 
 
 def readable_accounts() -> list[OperatorAccount]:
-    """Accounts whose operator tells a card's state dependably."""
+    """Accounts whose operator tells anything of a card: all but those without such a call."""
     accounts = OperatorAccount.objects.filter(enabled=True).order_by("pk")
-    return [account for account in accounts if tells_state(account)]
+    return [account for account in accounts if can_be_read(account)]
+
+
+def can_be_read(account: OperatorAccount) -> bool:
+    """Whether this operator's cards can be read at all; False for a protocol we lack."""
+    found = _capabilities(account)
+    return found is not None and found.state_quality is not StateQuality.NONE
+
+
+def reads_weakly(account: OperatorAccount) -> bool:
+    """Whether a reading is only a hint."""
+    found = _capabilities(account)
+    return found is not None and found.state_quality is StateQuality.WEAK
 
 
 def tells_state(account: OperatorAccount) -> bool:
-    """Whether a reading settles how this operator's cards stand; False for a protocol we lack."""
+    """Whether a reading settles how this operator's cards stand, its own blocks included.
+
+    Where it does not, what staff heard of a block's end is written down. False for a protocol we lack.
+    """
+    found = _capabilities(account)
+    return found is not None and found.state_quality is StateQuality.EXACT and found.shows_holds
+
+
+def _capabilities(account: OperatorAccount) -> Capabilities | None:
     if account.adapter not in registry.codes():
-        return False
-    quality = registry.capabilities(account.adapter, account.profile).state_quality
-    return quality is StateQuality.EXACT
+        return None
+    return registry.capabilities(account.adapter, account.profile)
 
 
 def needs_number(account: OperatorAccount) -> bool:
@@ -307,8 +328,16 @@ def needs_number(account: OperatorAccount) -> bool:
     """
     if account.adapter not in registry.codes():
         return False
-    if registry.capabilities(account.adapter, account.profile).key == "msisdn":
-        return True
+    return is_known_by_number(account) or _puts_number(account)
+
+
+def is_known_by_number(account: OperatorAccount) -> bool:
+    """Whether the operator knows its cards by nothing else; False for a protocol we lack."""
+    found = _capabilities(account)
+    return found is not None and found.key == "msisdn"
+
+
+def _puts_number(account: OperatorAccount) -> bool:
     return _PUTS_NUMBER in json.dumps((account.profile or {}).get("calls", {}))
 
 

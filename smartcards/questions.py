@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 
 from operators.models import OperatorAccount
 from operators.ports import (
@@ -20,7 +20,7 @@ from operators.ports import (
     Unavailable,
 )
 from operators.quota import Urgency
-from smartcards import changes, outcomes
+from smartcards import outcomes, queries, readings
 from smartcards.dispatch import urgency_of
 from smartcards.models import Command, SmartCard
 from smartcards.services import lock_card
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 # Every card is read at least this often, paced over the day.
 READ_EVERY = timedelta(hours=24)
-# Where the operator tells of changes by a list, this often is enough to find what the list passed over.
-READ_SELDOM = timedelta(days=7)
 # A card whose reading failed is read again after this, not at once: it must not hold the others up.
 READ_AGAIN = timedelta(hours=1)
 _ASKED = (CommandState.ACCEPTED, CommandState.CHECKING)
@@ -108,12 +106,20 @@ def _about_command(row: Command) -> Question:
 def stale_cards(
     *, account: OperatorAccount, at: datetime, limit: int, asked: Collection[int] = ()
 ) -> list[Question]:
-    """Cards of merchants whose last reading is oldest, none with a command on its way."""
+    """Cards whose last reading is oldest, none with a command on its way; those in stock come last.
+
+    A list of changes spares nobody this: it need not name a card that is held or gone, nor its IMEI. A
+    card without a number is not asked about where the operator knows cards by nothing else.
+    """
     busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=OPEN_COMMANDS))
-    rows = SmartCard.objects.filter(~busy, account=account, merchant__isnull=False).filter(
-        Q(read_at=None) | Q(read_at__lte=at - _read_every(account))
+    rows = SmartCard.objects.filter(
+        ~busy, Q(read_at=None) | Q(read_at__lte=at - READ_EVERY), account=account
     )
-    rows = rows.exclude(pk__in=list(asked)).order_by(F("read_at").asc(nulls_first=True), "pk")
+    if queries.is_known_by_number(account):
+        rows = rows.exclude(msisdn="")
+    in_stock = ExpressionWrapper(Q(merchant=None), output_field=BooleanField())
+    told = rows.exclude(pk__in=list(asked)).alias(in_stock=in_stock)
+    oldest_first = told.order_by("in_stock", F("read_at").asc(nulls_first=True), "pk")
     return [
         Question(
             card_id=row.pk,
@@ -121,12 +127,8 @@ def stale_cards(
             urgency=Urgency.SPARE,
             asked_at=at,
         )
-        for row in rows[:limit]
+        for row in oldest_first[:limit]
     ]
-
-
-def _read_every(account: OperatorAccount) -> timedelta:
-    return READ_SELDOM if changes.has_list(account) else READ_EVERY
 
 
 def ask(operator: Operator, question: Question, at: datetime) -> Answer:
@@ -193,13 +195,13 @@ def _record_card(question: Question, answer: Answer, at: datetime) -> None:
     if question.asked_at and card.confirmed_at and card.confirmed_at > question.asked_at:
         return  # a switch was confirmed while we were reading: the reading is of before
     if answer.reading is not None:
-        outcomes.note_reading(card, answer.reading, at=at)
+        readings.note_reading(card, answer.reading, at=at)
     elif answer.trouble.code != OUR_QUOTA:
         _note_unread(card, answer.trouble, at)
 
 
 def _note_unread(card: SmartCard, trouble: Unavailable, at: datetime) -> None:
-    card.read_at = at - _read_every(card.account) + READ_AGAIN
+    card.read_at = at - READ_EVERY + READ_AGAIN
     if trouble.error == ErrorClass.NOT_FOUND and card.lost_to_operator_at is None:
         card.lost_to_operator_at = at
     card.save(update_fields=["read_at", "lost_to_operator_at"])

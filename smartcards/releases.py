@@ -1,6 +1,6 @@
 """«Оператор снял блокировку»: staff were told so by an operator that does not tell it dependably itself.
 
-Such a card cannot come back by a reading, so what staff heard is written down as its state.
+Such a card need not come back by a reading, so what staff heard is written down as its state.
 """
 
 from datetime import datetime

@@ -87,7 +87,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Day:
-    """The last 24 hours of one account; `doubted` commands once had an outcome that had to be asked for."""
+    """The last 24 hours of one account; `doubted` commands once had an outcome that nobody knew."""
 
     slots: tuple[Slot, ...] = field(repr=False)
     doubted: int = 0
@@ -149,8 +149,8 @@ def _troubles(
         yield Level.ATTENTION if outbox.queued else Level.OFF, "договор выключен"
     if account.broken_since is not None:
         yield Level.DOWN, f"сбой с {since(account.broken_since, at)}"
-    if outbox.keyless:
-        yield Level.PROBLEM, "не принимает наши ключи, проверьте их в договоре"
+    if outbox.keyless or account.keys_refused_since is not None:
+        yield Level.PROBLEM, _keyless(account.keys_refused_since, at)
     if account.maintenance and account.maintenance.runs:
         until = time_of(account.maintenance.ends_at)
         yield Level.ATTENTION if outbox.queued else Level.FINE, f"работы у оператора до {until}"
@@ -164,6 +164,12 @@ def _troubles(
         yield Level.ATTENTION, "очередь движется медленно"
     if outbox.checking >= FEWEST_FOR_SHARE:
         yield Level.ATTENTION, f"исход неизвестен: {_commands(outbox.checking)}, уточняем"
+
+
+def _keyless(refused: datetime | None, at: datetime) -> str:
+    """Commands that wait for the keys say it, and so does any reading or poll that was refused."""
+    then = f" с {since(refused, at)}" if refused else ""
+    return f"не принимает наши ключи{then}, проверьте их в договоре"
 
 
 def _refusals(day: Day) -> Iterator[tuple[Level, str]]:
@@ -184,14 +190,14 @@ def _is_late(oldest: datetime | None, patience: timedelta, at: datetime) -> bool
 
 
 def _queue(outbox: Outbox, at: datetime) -> str:
-    waits = _length(at - (outbox.oldest or at))
+    waits = how_long(at - (outbox.oldest or at))
     if outbox.queued == 1:
         return f"в очереди {_commands(1)}, ждёт {waits}"
     return f"в очереди {_commands(outbox.queued)}, самая старая ждёт {waits}"
 
 
-def _length(waited: timedelta) -> str:
-    """How long something waits: the two greatest units, in the case that «ждёт» asks for."""
+def how_long(waited: timedelta, *, units: int = 2) -> str:
+    """How long something waits: the greatest units, rounded down, in the case that «ждёт» asks for."""
     left, said = int(waited.total_seconds()) // 60, []
     for minutes, forms in _LENGTHS:
         number, left = divmod(left, minutes)
@@ -199,7 +205,7 @@ def _length(waited: timedelta) -> str:
             said.append(wording.counted(number, *forms))
         elif said:
             break
-    return " ".join(said[:2]) or "меньше минуты"
+    return " ".join(said[:units]) or "меньше минуты"
 
 
 _LENGTHS = (

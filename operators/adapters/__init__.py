@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from operators.ports import (
+    OUR_QUOTA,
+    Accepted,
     CallKind,
     Connection,
     ErrorClass,
@@ -21,10 +23,12 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
+from operators.waits import retry_after
 
 # A token about to run out would run out on its way, or while a slow answer is awaited.
 _TOKEN_MARGIN_SECONDS = 60.0
 _SHORTEST_TOKEN_SECONDS = 5.0
+_LOGIN_PAUSE = 20.0
 
 
 @dataclass(frozen=True)
@@ -116,10 +120,10 @@ def rejected(trouble: Unavailable) -> Rejected:
     return Rejected(trouble.error, trouble.code, trouble.text, trouble.retry_after)
 
 
-def retry_after(reply: Reply, *, default: float | None, most: float) -> float | None:
-    """The `Retry-After` of an answer in seconds, at most `most`; dates are not read."""
-    given = reply.headers.get("Retry-After", "").strip()
-    return min(float(given), most) if given.isdecimal() else default
+def taken_unseen(request_id: str, trouble: Unavailable) -> Accepted:
+    """A switch that was taken, whose proof could not be read; the operator may have asked us to wait."""
+    pause = None if trouble.code == OUR_QUOTA else trouble.retry_after
+    return Accepted(request_id, trouble.retry_after, pause)
 
 
 def oauth_token(connection: Connection, url: str, *, key: str, secret: str) -> Token:
@@ -151,14 +155,15 @@ def _token(reply: Reply) -> Token:
 
 
 def _login_trouble(reply: Reply) -> Trouble:
+    pause, status = retry_after(reply, default=None), str(reply.status)
     if reply.status == 429:
-        pause = retry_after(reply, default=20.0, most=60.0)
-        return Trouble(ErrorClass.RATE_LIMITED, "429", "слишком много входов подряд", pause)
+        pause = _LOGIN_PAUSE if pause is None else pause
+        return Trouble(ErrorClass.RATE_LIMITED, status, "слишком много входов подряд", pause)
     if reply.status in {400, 401, 403}:
-        return Trouble(ErrorClass.AUTH, str(reply.status), "оператор не принял ключи договора")
+        return Trouble(ErrorClass.AUTH, status, "оператор не принял ключи договора", pause)
     if reply.status >= 500:
-        return Trouble(ErrorClass.TRANSIENT, str(reply.status), "вход у оператора не работает")
-    return Trouble(ErrorClass.CONFIGURATION, str(reply.status), "адрес входа не тот")
+        return Trouble(ErrorClass.TRANSIENT, status, "вход у оператора не работает", pause)
+    return Trouble(ErrorClass.CONFIGURATION, status, "адрес входа не тот", pause)
 
 
 def decoded(reply: Reply) -> Any:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.adapters import Trouble, mapping, mappings, retry_after
+from operators.adapters import Trouble, mapping, mappings
 from operators.adapters.wsdl import NotSoap, Soap, SoapFault
 from operators.ports import (
     Accepted,
@@ -23,13 +23,13 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
+from operators.waits import retry_after
 
 STALE_TOKEN = "20003"  # noqa: S105 an error's code, not a secret
 NOT_READY = "20017"
 # Ours, for a fault without a code of the operator.
 NO_CODE = "fault"
 _PAUSE_SECONDS = 30.0
-_LONGEST_PAUSE_SECONDS = 600.0
 
 # errorCode of a fault → our word. Others have no meaning known to us.
 _ERRORS = {
@@ -118,25 +118,24 @@ def answer_of(soap: Soap, operation: str, reply: Reply) -> Answer:
     try:
         content = soap.read(operation, reply.body)
     except SoapFault as fault:
-        return Answer(trouble=_fault(fault), fault=True)
+        return Answer(trouble=_fault(fault, reply), fault=True)
     except NotSoap:
         return Answer(trouble=_status_trouble(reply))
     return Answer(content) if reply.status == 200 else Answer(trouble=_status_trouble(reply))
 
 
-def _fault(fault: SoapFault) -> Trouble:
+def _fault(fault: SoapFault, reply: Reply) -> Trouble:
     error = _ERRORS.get(fault.code, ErrorClass.UNKNOWN_OUTCOME)
     said = _BRACKETS.sub("", fault.text)[:200]
-    return Trouble(error, fault.code or NO_CODE, said or "Билайн ответил отказом")
+    text = said or "Билайн ответил отказом"
+    return Trouble(error, fault.code or NO_CODE, text, retry_after(reply, default=None))
 
 
 def _status_trouble(reply: Reply) -> Trouble:
     if 200 <= reply.status < 300:
         return Trouble(ErrorClass.UNKNOWN_OUTCOME, "garbage", "ответ оператора не разобрать")
     limited = reply.status == 429
-    pause = retry_after(
-        reply, default=_PAUSE_SECONDS if limited else None, most=_LONGEST_PAUSE_SECONDS
-    )
+    pause = retry_after(reply, default=_PAUSE_SECONDS if limited else None)
     text = f"Билайн ответил {reply.status}"
     return Trouble(_status_class(reply.status), str(reply.status), text, pause)
 

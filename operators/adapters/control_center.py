@@ -30,7 +30,7 @@ from operators.adapters import (
     mapping,
     not_sent,
     rejected,
-    retry_after,
+    taken_unseen,
 )
 from operators.ports import (
     Accepted,
@@ -57,11 +57,9 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
+from operators.waits import retry_after
 
 _PAGE_SIZE = "50"
-_LONGEST_PAUSE_SECONDS = 600.0
-# The window is a second; the vendor asks for pauses that grow, which is the caller's part.
-_QUOTA_PAUSE_SECONDS = 2.0
 # Any moment before every card: the search is not documented to work without one.
 _LONG_AGO = "2020-01-01T00:00:00Z"
 
@@ -134,6 +132,7 @@ class ControlCenter:
         quiet_seconds=30,
         deadline_seconds=1800,
         list_changes=True,
+        shows_holds=False,
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -210,7 +209,7 @@ class ControlCenter:
         try:
             seen = self._read(sim, CallKind.CHECK)
         except Unavailable as trouble:
-            return Accepted(ours, trouble.retry_after)
+            return taken_unseen(ours, trouble)
         return Applied(status) if seen.raw == status else Accepted(ours)
 
     def _refused(self, refused: Trouble, reply: Reply, sim: Sim, status: str) -> SubmitResult:
@@ -320,12 +319,12 @@ def _trouble(reply: Reply) -> Trouble | None:
         return None
     code = _word_in(f"{given} {text}") or given
     error = _ERRORS.get(code) or _WORDS.get(code) or _status_class(reply.status)
-    pause = _QUOTA_PAUSE_SECONDS if error is ErrorClass.RATE_LIMITED else None
     return Trouble(
         error,
         code or str(reply.status),
         (text or f"Control Center ответил {reply.status}")[:200],
-        retry_after(reply, default=pause, most=_LONGEST_PAUSE_SECONDS),
+        # Over the quota the vendor asks for pauses that grow, which is the caller's part.
+        retry_after(reply, default=None),
     )
 
 

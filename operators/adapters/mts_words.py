@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from operators.adapters import Trouble, decoded, mapping, mappings, retry_after
+from operators.adapters import Trouble, decoded, mapping, mappings
 from operators.ports import (
     Accepted,
     BlockReason,
@@ -25,6 +25,7 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
+from operators.waits import retry_after
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 FIRST_CHECK_SECONDS = 5.0
@@ -140,8 +141,7 @@ def trouble_of(reply: Reply) -> Trouble | None:
     error = _error_class(reply, code)
     text = _said(envelope) or f"МТС ответил {reply.status}"
     # The window is a minute long: a shorter pause than some seconds only adds to the count.
-    limited = error is ErrorClass.RATE_LIMITED
-    pause = retry_after(reply, default=20.0 if limited else None, most=60.0)
+    pause = retry_after(reply, default=20.0 if error is ErrorClass.RATE_LIMITED else None)
     return Trouble(error, code or str(reply.status), text[:200], pause)
 
 

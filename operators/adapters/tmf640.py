@@ -31,7 +31,6 @@ from operators.adapters import (
     not_sent,
     oauth_token,
     rejected,
-    retry_after,
 )
 from operators.ports import (
     Accepted,
@@ -58,8 +57,7 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
-
-_LONGEST_PAUSE_SECONDS = 600.0
+from operators.waits import retry_after
 
 _STATUSES = {
     400: ErrorClass.INVALID,
@@ -271,7 +269,7 @@ def _trouble(reply: Reply) -> Trouble:
     body = mapping(decoded(reply))
     code = str(body.get("code") or reply.status)
     text = str(body.get("reason") or body.get("message") or f"оператор ответил {reply.status}")
-    pause = retry_after(reply, default=None, most=_LONGEST_PAUSE_SECONDS)
+    pause = retry_after(reply, default=None)
     return Trouble(_CODES.get(code) or _status_class(reply.status), code, text[:200], pause)
 
 
@@ -299,7 +297,7 @@ def _accepted(reply: Reply) -> SubmitResult:
     path, _, monitor = reply.headers.get("Location", "").rstrip("/").rpartition("/")
     if not monitor or not path.endswith("/monitor"):
         return Unknown("оператор принял запрос, но не дал его номера")
-    return Accepted(monitor, retry_after(reply, default=None, most=_LONGEST_PAUSE_SECONDS))
+    return Accepted(monitor, retry_after(reply, default=None))
 
 
 def _applied(service: dict[str, Any], sim: Sim, wanted: str) -> SubmitResult:

@@ -1,5 +1,6 @@
 """Билайн's words: states of requests, codes of errors, reasons of blocks."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,6 +134,10 @@ def test_request_that_is_not_listed_is_lost(inner):
         (fault(20005), Rejected(ErrorClass.NOT_FOUND, "20005", "TEXT")),
         (fault(20006, "NO (login=L)"), Rejected(ErrorClass.FORBIDDEN, "20006", "NO")),
         (fault(20017), Unknown("TEXT", ErrorClass.TRANSIENT, "20017")),
+        (
+            replace(fault(20017), headers={"Retry-After": "60"}),
+            Unknown("TEXT", ErrorClass.TRANSIENT, "20017", 60.0),
+        ),
         (fault(20999), Unknown("TEXT", ErrorClass.UNKNOWN_OUTCOME, "20999")),
         (fault(20006, status=200), Rejected(ErrorClass.FORBIDDEN, "20006", "TEXT")),
         (fault(), Unknown("FAULT", ErrorClass.UNKNOWN_OUTCOME, "fault")),

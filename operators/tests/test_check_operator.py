@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from cabinet.clock import now
+from cabinet.clock import now, real_now
 from cabinet.sandbox.http import Request, Response, json_response
 from operators import conformance, quota
 from operators.conformance import Line, Verdict
@@ -23,6 +24,7 @@ from operators.sandbox import tmf640
 from operators.sandbox.trouble import FaultKind
 from operators.tests.bench import SIM, Bench, running
 from operators.tests.described import Handler, says, standing
+from operators.tests.held import held_elsewhere
 
 pytestmark = pytest.mark.django_db
 
@@ -360,6 +362,42 @@ def test_walk_does_not_begin_without_the_counter_of_calls(partner, settings):
 
     with pytest.raises(CommandError, match=r"^Счётчик вызовов \(Redis\) не отвечает"):
         call_command("check_operator", "tmf640", iccid=SIM.iccid)
+
+
+def test_walk_does_not_begin_within_a_long_pause_of_the_operator(partner):
+    quota.pause(OperatorAccount.objects.get(), 1800)
+
+    with pytest.raises(CommandError, match=r"^Оператор попросил не звонить ему ещё 30 мин\.$"):
+        call_command("check_operator", "tmf640", iccid=SIM.iccid)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_walk_asks_between_two_stretches_of_the_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(conformance, "_LANE_PATIENCE", 1.0)
+    with stand("tmf640", tmp_path, concurrency=1) as bench:
+        account = OperatorAccount.objects.get()
+        with held_elsewhere(account.pk, seconds=0.5):
+            began = time.monotonic()
+            verdicts, passed = checked()
+            took = time.monotonic() - began
+        before = bench.call("GET", "/state/tmf640")
+        with held_elsewhere(account.pk, seconds=30):
+            lines, busy = printed()
+        after = bench.call("GET", "/state/tmf640")
+
+    assert (verdicts[LOGIN], passed, took > 0.4) == ("да", True, True)
+    note = "оператор принимает один вызов за раз, и ему всё время уходят команды"
+    assert (busy, f"  ✗ {LOGIN}: нет ({note})" in lines, before == after) == (False, True, True)
+
+
+def test_calls_of_a_walk_are_known_to_whoever_counts_them(partner):
+    OperatorAccount.objects.update(per_minute=600)
+
+    checked()
+
+    told = OperatorAccount.objects.get().last_call_at
+    assert told is not None
+    assert real_now() - told < timedelta(seconds=30)
 
 
 def test_contract_itself_is_left_as_it_was(partner):

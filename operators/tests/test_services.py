@@ -2,7 +2,9 @@
 
 import re
 import threading
+import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -11,9 +13,11 @@ from django.conf import settings as django_settings
 from cabinet.actors import SYSTEM
 from cabinet.clock import real_now
 from cabinet.models import Alert
+from cabinet.sandbox.http import Request, Response, json_response
 from operators import quota
 from operators.adapters.tmf640 import Tmf640
 from operators.http import Exchange
+from operators.models import Exchange as Kept
 from operators.models import OperatorAccount
 from operators.ports import CallKind, TokensAway
 from operators.services import (
@@ -23,12 +27,17 @@ from operators.services import (
     note_exchanges,
     note_new_keys,
     ping,
+    probe,
     working_account,
 )
+from operators.signals import keys_in_order
 from operators.tests.bench import running
+from operators.tests.described import standing
+from operators.tests.held import held_elsewhere
 
 NOBODY_THERE = "redis://127.0.0.1:1/0"
 KEYS = {"key": "demo-key", "secret": "demo-secret"}
+CONTROL_CENTER = {"username": "demo-user", "api_key": "demo-api-key"}
 
 
 @pytest.fixture(autouse=True)
@@ -241,9 +250,10 @@ def test_ping_of_nobody_is_noted_as_an_error():
 
 
 @pytest.mark.django_db
-def test_ping_sends_nothing_while_the_quota_cannot_be_known(settings, tmp_path):
+@pytest.mark.parametrize("fields", [{"per_second": 10}, {}])
+def test_ping_sends_nothing_while_the_quota_cannot_be_known(settings, tmp_path, fields):
     with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
-        account = make(base_url=f"{bench.url}/operators/mts", per_second=10)
+        account = make(base_url=f"{bench.url}/operators/mts", **fields)
         settings.REDIS_URL = NOBODY_THERE
 
         answer = ping(account)
@@ -280,22 +290,171 @@ def test_ping_without_a_turn_in_our_own_quota_asks_nothing(tmp_path):
     assert noted(account) == (False, "", False, None)
 
 
+BUSY_LOGIN = (
+    "Связь не проверена: не отвечает Redis, где лежат ключи доступа,"
+    " или к оператору слишком долго входит другой процесс."
+)
+
+
 @pytest.mark.django_db
-def test_ping_without_the_store_of_tokens_asks_nothing(settings, tmp_path):
+def test_probe_that_cannot_get_a_token_asks_nothing(tmp_path):
+    with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
+        account = make(base_url=f"{bench.url}/operators/mts", timeout_seconds=1)
+        server = quota.client(django_settings.REDIS_URL)
+        [name] = names_of_tokens(account)
+        server.flushdb()
+        server.set(name.replace("token:", "token-lock:", 1), "somebody", px=10_000)
+        asked = Kept.objects.count()
+
+        answer = probe(account)
+
+    assert answer == Link(False, BUSY_LOGIN, was_asked=False)
+    assert Kept.objects.count() == asked
+
+
+def names_of_tokens(account: OperatorAccount) -> list[str]:
+    """Where the workers' token lies, after they have logged in."""
+    assert probe(account).works
+    keys: Any = quota.client(django_settings.REDIS_URL).keys("token:*")
+    return list(keys)
+
+
+@pytest.mark.django_db
+def test_ping_logs_in_anew_and_a_probe_uses_the_workers_token(tmp_path):
     with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
         account = make(base_url=f"{bench.url}/operators/mts")
-        settings.REDIS_URL = NOBODY_THERE
 
-        answer = ping(account)
+        links = [ask(account).works for ask in (probe, probe, ping, ping)]
 
-        calls = bench.state()["calls"]
-    assert answer == Link(
+        kept = quota.client(django_settings.REDIS_URL).keys("token:*")
+    assert links == [True] * 4
+    assert len(kept) == 1
+    rows = Kept.objects.filter(account=account).order_by("pk")
+    assert list(rows.values_list("kind", flat=True)) == [
+        "auth", "read", "read", "auth", "read", "auth", "read",
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_token_of_other_keys_or_of_another_address_is_not_found(tmp_path):
+    with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
+        account = make(base_url=f"{bench.url}/operators/mts")
+        before = probe(account).works
+        waiting: list[int] = []
+        keys_in_order.connect(heard := lambda account_id, **_: waiting.append(account_id))
+
+        account.credentials = {"key": "wrong-key", "secret": "wrong-secret"}
+        wrong = [ask(account) for ask in (ping, probe)]
+        account.credentials = KEYS
+        account.base_url = f"{bench.url}/operators/mts/"
+        elsewhere = names_of_tokens(account)
+        keys_in_order.disconnect(heard)
+
+    assert before
+    assert [(link.works, link.sentence) for link in wrong] == [
+        (False, "Связи нет: оператор не принял ключи договора 401")
+    ] * 2
+    assert (len(elsewhere), waiting) == (2, [account.pk])
+
+
+@pytest.mark.django_db
+def test_ping_of_a_slow_operator_gives_the_thread_back(tmp_path):
+    with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
+        account = make(base_url=f"{bench.url}/operators/mts", timeout_seconds=20, lease_seconds=40)
+        bench.fault("auth", "slow", seconds=8)
+        began = time.monotonic()
+
+        link = ping(account)
+
+    assert link == Link(False, "Связи нет: оператор не успел ответить lost_reply")
+    assert 4.5 < time.monotonic() - began < 7
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("kind", "asked", "sentence"),
+    [("http_429", 200, "через 4\u00a0мин."), ("maintenance", 90, "через 90\u00a0с.")],
+)
+def test_ping_obeys_the_pause_that_the_operator_asks_for(tmp_path, kind, asked, sentence):
+    with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
+        account = make(base_url=f"{bench.url}/operators/mts")
+        bench.fault("read", kind, retry_after=asked)
+        refused = ping(account)
+        before = bench.call("GET", "/state/mts")
+
+        again = ping(account)
+
+        after = bench.call("GET", "/state/mts")
+    assert (refused.works, refused.was_asked) == (False, True)
+    assert again == Link(
         False,
-        "Связь не проверена: не отвечает Redis, где лежат ключи доступа,"
-        " или к оператору слишком долго входит другой процесс.",
+        f"Связь не проверена: оператор попросил подождать. Повторите {sentence}",
         was_asked=False,
     )
-    assert calls == {"auth": 0, "submit": 0, "check": 0, "read": 0}
+    assert asked - 5 < quota.pause_left(account) <= asked
+    assert before == after
+
+
+@pytest.mark.django_db
+def test_ping_that_loses_redis_on_its_way_says_so(settings, tmp_path):
+    def log_in(_request: Request) -> Response:
+        settings.REDIS_URL = NOBODY_THERE
+        return json_response({"access_token": "t-1", "expires_in": 300})
+
+    with standing(tmp_path, {"POST /token": log_in}) as (url, _):
+        keys = {"client_id": "c", "client_secret": "s", "token_url": f"{url}/token"}
+        account = make(adapter="tmf640", base_url=url, credentials=keys)
+
+        link = ping(account)
+
+    assert link == Link(
+        False,
+        "Связь не проверена: не отвечает Redis, а без счётчика вызовов ничего не отправляется.",
+        was_asked=False,
+    )
+
+
+@pytest.mark.django_db
+def test_call_of_a_ping_is_known_after_a_loss_of_the_counter(tmp_path):
+    with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
+        account = make(base_url=f"{bench.url}/operators/mts", per_minute=4)
+        assert ping(account).works
+        quota.client(django_settings.REDIS_URL).flushdb()
+
+        again = ping(account)
+
+    told = OperatorAccount.objects.get(pk=account.pk).last_call_at
+    assert 50 < quota.seconds_to_wait(account) <= 62
+    # One that only waits is no call, or the rest would never end.
+    assert (again.was_asked, told is not None) == (False, True)
+    assert OperatorAccount.objects.get(pk=account.pk).last_call_at == told
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ping_waits_for_the_line_of_an_operator_that_takes_one_call_at_a_time(tmp_path):
+    with running("control_center", CONTROL_CENTER, tmp_path / "sandbox.json") as bench:
+        alone = make(
+            code="cc",
+            adapter="control_center",
+            base_url=f"{bench.url}/operators/control_center",
+            credentials=CONTROL_CENTER,
+            concurrency=1,
+        )
+        with held_elsewhere(alone.pk, seconds=0.5):
+            began = time.monotonic()
+            waited = ping(alone), time.monotonic() - began
+        with held_elsewhere(alone.pk, seconds=10):
+            busy = ping(alone)
+            OperatorAccount.objects.update(concurrency=2)
+            beside = ping(OperatorAccount.objects.get())
+
+    assert (waited[0].works, waited[1] > 0.3, beside.works) == (True, True, True)
+    assert busy == Link(
+        False,
+        "Связь не проверена: этот оператор принимает только один вызов за раз,"
+        " и сейчас ему уходят команды. Повторите через\u00a0минуту.",
+        was_asked=False,
+    )
 
 
 # --- the contract of a worker --------------------------------------------------------------------

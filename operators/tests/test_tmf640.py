@@ -224,8 +224,9 @@ def partner(tmp_path: Path, **keys: str) -> Iterator[Callable[[Mapping[str, Hand
     [
         (says({}, 429), ErrorClass.RATE_LIMITED, "429", 20.0),
         (says({}, 429, Retry_After="3"), ErrorClass.RATE_LIMITED, "429", 3.0),
-        (says({}, 429, Retry_After="3600"), ErrorClass.RATE_LIMITED, "429", 60.0),
+        (says({}, 429, Retry_After="3600"), ErrorClass.RATE_LIMITED, "429", 3600.0),
         (says({}, 502), ErrorClass.TRANSIENT, "502", None),
+        (says({}, 503, Retry_After="90"), ErrorClass.TRANSIENT, "503", 90.0),
         (says({}, 403), ErrorClass.AUTH, "403", None),
         (says({}, 404), ErrorClass.CONFIGURATION, "404", None),
         (says({}), ErrorClass.TRANSIENT, "no_token", None),

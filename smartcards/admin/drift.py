@@ -52,8 +52,8 @@ class Remedy:
     fits: Callable[[SmartCard], bool] = lambda _card: True
 
 
-def _tells(card: SmartCard) -> bool:
-    return queries.tells_state(card.account)
+def _can_be_read(card: SmartCard) -> bool:
+    return queries.can_be_read(card.account)
 
 
 def _keeps_silent(card: SmartCard) -> bool:
@@ -65,7 +65,10 @@ def _switch_on(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None
 
 
 def _switch_off(*, card: SmartCard, reason: str, by: Actor, at: datetime) -> None:
-    services.request_deactivation(card=card, by=by, at=at, reason=reason)
+    if card.merchant_id is None:
+        healing.switch_off_in_stock(card=card, by=by, at=at, reason=reason)
+    else:
+        services.request_deactivation(card=card, by=by, at=at, reason=reason)
 
 
 REMEDIES = (
@@ -123,7 +126,7 @@ REMEDIES = (
         "Спросим оператора, ответ появится здесь.",
         frozenset(Drift),
         healing.read_again,
-        fits=_tells,
+        fits=_can_be_read,
     ),
 )
 _BY_NAME = {remedy.name: remedy for remedy in REMEDIES}
@@ -203,7 +206,7 @@ def act(request: HttpRequest, pk: int) -> HttpResponse:
     if not (may(request, SEE) and may(request)):
         raise PermissionDenied
     remedy = _BY_NAME.get(request.POST.get("act", ""))
-    card = SmartCard.objects.filter(pk=pk, merchant__isnull=False).first()
+    card = SmartCard.objects.filter(pk=pk).first()
     if remedy is None or card is None:
         raise Http404
     typed = request.POST.get("reason", "").strip()[:300]

@@ -140,6 +140,8 @@ def _promise(command: Command, at: datetime) -> str:
     """Staff hear of a command past the contract's worst time, so only then we say that we know."""
     waited = (at - command.created_at).total_seconds()
     promise = words.promise_of(command.account, at)
+    if promise.waits and waited <= command.account.worst_seconds:
+        return f"{promise}. {_NO_NEED_TO_WAIT}"
     if waited <= promise.usual:
         return f"{promise}."
     if waited <= promise.worst:

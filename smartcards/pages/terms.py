@@ -36,7 +36,7 @@ class Terms:
 def activation_terms(card: SmartCard, zone: tzinfo, at: datetime) -> Terms:
     """Of «Активировать»: one query where the contract has a pause between switches, else none."""
     account = card.account
-    silence = (_silence(account),) if commands.may_be_held(card, at) else ()
+    silence = (_silence(card),) if commands.may_be_held(card, at) else ()
     return Terms(
         fee=account.activation_fee_kopecks,
         fees=_fees("Плата оператору за включение", account.activation_fee_kopecks),
@@ -88,9 +88,12 @@ def _fees(term: str, kopecks: int) -> tuple[Fee, ...]:
     return (Fee(term, wording.money(kopecks)),) if kopecks else ()
 
 
-def _silence(account: OperatorAccount) -> str:
+def _silence(card: SmartCard) -> str:
+    account = card.account
+    silent = f"молчит больше {words.hours(account.silence_hours)}"
+    since = "Смарт-карта" if card.off_since else "Смарт-карта, возможно,"
     return (
-        f"Смарт-карта молчит больше {words.hours(account.silence_hours)}: после включения сеть может "
+        f"{since} {silent}: после включения сеть может "
         f"до {words.hours(account.hold_hours)} придерживать интернет."
     )
 

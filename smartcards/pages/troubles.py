@@ -1,4 +1,5 @@
-"""What keeps switches waiting: an operator that is down or at work on its systems, and our own brake.
+"""What keeps switches waiting: an operator that is down or at work on its systems, a contract that we have
+switched off, and our own brake.
 
 The queue is kept through all of it, and every sentence says so.
 """
@@ -23,8 +24,9 @@ from smartcards.states import CommandKind, CommandState, Confirmed, Origin
 
 
 class Cause(StrEnum):
-    """Why the operator does not take commands."""
+    """Why commands do not leave for the operator; only `PAUSED` is our own doing."""
 
+    PAUSED = "paused"
     DOWN = "down"
     WORKS = "works"
 
@@ -41,25 +43,40 @@ class Trouble:
         return state in _HELD[self.cause]
 
 
+_ON_THEIR_WAY = frozenset(
+    {
+        CommandState.QUEUED,
+        CommandState.SENDING,
+        CommandState.ACCEPTED,
+        CommandState.CHECKING,
+    }
+)
 # While the operator works on its systems nothing new leaves, but answers are asked for.
 _HELD = {
-    Cause.DOWN: frozenset(
-        {
-            CommandState.QUEUED,
-            CommandState.SENDING,
-            CommandState.ACCEPTED,
-            CommandState.CHECKING,
-        }
-    ),
+    Cause.PAUSED: _ON_THEIR_WAY,
+    Cause.DOWN: _ON_THEIR_WAY,
     Cause.WORKS: frozenset({CommandState.QUEUED}),
 }
 _DEEDS = {CommandKind.ACTIVATE: "включим", CommandKind.DEACTIVATE: "отключим"}
-_ENDINGS = {Cause.DOWN: "сами", Cause.WORKS: "после них"}
-_AFTER = {Cause.DOWN: "когда оператор ответит", Cause.WORKS: "когда работы закончатся"}
+_ENDINGS = {
+    Cause.PAUSED: "сами, когда возобновим её",
+    Cause.DOWN: "сами",
+    Cause.WORKS: "после них",
+}
+_AFTER = {
+    Cause.PAUSED: "когда возобновим работу с ним",
+    Cause.DOWN: "когда оператор ответит",
+    Cause.WORKS: "когда работы закончатся",
+}
 
 
 def trouble_of(account: OperatorAccount, zone: tzinfo, at: datetime) -> Trouble | None:
-    """What is wrong with the operator now, in the merchant's hours; no query."""
+    """What is wrong with the operator now, in the merchant's hours; no query.
+
+    A contract that staff have switched off outweighs whatever the operator does: nobody asks it.
+    """
+    if not account.enabled:
+        return Trouble(Cause.PAUSED, _paused_head(account))
     works = _works_end(account, at)
     since = account.broken_since
     # It has gone silent within its own announced works: their end is known, and nothing else is wrong.
@@ -71,6 +88,10 @@ def trouble_of(account: OperatorAccount, zone: tzinfo, at: datetime) -> Trouble 
 def _works_end(account: OperatorAccount, at: datetime) -> datetime | None:
     window = maintenance(account.maintenance_windows, at)
     return window.ends_at if window and window.starts_at is None else None
+
+
+def _paused_head(account: OperatorAccount) -> str:
+    return f"Мы приостановили работу с оператором «{account.title}»"
 
 
 def _down_head(account: OperatorAccount, since: datetime, zone: tzinfo, at: datetime) -> str:
@@ -121,7 +142,10 @@ def before_switches(
 
 
 def troubles_of(merchant: Merchant, at: datetime) -> tuple[str, ...]:
-    """A sentence for each operator of the merchant's cards that is in trouble: one query, two where any is."""
+    """A sentence for each operator of the merchant's cards that is in trouble: one query, two where any is.
+
+    A contract that we have switched off is told of where something waits for it: it may be over for good.
+    """
     zone = ZoneInfo(merchant.timezone)
     found = {
         account.pk: trouble
@@ -129,15 +153,19 @@ def troubles_of(merchant: Merchant, at: datetime) -> tuple[str, ...]:
         if (trouble := trouble_of(account, zone, at)) is not None
     }
     waiting = _waiting(merchant, found) if found else {}
-    return tuple(_about_cards(trouble, waiting.get(pk, {})) for pk, trouble in found.items())
+    return tuple(
+        _about_cards(trouble, waiting.get(pk, {}))
+        for pk, trouble in found.items()
+        if pk in waiting or trouble.cause is not Cause.PAUSED
+    )
 
 
 def _suspects(merchant: Merchant) -> list[OperatorAccount]:
-    """Operators that are down or name hours of works, and have something to do with these cards."""
+    """Operators that are down, paused or name hours of works, and have to do with these cards."""
     # A withdrawn card that still works is to be switched off.
     to_do = Q(withdrawn_at=None) & ~Q(confirmed=Confirmed.RETIRED) | Q(confirmed=Confirmed.ACTIVE)
     cards = SmartCard.objects.of(merchant).filter(to_do, account=OuterRef("pk"))
-    suspected = Q(broken_since__isnull=False) | ~Q(maintenance_windows=[])
+    suspected = Q(enabled=False) | Q(broken_since__isnull=False) | ~Q(maintenance_windows=[])
     rows = OperatorAccount.objects.filter(suspected, Exists(cards))
     return sorted(rows, key=lambda account: (wording.sort_key(account.title), account.pk))
 

@@ -11,6 +11,7 @@ from operators.models import OperatorAccount
 from operators.windows import MOSCOW
 from smartcards import board
 from smartcards.models import SmartCard
+from smartcards.verdicts import how_long
 
 
 @dataclass(frozen=True)
@@ -64,36 +65,48 @@ def hours(number: int) -> str:
 
 @dataclass(frozen=True)
 class Promise:
-    """How long a switch takes: seconds, rounded up to what is said, and the sentence without its dot."""
+    """How long a switch takes: seconds, rounded up to what is said, and the sentence without its dot.
+
+    Where more than a few wait longer by now, it says so instead of the worst time, or of both; see
+    `board.Outlook`.
+    """
 
     usual: int
     worst: int
+    waits: int = 0
+    usual_holds: bool = True
 
     def __str__(self) -> str:
         usual, worst = _up_to(self.usual), _up_to(self.worst)
+        if self.waits:
+            return self._slower(usual)
         return f"Обычно {usual}" if usual == worst else f"Обычно {usual}, в редких случаях {worst}"
+
+    def _slower(self, usual: str) -> str:
+        now = f"запросы ждут уже {how_long(timedelta(seconds=self.waits), units=1)}"
+        if self.usual_holds:
+            return f"Обычно {usual}, но сейчас некоторые {now}"
+        return f"Сейчас дольше обычного: {now}"
 
 
 def promise_of(account: OperatorAccount, at: datetime) -> Promise:
     """«Обычно до 2 минут, в редких случаях до суток»: measured, else the contract's own times.
 
-    One query each five minutes for an operator, mostly none.
+    A few queries each five minutes for an operator, mostly none.
     """
-    usual, worst = board.promise(account, at=at)
-    return Promise(_rounded_up(usual), max(_rounded_up(usual), _rounded_up(worst)))
+    told = board.outlook(account, at=at)
+    usual, worst = _rounded_up(told.usual), _rounded_up(told.worst)
+    return Promise(usual, max(usual, worst), told.waits, told.usual_holds)
 
 
 def _rounded_up(seconds: int) -> int:
     """What is said as «до 2 минут» must not be 149 seconds."""
     length = next((unit for least, unit, *_ in wording.ABOUT if seconds >= least), None)
-    return math.ceil(seconds / length) * length if length else _SHORTEST
-
-
-_SHORTEST = 60  # «меньше минуты»
+    return math.ceil(seconds / length) * length if length else board.SHORTEST_PROMISE
 
 
 def _up_to(seconds: int) -> str:
-    if seconds <= _SHORTEST:
+    if seconds <= board.SHORTEST_PROMISE:
         return f"до{NBSP}минуты"
     # The words after «около» and after «до» stand in the same case.
     return wording.about(timedelta(seconds=seconds)).replace("около", "до", 1)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,6 +16,7 @@ from operators.ports import (
     Accepted,
     Already,
     Applied,
+    BlockReason,
     Capabilities,
     Check,
     CheckState,
@@ -34,7 +35,7 @@ from smartcards.commands import WrongMove
 from smartcards.dispatch import Letter
 from smartcards.models import Command, SmartCard
 from smartcards.questions import Answer, Question
-from smartcards.states import CommandState, Confirmed, Told
+from smartcards.states import CommandState, Confirmed, Origin, Told
 from smartcards.tests.cards import (
     NOW,
     OWNER,
@@ -224,6 +225,7 @@ def test_card_that_was_silent_for_long_is_written_by_itself_and_the_others_toget
 ):
     many = waiting(merchant, account, 3)
     silent = many[0].card
+    SmartCard.objects.update(off_since=NOW - timedelta(hours=1))
     SmartCard.objects.filter(pk=silent.pk).update(off_since=NOW - timedelta(hours=100))
     letters = claimed(account)
 
@@ -377,6 +379,60 @@ def test_cards_are_read_only_when_nothing_is_in_the_air(partner):
     assert [partner.calls(card)["read"] for card in (switched, other)] == [2, 1]
 
 
+# --- how the cards are ---------------------------------------------------------------------------
+
+
+def test_every_card_is_read_once_a_day_and_those_in_stock_after_the_merchants(merchant, account):
+    day = timedelta(hours=24)
+    fresh = NOW - day + timedelta(seconds=1)
+    never_in_stock = make_card(None, account=account)
+    old_in_stock = make_card(None, account=account, read_at=NOW - day)
+    old = make_card(merchant, account=account, read_at=NOW - day)
+    older = make_card(merchant, account=account, read_at=NOW - 2 * day)
+    never = make_card(merchant, account=account)
+    for whose in (merchant, None):
+        make_card(whose, account=account, read_at=fresh)
+    make_command(make_card(merchant, account=account))
+
+    found = questions.stale_cards(account=account, at=NOW, limit=9, asked=[])
+
+    wanted = [never, older, old, never_in_stock, old_in_stock]
+    assert [one.card_id for one in found] == [card.pk for card in wanted]
+
+
+@pytest.mark.parametrize(("adapter", "number"), [("mts", 1), ("beeline", 1), ("tmf640", 2)])
+def test_card_without_a_number_is_not_asked_about_by_its_number(merchant, adapter, number):
+    account = make_account(adapter, adapter=adapter)
+    for msisdn in ("", "79105550011"):
+        make_card(merchant, account=account, msisdn=msisdn)
+
+    assert len(questions.stale_cards(account=account, at=NOW, limit=9)) == number
+
+
+# --- whose question comes first ------------------------------------------------------------------
+
+
+def test_question_about_a_click_never_waits_behind_those_of_mass_work(merchant, account):
+    def accepted(origin: Origin, minutes: int) -> int:
+        card = make_card(merchant, account=account, confirmed=Confirmed.INACTIVE, wished_on=True)
+        check_at = NOW - timedelta(minutes=minutes)
+        fields: dict[str, Any] = {"origin": origin, "request_id": "r", "check_at": check_at}
+        return make_command(card, state=ACCEPTED, **fields).pk
+
+    reconciled, mass = accepted(Origin.RECONCILE, 9), accepted(Origin.MASS, 8)
+    late_click, click = accepted(Origin.PERSON, 0), accepted(Origin.PERSON, 1)
+    accepted(Origin.PERSON, -1)
+
+    def found(**which) -> list[int | None]:
+        return [one.command_id for one in questions.due(account=account, at=NOW, **which)]
+
+    assert found(limit=9) == [click, late_click, mass, reconciled]
+    assert found(limit=3) == [click, late_click, mass]
+    assert found(limit=9, asked=[click, mass]) == [late_click, reconciled]
+    assert found(limit=9, origins=(Origin.PERSON,)) == [click, late_click]
+    assert found(limit=9, origins=(Origin.MASS, Origin.RECONCILE)) == [mass, reconciled]
+
+
 # --- what follows from a word about a request ----------------------------------------------------
 
 
@@ -454,7 +510,7 @@ def test_silence_past_the_deadline_turns_to_the_card_itself(merchant):
     [
         (Reading(SimState.ACTIVE), (DONE, "", "")),
         (Reading(SimState.HELD), (FAILED, "held_by_operator", "")),
-        (Reading(SimState.INACTIVE), (FAILED, "transient", "not_done")),
+        (Reading(SimState.INACTIVE), (CHECKING, "", "not_done")),
         (Reading(SimState.UNKNOWN), (CHECKING, "", "")),
     ],
 )
@@ -464,6 +520,87 @@ def test_reading_decides_a_command_of_unknown_outcome(merchant, account, reading
     answer(question, Answer(reading=reading))
 
     assert facts(command) == expected
+
+
+def asked_again(command: Command, reading: Reading, at) -> tuple[str, int]:
+    """The state after one more such answer, and in how many seconds the next question is due."""
+    (question,) = questions.due(account=command.account, at=at, limit=9)
+    answer(question, Answer(reading=reading), at=at)
+    now = row(command)
+    return now.state, round((now.check_at - at).total_seconds()) if now.check_at else 0
+
+
+def test_card_that_is_as_it_was_proves_nothing_before_the_operators_time_is_over(merchant, account):
+    command, question = asked(merchant, account, sent_at=NOW - timedelta(seconds=60))
+    old, at = Reading(SimState.INACTIVE), NOW
+
+    answer(question, Answer(reading=old), at=NOW)
+    pauses = []
+    while row(command).state == CHECKING:
+        pauses.append(round((row(command).check_at - at).total_seconds()))
+        at = row(command).check_at
+        asked_again(command, old, at)
+
+    assert facts(command) == (FAILED, "transient", "not_done")
+    assert pauses == [30, 60, 120, 300, 30]
+    assert at == NOW + timedelta(seconds=540)
+
+
+def test_operator_that_promises_to_be_done_sooner_is_believed_sooner(merchant, account):
+    OperatorAccount.objects.update(deadline_seconds=120)
+    command, _ = asked(merchant, account, sent_at=NOW - timedelta(seconds=121))
+    old = Reading(SimState.INACTIVE)
+
+    states = [asked_again(command, old, NOW + timedelta(minutes=step))[0] for step in range(2)]
+
+    assert states == [CHECKING, FAILED]
+
+
+def test_one_reading_after_the_time_is_over_is_followed_by_a_second(merchant, account):
+    long_ago = NOW - timedelta(hours=2)
+    command, _ = asked(merchant, account, sent_at=long_ago)
+    old = Reading(SimState.INACTIVE)
+
+    first = asked_again(command, old, NOW)
+    second = asked_again(command, old, NOW + timedelta(seconds=60))
+
+    assert (first, second) == ((CHECKING, 60), (FAILED, 0))
+
+
+def test_request_that_still_ran_when_the_card_was_read_is_done_by_a_later_reading(
+    merchant, account
+):
+    command, _ = asked(merchant, account)
+
+    asked_again(command, Reading(SimState.INACTIVE), NOW)
+    later = asked_again(command, Reading(SimState.ACTIVE), LATER)
+
+    assert later == (DONE, 0)
+    assert row(command).card.confirmed == Confirmed.ACTIVE
+
+
+def test_operator_that_switches_at_once_is_believed_at_once(merchant):
+    account = make_account("cc", adapter="control_center", title="Центр")
+    command, _ = asked(merchant, account)
+
+    asked_again(command, Reading(SimState.INACTIVE), NOW)
+
+    assert facts(command) == (FAILED, "transient", "not_done")
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [Reading(SimState.INACTIVE), Reading(SimState.HELD, BlockReason.UNKNOWN)],
+)
+def test_weak_reading_never_proves_that_nothing_was_done(merchant, settings, reading):
+    settings.OPERATORS = settings.OPERATORS | {"weak": f"{__name__}.Weak"}
+    account = make_account("weak", adapter="weak", deadline_seconds=1)
+    command, _ = asked(merchant, account, sent_at=NOW - timedelta(hours=2))
+
+    states = [asked_again(command, reading, NOW + timedelta(hours=step))[0] for step in range(3)]
+
+    assert states == [CHECKING, CHECKING, CHECKING]
+    assert row(command).card.confirmed == Confirmed.INACTIVE
 
 
 def test_command_that_nobody_could_read_for_forty_questions_is_left_to_staff(merchant, account):

@@ -20,7 +20,7 @@ from operators.ports import (
     Sim,
     SimState,
 )
-from smartcards import line, outcomes, queries, services
+from smartcards import line, outcomes, queries, readings, services
 from smartcards.admin.words import block_of
 from smartcards.models import Command, SmartCard
 from smartcards.pages.card import card_page
@@ -99,7 +99,7 @@ def held(merchant, account, **fields) -> SmartCard:
 
 def read(card: SmartCard, state: SimState, reason: BlockReason | None = None) -> SmartCard:
     cards = queries.with_facts(SmartCard.objects.filter(pk=card.pk))
-    outcomes.note_reading(cards.get(), Reading(state, reason), at=LATER)
+    readings.note_reading(cards.get(), Reading(state, reason), at=LATER)
     return cards.all().get()
 
 

@@ -1,5 +1,6 @@
 """The operators' board: who is to blame, in numbers and in a sentence; and what may be promised."""
 
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -13,10 +14,12 @@ from operators import board as accounts
 from operators import quota
 from operators.board import AccountNow, Maintenance, QuotaUse
 from operators.models import OperatorAccount
-from operators.ports import CallKind
-from smartcards import board
+from operators.ports import CallKind, Sim
+from smartcards import board, line
 from smartcards.admin import board as page
+from smartcards.board import Outlook
 from smartcards.models import Command, SmartCard
+from smartcards.pages.words import promise_of
 from smartcards.states import CommandKind, CommandState, Origin
 from smartcards.tests.cards import (
     NOW,
@@ -26,6 +29,7 @@ from smartcards.tests.cards import (
     make_command,
     make_merchant,
 )
+from smartcards.tests.stand import standing as standing_at
 from smartcards.tests.test_admin import of_group, text
 from smartcards.verdicts import Day, Level, Outbox, Slot, Standing, Times, Waiting, since, verdict
 
@@ -176,6 +180,23 @@ def test_outcomes_that_had_to_be_asked_for_are_counted_once(mts):
     assert (told.doubted, told.doubted_percent) == (2, 50)
 
 
+def test_already_so_is_an_answer_and_no_unknown_outcome(tmp_path):
+    with standing_at("tmf640", tmp_path) as stand:
+        for _ in range(4):
+            card = stand.card()
+            stand.bench.put(Sim(card.iccid, card.msisdn), state="active")
+            stand.activate(card)
+        lost = stand.card()
+        stand.bench.fault("submit", "drop_after")
+        stand.activate(lost)
+        stand.work()
+        stand.run(seconds=1)
+
+        told = standing(stand.account, stand.clock()).day
+
+    assert (told.done, told.unknown, told.doubted, told.doubted_percent) == (4, 1, 1, 20)
+
+
 def test_times_are_of_people_s_clicks_that_were_done(mts):
     for took in range(10, 111, 10):
         command(mts, took=took)
@@ -274,6 +295,20 @@ def test_number_of_queries_does_not_grow(mts, django_assert_num_queries):
             "МТС: 1 команда ждёт решения сотрудника.",
         ),
         (
+            now(keys_refused_since=datetime(2026, 11, 22, 7, 42, tzinfo=UTC)),
+            Outbox(),
+            day(21),
+            Level.PROBLEM,
+            "МТС: не принимает наши ключи с 10:42, проверьте их в договоре.",
+        ),
+        (
+            now(),
+            Outbox(keyless=2),
+            day(),
+            Level.PROBLEM,
+            "МТС: не принимает наши ключи, проверьте их в договоре.",
+        ),
+        (
             now(),
             queue(9, ago(hours=25, minutes=1)),
             day(),
@@ -293,6 +328,24 @@ def test_verdict_names_the_operator_and_the_trouble(account, outbox, done, level
     found, said = verdict(account, outbox, done, NOW)
 
     assert (found, said.replace("\u00a0", " ")) == (level, sentence)
+
+
+def test_refused_keys_that_only_readings_have_met_are_named(tmp_path):
+    with standing_at("tmf640", tmp_path) as stand:
+        stand.card(state="active", wished_on=True)
+        right = stand.account.credentials
+        OperatorAccount.objects.filter(pk=stand.account.pk).update(credentials={"token": "another"})
+        line.work(account_id=stand.account.pk, clock=stand.clock, reading=True, budget=5)
+
+        refused = standing(stand.account, stand.clock())
+        OperatorAccount.objects.filter(pk=stand.account.pk).update(credentials=right)
+        SmartCard.objects.update(read_at=None)
+        line.work(account_id=stand.account.pk, clock=stand.clock, reading=True, budget=5)
+        accepted = standing(stand.account, stand.clock())
+
+    assert (refused.level, refused.outbox) == (Level.PROBLEM, Outbox())
+    assert ": не принимает наши ключи с " in refused.sentence
+    assert (accepted.level, accepted.account.keys_refused_since) == (Level.FINE, None)
 
 
 def test_worst_operator_comes_first():
@@ -395,6 +448,71 @@ def test_promise_of_few_switches_is_that_of_the_contract():
     again = board.promise(account, at=NOW)
 
     assert (first, again) == ((30, 600), (40, 600))
+
+
+def waiting(account: OperatorAccount, number: int, **fields) -> None:
+    for _ in range(number):
+        command(account, **{"state": CommandState.QUEUED, "at": ago(hours=7, minutes=20), **fields})
+
+
+@pytest.mark.parametrize(
+    ("late", "fields", "outlook"),
+    [
+        (1, {}, Outlook(5, 5)),
+        (2, {}, Outlook(5, 26400, waits=26400)),
+        (2, {"origin": Origin.MASS}, Outlook(5, 5)),
+        (2, {"state": CommandState.NEEDS_STAFF}, Outlook(5, 26400, waits=26400)),
+        (2, {"state": CommandState.CANCELLED}, Outlook(5, 5)),
+        # Younger than the minute that a promise names at least.
+        (100, {"at": ago(seconds=59)}, Outlook(5, 5)),
+        (24, {}, Outlook(5, 26400, waits=26400)),
+        (25, {}, Outlook(26400, 26400, waits=26400, usual_holds=False)),
+        (100, {}, Outlook(26400, 26400, waits=26400, usual_holds=False)),
+    ],
+)
+def test_what_still_waits_weighs_in(mts, late, fields, outlook):
+    for _ in range(25):
+        command(mts, at=ago(hours=8), took=5)
+    waiting(mts, late, **fields)
+    waiting(make_account("other", title="Другой"), 50)
+
+    assert board.outlook(mts, at=NOW) == outlook
+    assert board.promise(mts, at=NOW) == (outlook.usual, outlook.worst)
+
+
+def test_contract_promises_nothing_that_most_clicks_have_waited_beyond():
+    account = make_account("mts", usual_seconds=120, worst_seconds=86400)
+    command(account, took=5)
+
+    waiting(account, 18)
+    few = board.outlook(account, at=NOW)
+    cache.clear()
+    waiting(account, 1)
+    many = board.outlook(account, at=NOW)
+
+    assert few == Outlook(120, 86400)
+    assert many == Outlook(26400, 86400, waits=26400, usual_holds=False)
+
+
+@pytest.mark.parametrize(
+    ("outlook", "sentence"),
+    [
+        (Outlook(5, 5), "Обычно до минуты"),
+        (Outlook(90, 86400), "Обычно до 2 минут, в редких случаях до суток"),
+        (
+            Outlook(5, 26400, waits=26400),
+            "Обычно до минуты, но сейчас некоторые запросы ждут уже 7 часов",
+        ),
+        (
+            Outlook(26400, 86400, waits=26400, usual_holds=False),
+            "Сейчас дольше обычного: запросы ждут уже 7 часов",
+        ),
+    ],
+)
+def test_promise_in_words(mts, outlook, sentence):
+    cache.set(f"promise:{mts.pk}", astuple(outlook))
+
+    assert str(promise_of(mts, NOW)).replace("\u00a0", " ") == sentence
 
 
 def test_promise_is_remembered(mts, django_assert_num_queries):

@@ -555,3 +555,97 @@ def test_event_about_a_card_that_others_hold_for_long_waits_for_the_sweep(caplog
     assert (while_held, afterwards) == (("new", ""), 1)
     assert f"Callback {row.pk} has to wait for the database" in caplog.messages
     assert known(card) == SWITCHED_ON
+
+
+# --- an operator whose clock is behind ours -------------------------------------------------------
+
+
+NOT_LATER = ("done", "О смарт-карте уже известно более позднее.")
+TO_BE_READ = ("done", "Часы оператора могут отставать: смарт-карта будет прочитана.")
+
+
+def behind(account: OperatorAccount, **facts: Any) -> tuple[SmartCard, Callback]:
+    """A card switched on at `NOW`, and a block told a minute later by a clock 90 seconds behind."""
+    card = card_of(account, Confirmed.ACTIVE)
+    SmartCard.objects.filter(pk=card.pk).update(read_at=NOW)
+    row = about_card(card, facts.pop("state", "inactive"), minute(-0.5), **facts)
+    Callback.objects.filter(pk=row.pk).update(received_at=minute(1))
+    return card, row
+
+
+def test_block_told_by_a_clock_that_is_behind_is_looked_for_at_once(
+    account, django_capture_on_commit_callbacks
+):
+    card, row = behind(account, reason="debt")
+
+    with django_capture_on_commit_callbacks() as woken:
+        ended = process(row)
+
+    card.refresh_from_db()
+    assert (ended, card.confirmed, card.read_at) == (TO_BE_READ, Confirmed.ACTIVE, None)
+    assert [(wake.args, wake.keywords) for wake in woken] == [
+        (("smartcards.read",), {"account_id": account.pk})
+    ]
+
+
+def test_word_that_is_known_already_needs_no_reading(account):
+    card, row = behind(account, state="active")
+
+    assert process(row) == NOT_LATER
+    card.refresh_from_db()
+    assert card.read_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("received", "occurred", "skew", "told", "expected"),
+    [
+        (-0.4, -0.5, None, "request", NOT_LATER),  # it came before what we know
+        (1, -0.5, None, "callback", NOT_LATER),  # both by the operator's own clock
+        (1, -6, None, "request", NOT_LATER),  # farther behind than any clock
+        (1, -6, -120, "request", NOT_LATER),
+        (1, -6, -400, "request", TO_BE_READ),  # but this one is measured
+        (1, -6, 400, "request", NOT_LATER),  # and this one is ahead
+        (1, -5, None, "poll", TO_BE_READ),
+    ],
+)
+def test_clock_is_doubted_only_as_far_as_it_may_be_wrong(
+    account, received, occurred, skew, told, expected
+):
+    account.clock_skew_seconds = skew
+    account.save()
+    card, row = behind(account, reason="debt")
+    SmartCard.objects.filter(pk=card.pk).update(confirmed_from=told)
+    Callback.objects.filter(pk=row.pk).update(
+        received_at=minute(received), occurred_at=minute(occurred)
+    )
+
+    assert process(row) == expected
+
+
+def test_request_that_ended_before_it_left_has_ended_when_it_left(account):
+    card = card_of(account)
+    SmartCard.objects.filter(pk=card.pk).update(confirmed_at=minute(0.9))
+    command = sent(card)
+
+    ended = process(about_request(account, at=minute(0.5)))
+
+    assert (ended, state_of(command)) == (("done", "Команда выполнена."), State.DONE)
+    assert known(card) == ("active", "", minute(1), "callback")
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "read_at"), [(Confirmed.INACTIVE, None), (Confirmed.ACTIVE, NOW)]
+)
+def test_request_that_ended_before_what_we_know_leaves_the_card_to_a_reading(
+    account, confirmed, read_at
+):
+    card = card_of(account, confirmed)
+    SmartCard.objects.filter(pk=card.pk).update(confirmed_at=minute(3.5), read_at=NOW)
+    command = sent(card)
+    row = about_request(account, at=minute(3))
+    Callback.objects.filter(pk=row.pk).update(received_at=minute(3.8))
+
+    process(row)
+
+    card.refresh_from_db()
+    assert (state_of(command), card.confirmed, card.read_at) == (State.DONE, confirmed, read_at)

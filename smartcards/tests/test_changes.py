@@ -228,7 +228,9 @@ def test_spent_quota_leaves_the_list_for_later(merchant):
 # --- whose cards -------------------------------------------------------------------------------
 
 
-def test_cards_of_others_in_stock_and_of_other_contracts_are_left_alone(account, merchant):
+def test_cards_of_others_and_of_other_contracts_are_left_alone_and_those_in_stock_are_not(
+    account, merchant
+):
     stock = make_card(None, account=account)
     foreign = make_card(merchant, account=make_account("mts"), confirmed=Confirmed.ACTIVE)
     ours = make_card(merchant, account=account)
@@ -236,8 +238,8 @@ def test_cards_of_others_in_stock_and_of_other_contracts_are_left_alone(account,
 
     noted = changes.record(account, Changes(tuple((iccid, OFF) for iccid in named)), asked_at=NOW)
 
-    assert noted == Noted(noted=1, put_off=0, unknown=2)
-    assert [known(card)["read_at"] for card in (stock, foreign, ours)] == [None, None, NOW]
+    assert noted == Noted(noted=2, put_off=0, unknown=2)
+    assert [known(card)["read_at"] for card in (stock, foreign, ours)] == [NOW, None, NOW]
 
 
 @pytest.mark.parametrize("state", [CommandState.QUEUED, CommandState.ACCEPTED])
@@ -306,8 +308,10 @@ def test_line_lets_what_is_due_go_before_each_page(account, merchant):
     assert since_of(account) == NOW
 
 
-def test_card_of_an_operator_with_a_list_is_read_by_itself_once_a_week(account, merchant):
-    for age in (timedelta(days=6, hours=23), timedelta(days=7)):
+def test_card_of_an_operator_with_a_list_is_read_by_itself_once_a_day_all_the_same(
+    account, merchant
+):
+    for age in (timedelta(hours=23), timedelta(hours=24)):
         make_card(merchant, account=account, read_at=NOW - age)
         make_card(merchant, account=make_account("mts"), read_at=NOW - age)
 
@@ -316,7 +320,7 @@ def test_card_of_an_operator_with_a_list_is_read_by_itself_once_a_week(account, 
         for code in ("listing", "mts")
     }
 
-    assert due == {"listing": 1, "mts": 2}
+    assert due == {"listing": 1, "mts": 1}
 
 
 def test_plain_wake_up_asks_for_no_list(account):
@@ -392,7 +396,7 @@ def test_lost_keys_of_one_contract_leave_reconcile_and_the_pages_alone(account, 
     queued = reconcile.reconcile_all(at=NOW)
 
     assert queued == 2
-    assert {row.code for row in queries.readable_accounts()} == {"listing"}
+    assert {row.code for row in queries.readable_accounts()} == {"listing", "mts"}
 
 
 # --- in turn, and without Redis ------------------------------------------------------------------
@@ -448,10 +452,18 @@ def test_page_that_waited_for_our_own_turn_says_nothing_of_the_operator(account)
     )
 
 
-@pytest.mark.parametrize(("seconds", "waits"), [(30.0, True), (None, False)])
-def test_pause_that_the_operator_asks_for_is_kept_by_everybody(account, seconds, waits):
+@pytest.mark.parametrize(
+    ("error", "seconds", "waits"),
+    [
+        (ErrorClass.RATE_LIMITED, 30.0, True),
+        (ErrorClass.RATE_LIMITED, None, True),
+        (ErrorClass.MAINTENANCE, 30.0, True),
+        (ErrorClass.NOT_FOUND, 30.0, False),
+    ],
+)
+def test_pause_that_the_operator_asks_for_is_kept_by_everybody(account, error, seconds, waits):
     SCRIPT.fails_at = ""
-    SCRIPT.trouble = Unavailable(ErrorClass.RATE_LIMITED, "429", "", retry_after=seconds)
+    SCRIPT.trouble = Unavailable(error, "429", "", retry_after=seconds)
 
     changes.read_changes(account, now)
 

@@ -106,15 +106,19 @@ def test_lost_answer_is_read_and_never_sent_again(stand):
     assert (stand.effects(card), stand.calls(card)["submit"]) == (["activate"], 1)
 
 
-def test_request_that_never_arrived_fails_after_the_reading(partner):
+def test_request_that_never_arrived_fails_when_the_operators_time_is_over(partner):
     card = partner.card()
     partner.bench.fault("submit", "drop_before")
     command = partner.activate(card)
 
     partner.work()
     partner.run(seconds=61)
+    command.refresh_from_db()
+    while_it_may_still_run = command.state
+    partner.run(seconds=3600)
 
     command.refresh_from_db()
+    assert while_it_may_still_run == "checking"
     assert (command.state, command.error, command.code) == ("failed", "transient", "not_done")
     assert partner.effects(card) == []
 

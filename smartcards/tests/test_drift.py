@@ -61,7 +61,8 @@ def test_card_that_is_as_it_should_be_is_not_listed(merchant):
     paid(merchant, confirmed=Confirmed.ACTIVE, wished_on=True)
     paid(merchant, confirmed=Confirmed.INACTIVE, wished_on=False)
     make_card(merchant)
-    make_card(None, confirmed=Confirmed.ACTIVE)
+    make_card(None, confirmed=Confirmed.INACTIVE)
+    make_card(None, confirmed=Confirmed.HELD)
     make_card(None, lost_to_operator_at=NOW, seen_msisdn="79990001122")
 
     assert listed() == {}
@@ -116,6 +117,17 @@ def test_card_that_works_without_anybodys_wish_and_pay_counts_from_its_last_cove
         card.pk: [Found(Drift.ON_BUT_UNPAID, EARLIER)],
         never.pk: [Found(Drift.ON_BUT_UNPAID, never.handed_at)],
     }
+
+
+def test_card_in_stock_that_works_is_on_though_nobody_pays(merchant):
+    card = make_card(None, confirmed=Confirmed.ACTIVE, confirmed_at=EARLIER, seen_imei=OTHER_IMEI)
+
+    on, counted = listed(), drift.totals(drift.counts(NOW))
+    healing.switch_off_in_stock(card=card, reason="на складе", by=STAFF, at=NOW)
+
+    assert on == {card.pk: [Found(Drift.ON_BUT_UNPAID, EARLIER)]}
+    assert counted == [0, 1, 0, 0, 0, 0, 0, 0]
+    assert listed() == {}
 
 
 def test_card_that_works_though_it_was_wished_off(merchant):
@@ -297,8 +309,9 @@ def test_number_waits_for_the_end_of_a_command_to_the_old_one(merchant):
     )
 
 
-def test_card_is_read_again_where_the_operator_can_be_read(merchant):
-    card = make_card(merchant, account=make_account("partner", adapter="tmf640"), read_at=NOW)
+@pytest.mark.parametrize("adapter", ["tmf640", "mts"])
+def test_card_is_read_again_where_the_operator_can_be_read(merchant, adapter):
+    card = make_card(merchant, account=make_account("partner", adapter=adapter), read_at=NOW)
 
     healing.read_again(card=card, reason="странное", by=STAFF, at=NOW)
 
@@ -307,9 +320,8 @@ def test_card_is_read_again_where_the_operator_can_be_read(merchant):
     assert journal("asked_again") == ("Попросили уточнить состояние у оператора", "странное", {})
 
 
-@pytest.mark.parametrize("adapter", ["mts", "telegraph"])
-def test_card_is_not_read_where_the_operator_cannot_be_believed(merchant, adapter):
-    card = make_card(merchant, account=make_account(adapter=adapter), read_at=NOW)
+def test_card_is_not_read_where_the_operator_cannot_be_asked(merchant):
+    card = make_card(merchant, account=make_account(adapter="telegraph"), read_at=NOW)
 
     with pytest.raises(CardRefused):
         healing.read_again(card=card, reason="", by=STAFF, at=NOW)
@@ -396,7 +408,7 @@ def test_page_shows_the_difference_since_when_and_what_may_be_done(boss):
     answer = boss.get(PAGE)
 
     page = text(answer)
-    assert buttons(answer) == [["number"], []]
+    assert buttons(answer) == [["number", "read"], ["read"]]
     assert (
         "У оператора другой номер: у нас 79105550011, у оператора 79105550099,"
         " прочитано 22 ноября 2026 г., 07:00" in page
@@ -472,23 +484,66 @@ def test_switching_on_and_writing_off_from_the_list(boss, merchant):
     boss.post(f"{PAGE}{off.pk}/", {"act": "on"})
     boss.post(f"{PAGE}{gone.pk}/", {"act": "write-off", "reason": "заменили"})
 
-    assert offered == [["on"], ["write-off"]]
+    assert offered == [["on", "read"], ["write-off", "read"]]
     assert list(Command.objects.values_list("card", "kind")) == [(off.pk, CommandKind.ACTIVATE)]
     assert shown(boss.get(PAGE)) == []
 
 
-def test_what_does_not_exist_and_what_is_in_stock_is_not_acted_on(boss, merchant):
-    card, stock = make_card(merchant), make_card(None, confirmed=Confirmed.ACTIVE)
+def test_working_card_of_the_stock_is_listed_and_switched_off(boss):
+    card = make_card(None, confirmed=Confirmed.ACTIVE)
+
+    page = boss.get(PAGE)
+    silent = boss.post(f"{PAGE}{card.pk}/", {"act": "off"}, follow=True)
+    done = boss.post(f"{PAGE}{card.pk}/", {"act": "off", "reason": "на складе"}, follow=True)
+
+    assert (shown(page), buttons(page)) == ([card.pk], [["off", "read"]])
+    assert "<td>на складе</td>" in text(page)
+    assert [said(silent), said(done)] == [
+        [f"{card.iccid}: Укажите причину отключения."],
+        [f"{card.iccid}: Команда принята."],
+    ]
+    assert list(Command.objects.values_list("kind", "origin", "reason", "asked_by")) == [
+        (CommandKind.DEACTIVATE, Origin.PERSON, "на складе", "Зоя Старшая")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "handed", "busy", "sentence"),
+    [
+        (Confirmed.INACTIVE, False, False, "Смарт-карта и так отключена."),
+        (Confirmed.ACTIVE, True, False, "Смарт-карта уже передана клиенту."),
+        (
+            Confirmed.ACTIVE,
+            False,
+            True,
+            "Команда по этой смарт-карте ещё не закончена. Дождитесь ответа оператора.",
+        ),
+    ],
+)
+def test_card_of_the_stock_is_not_switched_off_where_there_is_nothing_to_do(
+    merchant, state, handed, busy, sentence
+):
+    card = make_card(merchant if handed else None, confirmed=state)
+    if busy:
+        make_command(card)
+
+    with pytest.raises(CardRefused) as refusal:
+        healing.switch_off_in_stock(card=card, reason="на складе", by=STAFF, at=NOW)
+
+    assert refusal.value.sentence == sentence
+
+
+def test_what_does_not_exist_is_not_acted_on(boss, merchant):
+    card = make_card(merchant)
 
     answers = [
-        boss.post(f"{PAGE}{stock.pk}/", {"act": "read"}),
         boss.post(f"{PAGE}{card.pk}/", {"act": "terminate"}),
         boss.post(f"{PAGE}999999/", {"act": "read"}),
         boss.get(f"{PAGE}{card.pk}/"),
         boss.post(PAGE),
     ]
 
-    assert [answer.status_code for answer in answers] == [404, 404, 404, 405, 405]
+    assert [answer.status_code for answer in answers] == [404, 404, 405, 405]
     assert AuditEvent.objects.count() == 0
 
 

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from cabinet.models import Alert
 from operators import quota
 from operators.adapters.tmf640 import Tmf640
+from operators.exchanges import UNHEARD
 from operators.lanes import Lane
 from operators.models import Exchange, OperatorAccount
 from operators.ports import (
@@ -31,7 +32,7 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
-from smartcards import commands, lanes, line
+from smartcards import commands, dispatch, lanes, line
 from smartcards.landing import asked_pause, error_of
 from smartcards.models import Command, SmartCard
 from smartcards.questions import Answer
@@ -380,6 +381,19 @@ def test_new_command_rings_its_lane(
     assert said == [((rung,), {"account_id": partner.account.pk})]
 
 
+def test_call_that_nobody_has_recorded_stands_in_the_log(partner):
+    command = partner.activate(partner.card())
+    dispatch.claim(account=partner.account, at=partner.clock(), limit=1)
+    command.refresh_from_db()
+
+    partner.clock.pass_(seconds=61)
+    released = [dispatch.release_stuck(at=partner.clock()) for _ in range(2)]
+
+    rows = Exchange.objects.values_list("command_id", "kind", "at", "status", "seconds", "result")
+    assert released == [1, 0]
+    assert list(rows) == [(command.pk, "submit", command.sent_at, None, None, UNHEARD)]
+
+
 # --- one line at a time --------------------------------------------------------------------------
 
 
@@ -586,6 +600,7 @@ def test_adapter_that_breaks_before_sending_loses_nothing(partner, caplog):
     after_breaking = (command.state, command.attempts)
     use(partner, adapter="tmf640")
     partner.run(seconds=61)
+    partner.run(seconds=600)
 
     command.refresh_from_db()
     assert (done, after_breaking) == ((1, 0), (CommandState.CHECKING, 1))
@@ -693,11 +708,11 @@ def test_error_of_an_answer(result, error):
     ("result", "seconds"),
     [
         (Applied(), 0),
-        (Unknown("", retry_after=40), 0),
+        (Unknown("", retry_after=40), 40),
         (Rejected(ErrorClass.RATE_LIMITED, "429", "", retry_after=40), 40),
-        (Rejected(ErrorClass.RATE_LIMITED, "429", ""), 0),
+        (Rejected(ErrorClass.RATE_LIMITED, "429", ""), 2),
         (Rejected(ErrorClass.RATE_LIMITED, OUR_QUOTA, "", retry_after=40), 0),
-        (Rejected(ErrorClass.TRANSIENT, "503", "", retry_after=40), 0),
+        (Rejected(ErrorClass.TRANSIENT, "503", "", retry_after=40), 40),
         (unavailable(ErrorClass.RATE_LIMITED, "429", retry_after=40), 40),
         (unavailable(ErrorClass.RATE_LIMITED, OUR_QUOTA, retry_after=40), 0),
         (Answer(check=Check(CheckState.COMPLETED)), 0),

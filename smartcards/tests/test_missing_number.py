@@ -12,7 +12,7 @@ from cabinet.states import Role
 from cabinet.tests.people import make_staff
 from operators.models import Exchange
 from operators.ports import Reading, SimState
-from smartcards import healing, outcomes, queries
+from smartcards import healing, queries, readings
 from smartcards.models import Command, SmartCard
 from smartcards.pages.card import card_page
 from smartcards.reconcile import reconcile_all
@@ -157,7 +157,7 @@ def test_number_of_a_card_in_stock_can_be_written():
 
 
 def read(card: SmartCard, msisdn: str) -> str:
-    outcomes.note_reading(card, Reading(SimState.NEW, msisdn=msisdn), at=LATER)
+    readings.note_reading(card, Reading(SimState.NEW, msisdn=msisdn), at=LATER)
     card.refresh_from_db()
     return card.msisdn
 

@@ -1,9 +1,11 @@
 """Every class of an operator's refusal: what follows by itself, what the merchant and staff read."""
 
+from datetime import timedelta
+
 import pytest
 
 from cabinet.models import Alert
-from operators.ports import ErrorClass, Rejected
+from operators.ports import OUR_QUOTA, ErrorClass, Rejected
 from smartcards import outcomes, phrases
 from smartcards.models import Command
 from smartcards.states import CommandState, Confirmed
@@ -95,3 +97,32 @@ def test_failed_command_shows_the_sentence_of_its_class(error):
     outcomes.apply_submit(command, card, Rejected(error, "17", "нет"), at=NOW)
 
     assert Command.objects.get(pk=command.pk).text == phrases.FAILURES[error]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("attempts", "asked_for", "code", "pause"),
+    [
+        (1, None, "40000029", 5),
+        (2, None, "40000029", 15),
+        (3, None, "40000029", 60),
+        (9, None, "40000029", 300),
+        (1, 2.0, "429", 5),
+        (1, 20.0, "429", 20),
+        (4, 20.0, "429", 180),
+        (4, 600.0, "429", 600),
+        (5, 2.0, OUR_QUOTA, 2),
+        (5, None, OUR_QUOTA, 180),
+    ],
+)
+def test_pauses_grow_with_the_attempts_and_are_never_shorter_than_the_operator_asks(
+    attempts, asked_for, code, pause
+):
+    card = make_card(make_merchant(), wished_on=True)
+    command = make_command(card, state=CommandState.SENDING, attempts=attempts)
+    refusal = Rejected(ErrorClass.RATE_LIMITED, code, "подождите", retry_after=asked_for)
+
+    outcomes.apply_submit(command, card, refusal, at=NOW)
+
+    command.refresh_from_db()
+    assert (command.state, command.due_at) == (QUEUED, NOW + timedelta(seconds=pause))

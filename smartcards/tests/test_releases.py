@@ -298,7 +298,11 @@ def test_staff_write_it_down_in_the_list_of_differences(boss, merchant, act, aft
     silent = boss.post(f"{DRIFT}{card.pk}/", {"act": act}, follow=True)
     boss.post(f"{DRIFT}{card.pk}/", {"act": act, "reason": SAID}, follow=True)
 
-    assert [remedy.name for remedy in offered[0].remedies] == ["released-on", "released-off"]
+    assert [remedy.name for remedy in offered[0].remedies] == [
+        "released-on",
+        "released-off",
+        "read",
+    ]
     assert said(silent) == [f"{card.iccid}: Укажите, откуда это известно: клиент увидит эти слова."]
     assert (state(card)["confirmed"], len(new_commands())) == (after, commands)
 

@@ -41,6 +41,7 @@ WORKS = {"confirmed": Confirmed.ACTIVE, "wished_on": True}
 # NOW is 12:00 of a Sunday in Moscow.
 DOWN = {"broken_since": NOW - HOUR - 18 * MINUTE, "probe_at": NOW + MINUTE}
 AT_WORK = {"maintenance_windows": [{"from": "11:30", "to": "13:15"}]}
+PAUSED = {"enabled": False}
 
 
 def plain(text):
@@ -80,6 +81,8 @@ def down(code="mts", **fields):
         ),
         ({"maintenance_windows": [{"from": "13:00", "to": "14:00"}]}, "Europe/Moscow", None),
         ({"maintenance_windows": [{"from": "25:00"}]}, "Europe/Moscow", None),
+        (PAUSED, "Asia/Vladivostok", "Мы приостановили работу с оператором «МТС»"),
+        (PAUSED | DOWN | AT_WORK, "Europe/Moscow", "Мы приостановили работу с оператором «МТС»"),
     ],
 )
 def test_trouble_names_the_operator_and_the_hour_in_the_merchants_zone(fields, zone, head):
@@ -120,6 +123,7 @@ def test_an_operators_name_after_u(title, genitive):
 FOUND = {
     Cause.DOWN: Trouble(Cause.DOWN, "У МТС сбой с 10:42 (МСК)"),
     Cause.WORKS: Trouble(Cause.WORKS, "У Билайна технические работы до 06:00"),
+    Cause.PAUSED: Trouble(Cause.PAUSED, "Мы приостановили работу с оператором «МТС»"),
 }
 
 
@@ -145,6 +149,24 @@ FOUND = {
             (
                 "У МТС сбой с 10:42 (МСК), включим сами. "
                 "Запрос не потерян: уточним его у оператора, когда оператор ответит."
+            ),
+        ),
+        (
+            Cause.PAUSED,
+            ON,
+            CommandState.QUEUED,
+            (
+                "Мы приостановили работу с оператором «МТС», включим сами, когда возобновим её. "
+                "Запрос ждёт в очереди и не потеряется."
+            ),
+        ),
+        (
+            Cause.PAUSED,
+            OFF,
+            CommandState.ACCEPTED,
+            (
+                "Мы приостановили работу с оператором «МТС», отключим сами, когда возобновим её. "
+                "Запрос не потерян: уточним его у оператора, когда возобновим работу с ним."
             ),
         ),
         (
@@ -177,6 +199,9 @@ def test_sentence_about_a_command_says_that_the_queue_is_kept(cause, kind, state
         (DOWN, CommandState.NEEDS_STAFF, False),
         (AT_WORK, CommandState.QUEUED, True),
         (AT_WORK, CommandState.ACCEPTED, False),
+        (PAUSED, CommandState.QUEUED, True),
+        (PAUSED, CommandState.CHECKING, True),
+        (PAUSED, CommandState.NEEDS_STAFF, False),
         ({}, CommandState.QUEUED, False),
     ],
 )
@@ -318,6 +343,55 @@ def test_first_page_tells_of_each_operator_in_trouble_and_what_waits_for_it():
         ),
         "У МТС сбой с 10:42 (МСК), включим сами. Ждут 2 смарт-карты, запросы не потеряются.",
     )
+
+
+def test_first_page_tells_of_a_paused_contract_only_where_something_waits_for_it():
+    merchant, other = make_merchant(), make_merchant()
+    paused = make_account(enabled=False)
+    make_command(make_card(merchant, account=paused))
+    make_command(make_card(other, account=paused), state=CommandState.NEEDS_STAFF)
+
+    assert said(first_page(merchant).troubles) == (
+        (
+            "Мы приостановили работу с оператором «МТС», включим сами, когда возобновим её. "
+            "Ждёт 1 смарт-карта, запросы не потеряются."
+        ),
+    )
+    assert first_page(other).troubles == ()
+
+
+def test_card_page_before_a_switch_tells_of_a_paused_contract():
+    merchant = make_merchant()
+    card = make_card(merchant, account=make_account(enabled=False), **WORKS)
+    cover(card, make_live_subscription(merchant))
+
+    page = page_of(merchant)
+
+    assert (page.promise, plain(page.trouble)) == (
+        "",
+        (
+            "Мы приостановили работу с оператором «МТС». "
+            "Новый запрос подождёт в очереди, выполним его, когда возобновим работу с ним."
+        ),
+    )
+
+
+def test_slow_operator_is_told_on_the_way_of_a_switch():
+    merchant = make_merchant()
+    row = make_card(merchant, wished_on=True)
+    for _ in range(19):
+        other = make_card(make_merchant(), account=row.account)
+        make_command(other, at=NOW - 7 * HOUR)
+    make_command(row, at=NOW - HOUR)
+
+    young = progress_of(card=row, merchant=merchant, at=NOW)
+    old = progress_of(card=row, merchant=merchant, at=NOW + 24 * HOUR)
+
+    assert plain(young.promise) == (
+        "Сейчас дольше обычного: запросы ждут уже 7 часов. "
+        "Ждать здесь не нужно: мы доведём дело до конца."
+    )
+    assert plain(old.promise) == ("Очень долго. Мы уже знаем об этом и разбираемся с оператором.")
 
 
 def test_first_page_says_switch_where_some_go_on_and_some_off():

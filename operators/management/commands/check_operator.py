@@ -10,6 +10,8 @@ from operators.conformance import Line, Plan, Verdict
 from operators.models import OperatorAccount
 from operators.ports import Sim
 
+# A longer pause that the operator asked for is not waited for at the screen, seconds.
+_LONGEST_PAUSE = 120.0
 _MARKS = {Verdict.PASSED: "✓", Verdict.FAILED: "✗", Verdict.SKIPPED: "–"}
 
 
@@ -71,8 +73,10 @@ def _account(code: str) -> OperatorAccount:
 def _ask_for_the_counter(account: OperatorAccount) -> None:
     """Without it no call may leave, and every line would wait long to say so."""
     try:
-        quota.seconds_to_wait(account)
+        wait = quota.pause_left(account)
     except quota.QuotaAway as error:
         raise CommandError(
             "Счётчик вызовов (Redis) не отвечает, проверить стенд нельзя."
         ) from error
+    if wait > _LONGEST_PAUSE:
+        raise CommandError(f"Оператор попросил не звонить ему ещё {wait / 60:.0f} мин.")

@@ -1,0 +1,381 @@
+"""What is believed of a reading: weak hints, holds that cannot be read, and how long a card was silent."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.db.models import F
+
+from cabinet.models import Alert, AuditEvent
+from operators.models import OperatorAccount
+from operators.ports import BlockReason, Reading, Sim, SimState
+from smartcards import commands, healing, line, queries, readings, releases
+from smartcards.models import Command, SmartCard
+from smartcards.reconcile import reconcile_all, reconcile_merchant
+from smartcards.states import CommandKind, CommandState, Confirmed, Told
+from smartcards.tests import stand as stands
+from smartcards.tests.cards import (
+    NOW,
+    STAFF,
+    cover,
+    make_account,
+    make_card,
+    make_command,
+    make_live_subscription,
+    make_merchant,
+)
+from smartcards.tests.stand import Stand, standing
+
+pytestmark = pytest.mark.django_db
+
+ACTIVE, INACTIVE, HELD, NEW, UNKNOWN = (
+    Confirmed.ACTIVE,
+    Confirmed.INACTIVE,
+    Confirmed.HELD,
+    Confirmed.NEW,
+    Confirmed.UNKNOWN,
+)
+DEBT = Reading(SimState.HELD, BlockReason.DEBT)
+NAMELESS = Reading(SimState.HELD, BlockReason.UNKNOWN)
+OURS = Reading(SimState.INACTIVE, BlockReason.VOLUNTARY)
+SILENCE = Reading(SimState.UNKNOWN)
+HOUR = timedelta(hours=1)
+DAY = 24 * HOUR
+
+
+@pytest.fixture
+def merchant():
+    return make_merchant()
+
+
+@pytest.fixture
+def mts(tmp_path: Path) -> Iterator[Stand]:
+    with standing("mts", tmp_path) as stand:
+        yield stand
+
+
+@pytest.fixture
+def center(tmp_path: Path, monkeypatch) -> Iterator[Stand]:
+    keys = {"username": "demo-user", "api_key": "demo-api-key"}
+    monkeypatch.setitem(stands.CREDENTIALS, "control_center", keys)
+    with standing("control_center", tmp_path, concurrency=1) as stand:
+        yield stand
+
+
+def read(card: SmartCard, *told: Reading, at: datetime = NOW + HOUR) -> tuple[str, str]:
+    """What is known after these readings, a day apart."""
+    for number, reading in enumerate(told):
+        fresh = SmartCard.objects.select_related("account").get(pk=card.pk)
+        readings.note_reading(fresh, reading, at=at + number * DAY)
+    card.refresh_from_db()
+    return card.confirmed, card.block_reason
+
+
+# --- a weak reading ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [ACTIVE, INACTIVE, NEW, UNKNOWN])
+@pytest.mark.parametrize(
+    "reading",
+    [
+        SILENCE,
+        OURS,
+        NAMELESS,
+        Reading(SimState.HELD),
+        Reading(SimState.NEW),
+        Reading(SimState.ACTIVE),
+        Reading(SimState.RETIRED),
+    ],
+)
+def test_weak_reading_makes_no_card_on_or_off(merchant, state, reading):
+    card = make_card(merchant, confirmed=state)
+    before = card.confirmed, card.block_reason
+
+    assert read(card, reading, reading, reading) == before
+    assert (card.read_at, AuditEvent.objects.count()) == (NOW + HOUR + 2 * DAY, 0)
+
+
+@pytest.mark.parametrize("state", [ACTIVE, INACTIVE, NEW, UNKNOWN])
+@pytest.mark.parametrize("reason", ["debt", "fraud", "stolen", "law", "limit", "imei", "operator"])
+def test_weak_reading_tells_of_a_block_that_it_names(merchant, state, reason):
+    card = make_card(merchant, confirmed=state)
+
+    known = read(card, Reading(SimState.HELD, BlockReason(reason)))
+
+    assert (*known, card.confirmed_from) == (HELD, reason, Told.READING)
+
+
+@pytest.mark.parametrize(
+    ("then", "known"),
+    [
+        ([DEBT], (HELD, "debt")),
+        ([Reading(SimState.HELD, BlockReason.LAW)], (HELD, "law")),
+        ([NAMELESS], (HELD, "debt")),
+        ([Reading(SimState.RETIRED)], (HELD, "debt")),
+        ([OURS], (INACTIVE, "voluntary")),
+        ([Reading(SimState.ACTIVE)], (UNKNOWN, "")),
+        ([SILENCE], (HELD, "debt")),
+        ([SILENCE, SILENCE], (UNKNOWN, "")),
+        ([SILENCE, DEBT, SILENCE], (HELD, "debt")),
+    ],
+)
+def test_block_that_a_weak_reading_told_ends_by_weak_readings(merchant, then, known):
+    card = make_card(merchant, confirmed=ACTIVE, wished_on=True)
+
+    assert read(card, DEBT, *then) == known
+
+
+@pytest.mark.parametrize("then", [[OURS], [SILENCE, SILENCE], [Reading(SimState.ACTIVE)]])
+def test_block_that_a_refusal_told_is_not_ended_by_a_weak_reading(merchant, then):
+    card = make_card(merchant, confirmed=HELD, block_reason="unknown", confirmed_from=Told.POLL)
+
+    assert read(card, *then) == (HELD, "unknown")
+
+
+def test_first_empty_answer_of_a_card_that_was_to_be_read_at_once_ends_nothing(merchant):
+    card = make_card(merchant, confirmed=HELD, block_reason="debt", confirmed_from=Told.READING)
+
+    assert read(card, SILENCE) == (HELD, "debt")
+
+    SmartCard.objects.filter(pk=card.pk).update(confirmed_at=None)
+    assert read(card, SILENCE) == (HELD, "debt")
+
+
+def test_card_that_the_operator_answers_about_is_not_lost_to_it(merchant):
+    card = make_card(merchant, confirmed=ACTIVE, lost_to_operator_at=NOW)
+
+    read(card, SILENCE)
+
+    assert (card.confirmed, card.lost_to_operator_at) == (ACTIVE, None)
+
+
+def test_what_was_read_under_the_old_number_is_no_difference_to_the_new_one(merchant):
+    card = make_card(merchant, seen_msisdn="79105550099", msisdn="79105550099", read_at=NOW)
+
+    healing.write_number(card=card, msisdn="79105550011", reason="", by=STAFF, at=NOW)
+
+    card.refresh_from_db()
+    assert (card.msisdn, card.seen_msisdn, card.read_at) == ("79105550011", "", None)
+
+
+def test_debt_at_mts_is_found_and_its_end_brings_the_paid_cards_back(mts):
+    paid, unpaid = mts.card(state="active", wished_on=True), mts.card(state="active", covered=False)
+    SmartCard.objects.filter(pk=unpaid.pk).update(
+        wished_on=True, wished_at=mts.clock(), wished_by="Анна"
+    )
+    cards = (paid, unpaid)
+
+    def states() -> list[str]:
+        for card in cards:
+            card.refresh_from_db()
+        return [card.confirmed for card in cards]
+
+    def next_day() -> None:
+        # МТС is asked about requests by the day, and its clock is not moved: so all else grows older.
+        aged = {name: F(name) - timedelta(hours=25) for name in ("read_at", "confirmed_at")}
+        SmartCard.objects.update(**aged)
+        line.work(account_id=mts.account.pk, clock=mts.clock, reading=True)
+
+    for card in cards:
+        mts.bench.put(Sim(card.iccid, card.msisdn), state="held", reason="debt")
+    next_day()
+    found = states()
+    for card in cards:
+        mts.bench.put(Sim(card.iccid, card.msisdn), state="active")
+    next_day()
+    next_day()
+    not_known = states()
+    reconcile_all(at=mts.clock())
+    mts.run(seconds=1)
+    mts.run(seconds=6)
+    mts.run(seconds=11)
+
+    assert (found, not_known, states()) == ([HELD, HELD], [UNKNOWN, UNKNOWN], [ACTIVE, INACTIVE])
+
+
+# --- a hold that no reading shows ----------------------------------------------------------------
+
+
+def test_hold_told_by_a_refusal_stays_where_readings_do_not_show_it(center):
+    card = center.card(wished_on=True)
+    center.bench.put(Sim(card.iccid, card.msisdn), state="held", reason="fraud")
+    for _ in range(3):
+        reconcile_merchant(merchant_id=center.merchant.pk, at=center.clock())
+        center.work()
+        center.clock.pass_(hours=25)
+        line.work(account_id=center.account.pk, clock=center.clock, reading=True)
+
+    card.refresh_from_db()
+    assert (card.confirmed, center.calls(card)["submit"]) == (HELD, 1)
+    assert card.read_at is not None
+    assert [alert.closed_at for alert in Alert.objects.all()] == [None]
+
+
+def test_hold_that_no_reading_shows_is_lifted_by_staff(center):
+    card = center.card(wished_on=True)
+    sim = Sim(card.iccid, card.msisdn)
+    center.bench.put(sim, state="held", reason="fraud")
+    reconcile_merchant(merchant_id=center.merchant.pk, at=center.clock())
+    center.work()
+    center.bench.put(sim, state="inactive")
+
+    releases.release(
+        card=card, working=False, reason="поддержка, 15:40", by=STAFF, at=center.clock()
+    )
+    center.work()
+
+    card.refresh_from_db()
+    assert (card.confirmed, center.effects(card)) == (ACTIVE, ["activate"])
+    assert Alert.objects.filter(closed_at=None).count() == 0
+
+
+@pytest.mark.parametrize(
+    ("reading", "known"),
+    [
+        (OURS, (HELD, "unknown")),
+        (Reading(SimState.NEW), (HELD, "unknown")),
+        (SILENCE, (HELD, "unknown")),
+        (Reading(SimState.ACTIVE), (ACTIVE, "")),
+        (Reading(SimState.RETIRED), (Confirmed.RETIRED, "")),
+    ],
+)
+def test_reading_lifts_only_the_hold_that_it_disproves(merchant, reading, known):
+    account = make_account("cc", adapter="control_center")
+    card = make_card(merchant, account=account, confirmed=HELD, block_reason="unknown")
+
+    assert read(card, reading) == known
+
+
+def test_card_that_is_not_held_is_read_there_as_anywhere(merchant):
+    account = make_account("cc", adapter="control_center")
+    card = make_card(merchant, account=account, confirmed=ACTIVE, wished_on=True)
+
+    assert read(card, OURS) == (INACTIVE, "voluntary")
+
+
+@pytest.mark.parametrize(
+    ("adapter", "can_be_read", "weakly", "tells"),
+    [
+        ("tmf640", True, False, True),
+        ("beeline", True, False, True),
+        ("control_center", True, False, False),
+        ("mts", True, True, False),
+        ("telegraph", False, False, False),
+    ],
+)
+def test_what_an_operator_can_tell(adapter, can_be_read, weakly, tells):
+    account = OperatorAccount(adapter=adapter)
+
+    told = (
+        queries.can_be_read(account),
+        queries.reads_weakly(account),
+        queries.tells_state(account),
+    )
+    assert told == (can_be_read, weakly, tells)
+
+
+# --- a card of which nothing is known ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wished_on", "covered", "wanted"),
+    [
+        (True, True, [CommandKind.ACTIVATE]),
+        (True, False, [CommandKind.DEACTIVATE]),
+        (False, True, [CommandKind.DEACTIVATE]),
+        (None, True, []),
+    ],
+)
+def test_card_of_which_nothing_is_known_is_switched_to_what_it_should_be(
+    merchant, wished_on, covered, wanted
+):
+    card = make_card(merchant, confirmed=UNKNOWN, wished_on=wished_on)
+    subscription = make_live_subscription(merchant)
+    if covered:
+        cover(card, subscription)
+
+    reconcile_all(at=NOW)
+
+    assert list(Command.objects.values_list("kind", flat=True)) == wanted
+
+
+# --- how long it was silent ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "may_be"),
+    [
+        ({"confirmed": INACTIVE, "off_since": NOW - 71 * HOUR}, False),
+        ({"confirmed": INACTIVE, "off_since": NOW - 72 * HOUR}, True),
+        ({"confirmed": INACTIVE}, True),
+        ({"confirmed": HELD}, True),
+        ({"confirmed": UNKNOWN}, True),
+        ({"confirmed": ACTIVE}, False),
+        ({"confirmed": NEW}, False),
+    ],
+)
+def test_card_that_is_not_known_to_have_been_on_may_be_held_back(merchant, fields, may_be):
+    card = make_card(merchant, **fields)
+
+    assert commands.may_be_held(card, NOW) is may_be
+
+
+@pytest.mark.parametrize(
+    ("known_on", "off_since"),
+    [(NOW - 60 * DAY, NOW - 60 * DAY), (NOW - 70 * HOUR, NOW + HOUR), (None, NOW + HOUR)],
+)
+def test_card_found_off_is_silent_since_it_was_last_known_to_be_on(merchant, known_on, off_since):
+    account = make_account("partner", adapter="tmf640")
+    card = make_card(merchant, account=account, confirmed=ACTIVE, confirmed_at=known_on)
+
+    read(card, OURS)
+
+    assert card.off_since == off_since
+
+
+def test_card_that_we_or_the_operator_switch_off_is_silent_since_then(merchant):
+    account = make_account("partner", adapter="tmf640")
+    long_ago = NOW - 60 * DAY
+    ours, theirs, weak = (
+        make_card(merchant, account=of, confirmed=ACTIVE, confirmed_at=long_ago)
+        for of in (account, account, make_account())
+    )
+    command = make_command(
+        ours, kind=CommandKind.DEACTIVATE, state=CommandState.ACCEPTED, check_at=NOW
+    )
+
+    commands.finish_done(command, ours, told=Told.POLL, at=NOW)
+    readings.note_reading(theirs, OURS, at=NOW, told=Told.CALLBACK)
+    readings.note_reading(weak, DEBT, at=NOW)
+
+    assert [card.off_since for card in (ours, theirs, weak)] == [NOW, NOW, NOW]
+
+
+def test_switch_on_of_a_card_that_is_off_since_nobody_knows_when_works_and_says_so(merchant):
+    card = make_card(merchant, confirmed=INACTIVE, wished_on=True)
+    command = make_command(card, state=CommandState.ACCEPTED)
+
+    commands.finish_done(command, card, told=Told.POLL, at=NOW)
+
+    card.refresh_from_db()
+    assert (command.state, card.confirmed, card.may_hold_until) == (
+        CommandState.DONE,
+        ACTIVE,
+        NOW + DAY,
+    )
+
+
+def test_cards_that_are_switched_on_together_say_so_each_for_itself(merchant):
+    cards = [
+        make_card(merchant, confirmed=INACTIVE, off_since=since, wished_on=True)
+        for since in (None, NOW - HOUR, NOW - 4 * DAY)
+    ]
+    rows = [make_command(card, state=CommandState.SENDING) for card in cards]
+
+    commands.finish_done_many(rows, at=NOW)
+
+    for card in cards:
+        card.refresh_from_db()
+    assert [card.may_hold_until for card in cards] == [NOW + DAY, None, NOW + DAY]
+    assert {card.off_since for card in cards} == {None}

@@ -14,10 +14,14 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import place
 from bench.named_servers import OwnServers, own_servers
 from bench.named_trial import Findings, Trial
+
+if TYPE_CHECKING:
+    from bench import books
 
 _TABLE = "{:<4} {:<60.60} {:<64.64} {:<6} {:>6}"
 
@@ -28,7 +32,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--schedules", type=int, default=300)
     parser.add_argument(
-        "--minutes", type=float, default=19.5, help="no schedule begins after so many"
+        "--minutes",
+        type=float,
+        default=19.5,
+        help="no schedule begins later than so many after the first",
     )
     parser.add_argument("--only-random", action="store_true", help="leave the named faults out")
     parser.add_argument(
@@ -40,20 +47,20 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     chosen = arguments()
-    ends_at = time.monotonic() + chosen.minutes * 60
     print(f"seed {chosen.seed}", flush=True)
+    environment = dict(os.environ)
     results: list[bool] = []
     with ExitStack() as stack:
-        if not chosen.only_random or "DATABASE_URL" not in os.environ:
-            servers = stack.enter_context(own_servers(_folder()))
-        empty = dict(os.environ)
+        folder = _folder() / ("schedules" if chosen.only_random else "named")
+        servers = stack.enter_context(own_servers(folder))
         place.prepare()
         if chosen.only_random:
-            results += _random(chosen.seed, chosen.schedules, ends_at)
+            results += _random(servers, chosen.seed, chosen.schedules, chosen.minutes * 60)
         else:
             only = chosen.only.split(",") if chosen.only else []
             results += _named(servers, only=only, mass=chosen.mass)
-            results += [] if only else [_random_apart(chosen, empty, ends_at)]
+    if not chosen.only_random and not chosen.only:
+        results.append(_random_apart(chosen, environment))
     print(f"{results.count(True)} passed, {results.count(False)} failed", flush=True)
     return 0 if results and all(results) else 1
 
@@ -94,38 +101,50 @@ def _show(trial: Trial, said: Sequence[str], good: bool, seconds: float) -> None
         print(f"     {line}", flush=True)
 
 
-def _random_apart(chosen: argparse.Namespace, environment: dict[str, str], ends_at: float) -> bool:
-    """The schedules in a process and a database of their own, without the named faults' remains."""
-    minutes = (ends_at - time.monotonic()) / 60
-    asked = ("--seed", chosen.seed, "--schedules", chosen.schedules, "--minutes", minutes)
+def _random_apart(chosen: argparse.Namespace, environment: dict[str, str]) -> bool:
+    """The schedules in a process and with servers of their own, without the named faults' remains."""
+    asked = ("--seed", chosen.seed, "--schedules", chosen.schedules, "--minutes", chosen.minutes)
     arguments = [sys.executable, "-m", "bench.faults", "--only-random", *map(str, asked)]
     return (
         subprocess.run(arguments, cwd=place.PROJECT, env=environment, check=False).returncode == 0
     )
 
 
-def _random(seed: int, number: int, ends_at: float) -> list[bool]:
+def _random(servers: OwnServers, seed: int, number: int, seconds: float) -> list[bool]:
     # After setup.
-    from bench import schedules  # noqa: PLC0415
+    from bench import mischief, named_house, schedules  # noqa: PLC0415
 
-    started = time.monotonic()
-    done: list[schedules.Found] = []
-    with schedules.stage() as stage:
-        for index in range(number):
-            if time.monotonic() > ends_at:
-                print(f"out of time after {index} schedules", flush=True)
-                break
-            done.append(stage.play(random.Random(f"{seed}:{index}")))
+    ends_at = time.monotonic() + seconds
+    with named_house.house(servers) as house, schedules.stage(house) as stage:
+        house.start_worker("operators-too", "--queues", "operators", *named_house.THREADS)
+        started = time.monotonic()
+        done: list[books.Found] = []
+        while len(done) < number and time.monotonic() < ends_at:
+            done.append(mischief.play(stage, random.Random(f"{seed}:{len(done)}")))
             if not done[-1].good:
-                print(f"schedule {index}: {done[-1]}", flush=True)
-    total = time.monotonic() - started
-    print(
-        f"{len(done)} random schedules in {total:.0f} s, {total / max(1, len(done)):.2f} s each:"
-        f" lost {sum(one.lost for one in done)}, doubled {sum(one.doubled for one in done)},"
-        f" wrong {sum(one.wrong for one in done)}",
-        flush=True,
+                print(f"schedule {len(done) - 1}: {done[-1]}", flush=True)
+        total = time.monotonic() - started
+        print(f"played: {', '.join(mischief.told(stage))}", flush=True)
+    return verdict(done, number, total=total)
+
+
+def verdict(done: "Sequence[books.Found]", asked: int, *, total: float) -> list[bool]:
+    """Which of the schedules that were asked for are good; one that was not played is not. Says it too."""
+    print(_summary(done, total), flush=True)
+    rest = asked - len(done)
+    if rest:
+        print(f"FAILED: time is up, {rest} of {asked} schedules were not played", flush=True)
+    return [one.good for one in done] + [False] * rest
+
+
+def _summary(done: "Sequence[books.Found]", total: float) -> str:
+    lost, doubled, wrong = (
+        sum(getattr(one, word) for one in done) for word in ("lost", "doubled", "wrong")
     )
-    return [one.good for one in done]
+    return (
+        f"{len(done)} random schedules in {total:.0f} s, {total / max(1, len(done)):.2f} s each:"
+        f" lost {lost}, doubled {doubled}, wrong {wrong}"
+    )
 
 
 if __name__ == "__main__":

@@ -75,6 +75,7 @@ def beats(house: House) -> Findings:
     _two_at_once(house, found)
     _none_for_three_hours(house, found)
     _two_hours_ahead(house, found)
+    found.note("no burst of reminders: the product sends none")
     return found
 
 

@@ -42,6 +42,9 @@ QUICK = {
 _WEB = ("-m", "gunicorn", "bench.named_wsgi", "--workers", "2", "--worker-class", "gthread")
 _QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 _CELERY = ("-m", "celery", "-A", "cabinet")
+# The queues whose workers wait for operators; each has a worker of its name.
+LINES = tuple(name for name in settings.CELERY_TASK_QUEUES_NAMES if name != "default")
+THREADS = ("--pool", "threads", "--concurrency", "16")
 _phones = count(9_100_000_001)
 _OPEN = sorted(OPEN_COMMANDS)
 
@@ -80,6 +83,11 @@ class House:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
 
+    def end(self, name: str) -> None:
+        """Kill it where it lives."""
+        if name in self.running:
+            self.kill(name)
+
     def again(self, name: str) -> None:
         """Kill it where it lives, and start it anew."""
         if name in self.running:
@@ -102,17 +110,22 @@ class House:
         )
 
     def start_workers(self) -> None:
-        """One for our own work, one whose threads wait for operators, as `make run` has them."""
-        self.start_worker("worker", "--queues", "default", "--concurrency", "2")
-        self.start_worker(
-            "operators", "--queues", "operators", "--pool", "threads", "--concurrency", "16"
-        )
+        """One for our own work, two whose threads wait for operators, as `make run` has them."""
+        self.start_workers_of_our_own()
+        for queue in LINES:
+            self.start_worker(queue, "--queues", queue, *THREADS)
 
-    def start_worker(self, name: str, *arguments: str, **environment: str) -> None:
-        """One Celery worker."""
+    def start_workers_of_our_own(self, *, include: str = "bench.named_tasks") -> None:
+        """Those that wait for nobody."""
+        self.start_worker("worker", "--queues", "default", "--concurrency", "2", include=include)
+
+    def start_worker(
+        self, name: str, *arguments: str, include: str = "bench.named_tasks", **environment: str
+    ) -> None:
+        """One Celery worker that takes in this module too."""
         self.start(
             name, *_CELERY, "worker", "-l", "INFO", "--hostname", f"{name}@%h", *arguments, *_QUIET,
-            *("-I", "bench.named_tasks"), **environment,
+            *("-I", include), **environment,
         )  # fmt: skip
 
     def start_beat(self, name: str = "beat", *, module: Sequence[str] = _CELERY) -> None:
@@ -236,10 +249,7 @@ class Owner:
 
     def cards(self, number: int, account: OperatorAccount | None = None) -> list[SmartCard]:
         """Inactive cards, paid for, that nobody has decided about; the operator knows them."""
-        found = rows.cards(account or self.house.account, self.subscription, number)
-        SmartCard.objects.filter(pk__in=[card.pk for card in found]).update(
-            wished_on=None, wished_at=None, wished_by=""
-        )
+        found = rows.undecided(account or self.house.account, self.subscription, number)
         rows.tell_sandbox(self.house.sandbox, found)
         return found
 

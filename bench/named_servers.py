@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import psutil
 import psycopg2
+import redis
 
 from cabinet.launcher.embedded import supervised
 from cabinet.launcher.environment import isolated_environment
@@ -97,6 +98,18 @@ class OwnServers:
             for statement in statements:
                 connection.cursor().execute(statement)
 
+    @contextlib.contextmanager
+    def asking(self, database: str = "postgres") -> Iterator[psycopg2.extensions.cursor]:
+        """A cursor of such a session, closed with the block."""
+        with contextlib.closing(self.session(database)) as connection:
+            yield connection.cursor()
+
+    def postmaster(self) -> str:
+        """When the server was started: after a crash or a restart it is another moment."""
+        with self.asking() as cursor:
+            cursor.execute("SELECT pg_postmaster_start_time()::text")
+            return str((cursor.fetchone() or ("",))[0])
+
     # --- Valkey ---------------------------------------------------------------------------------
 
     def stop_valkey(self) -> None:
@@ -106,8 +119,19 @@ class OwnServers:
         process.wait(timeout=10)
 
     def start_valkey(self) -> None:
-        """On the same port, empty."""
+        """On the same port, empty; returns when it answers."""
         self.watched.again("valkey")
+        ends_at = time.monotonic() + _PATIENCE
+        with redis.Redis.from_url(self.redis_url, socket_timeout=1) as line:
+            while True:
+                try:
+                    line.ping()
+                except redis.RedisError:
+                    if time.monotonic() > ends_at:
+                        raise
+                    time.sleep(0.02)
+                else:
+                    return
 
     @contextlib.contextmanager
     def frozen_valkey(self) -> Iterator[None]:

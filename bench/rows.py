@@ -7,6 +7,8 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
+from django.db import transaction
+
 from cabinet import clock
 from cabinet.models import Merchant
 from cabinet.states import ActorKind
@@ -86,6 +88,18 @@ def cards(contract: OperatorAccount, subscription: Subscription, number: int) ->
     return rows
 
 
+def undecided(
+    contract: OperatorAccount, subscription: Subscription, number: int
+) -> list[SmartCard]:
+    """The same that nobody has decided about: reconciliation, which runs meanwhile, leaves them alone."""
+    with transaction.atomic():
+        found = cards(contract, subscription, number)
+        SmartCard.objects.filter(pk__in=[card.pk for card in found]).update(
+            wished_on=None, wished_at=None, wished_by=""
+        )
+    return found
+
+
 def queue(rows: list[SmartCard], origin: Origin = Origin.MASS) -> None:
     """One waiting «on» for each card, in the merchant's turns."""
     at = clock.now()
@@ -122,9 +136,9 @@ def put(address: str, body: Any) -> Any:
     return call("PUT", address, body)
 
 
-def call(method: str, address: str, body: Any = None) -> Any:
+def call(method: str, address: str, body: Any = None, **headers: str) -> Any:
     """A control call of the sandbox."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data=data, method=method)  # noqa: S310
+    request = urllib.request.Request(address, data=data, method=method, headers=headers)  # noqa: S310
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         return json.load(answer)

@@ -9,6 +9,8 @@ ACTIONS: dict[str, str] = {
     "account.added": "договор добавлен",
     "account.breaker_closed": "предохранитель закрыт",
     "account.changed": "договор изменён",
+    "account.subscribed": "подписка на уведомления оператора",
+    "account.unsubscribed": "снята подписка на уведомления",
     "activation_requested": "запрошено включение",
     "asked_again": "попросили уточнить состояние",
     "billing_day": "перенесён день оплаты",

@@ -39,7 +39,14 @@ __all__ = ["OperatorAccountAdmin", "admin_callbacks", "admin_exchanges"]
 _CHANGE = "admin:operators_operatoraccount_change"
 _CALLBACK = ("new_callback_secret", "remove_callback_secret")
 _NAMED = ("title", "code", "protocol", "enabled")
-_HEARD = ("last_answer_at", "last_error", "last_error_at", "last_call_at", "clock_skew_seconds")
+_HEARD = (
+    "last_answer_at",
+    "keys_refused_since",
+    "last_error",
+    "last_error_at",
+    "last_call_at",
+    "clock_skew_seconds",
+)
 
 if TYPE_CHECKING:  # generic for the type checker only
     _AccountAdmin = admin.ModelAdmin[OperatorAccount]
@@ -94,7 +101,7 @@ class OperatorAccountAdmin(_AccountAdmin):
         described = [
             (None, ("title", "code", "enabled") if obj is None else _NAMED),
             ("Подключение", ("base_url", *keys, "ca_bundle")),
-            ("Квоты", ("per_second", "per_minute", "concurrency", "reserve_percent")),
+            ("Квоты", self._quotas(request, obj)),
             ("Время", _TIMES),
             ("Условия договора", _TERMS),
             ("Тормоз автоматических отключений", ("brake_cards", "brake_percent")),
@@ -119,6 +126,12 @@ class OperatorAccountAdmin(_AccountAdmin):
             moment_full(account.broken_since),
             moment_full(account.probe_at),
         )
+
+    def _quotas(self, request: HttpRequest, obj: OperatorAccount | None) -> tuple[str, ...]:
+        writes = self._may_write(request, obj)
+        asks_twice = writes and forms.takes_one_at_a_time(_adapter(request, obj), obj)
+        more = ("concurrency_allowed",) if asks_twice else ()
+        return "per_second", "per_minute", "concurrency", *more, "reserve_percent"
 
     def _keys(self, request: HttpRequest, obj: OperatorAccount | None) -> list[str]:
         return forms.credential_names(forms.capabilities_of(_adapter(request, obj), obj))
@@ -169,6 +182,9 @@ class OperatorAccountAdmin(_AccountAdmin):
         if form.taken:
             names = ", ".join(form.taken_titles())
             messages.info(request, f"Из описания протокола взято: {names}.")
+        if form.has_new_keys():
+            # Whether these are refused too, the next call will tell.
+            obj.keys_refused_since = None
         super().save_model(request, obj, form, change)
         by, at = staff_actor(cast("User", request.user)), clock.now()
         services.note_new_keys(account_id=obj.pk, by=by, at=at)

@@ -1,19 +1,30 @@
-"""Events that operators sent us, for staff: to be looked at only."""
+"""Events that operators sent us, for staff: to be looked at only; and who is asked to send them."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.views.decorators.http import require_POST, require_safe
 
+from cabinet import clock
 from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.errors import Refused
+from cabinet.models import User
+from cabinet.services.staff import staff_actor
+from operators import subscribing
 from operators.admin_exchanges import CappedPaginator
 from operators.events import EventType, known_type
 from operators.masking import Masker
-from operators.models import Callback
+from operators.models import Callback, OperatorAccount
+from operators.services import SECRETS
 
 _KINDS = {
     EventType.SERVICE: "состояние смарт-карты",
@@ -22,6 +33,12 @@ _KINDS = {
 _OTHER = "other"
 _UNKNOWN = "незнакомый тип"
 _WHOLE_ICCID = 17
+_HUBS = "operators_callback_hubs"
+# What may be pressed, by the button's name: the deed, and what is said when it is done.
+_DEEDS = {
+    "subscribe": (subscribing.subscribe, "«{account}»: подписка оформлена, события пойдут сами."),
+    "unsubscribe": (subscribing.unsubscribe, "«{account}»: подписка снята."),
+}
 
 
 class EventFilter(admin.SimpleListFilter):
@@ -53,6 +70,7 @@ class CallbackAdmin(ReadOnlyAdmin):
     search_fields = ("iccid",)
     search_help_text = "ICCID или номер запроса целиком; хранится 30 дней"
     ordering = ("-received_at", "-pk")
+    change_list_template = "admin/operators/callback/change_list.html"
     paginator = CappedPaginator
     show_full_result_count = False
     fields = (
@@ -117,3 +135,51 @@ class CallbackAdmin(ReadOnlyAdmin):
         """Masked once more: what processing needs stands in fields of its own."""
         shown = json.dumps(Masker().value(row.payload), ensure_ascii=False, indent=2)
         return format_html('<pre class="exchange-text">{}</pre>', shown)
+
+    # --- subscriptions at the operators -------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        urls = [
+            path("hubs/", self.admin_site.admin_view(require_safe(self.hubs)), name=_HUBS),
+            path(
+                "hubs/<int:pk>/",
+                self.admin_site.admin_view(require_POST(self.press)),
+                name="operators_callback_hub",
+            ),
+        ]
+        return [*urls, *super().get_urls()]
+
+    def hubs(self, request: HttpRequest) -> HttpResponse:
+        """Whom we have asked to send events, and the buttons that ask."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = self.admin_site.each_context(request) | {
+            "title": "Подписки на уведомления",
+            "opts": self.opts,
+            "hubs": subscribing.hub_views(),
+            "may_press": _may_press(request),
+        }
+        return TemplateResponse(request, "admin/operators/callback/hubs.html", context)
+
+    def press(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """«Подписаться» and «Отписаться». No transaction is open."""
+        pressed = next((name for name in _DEEDS if name in request.POST), None)
+        if pressed is None or not _may_press(request):
+            raise PermissionDenied
+        rows = OperatorAccount.objects.filter(adapter__in=subscribing.WITH_HUB)
+        account = get_object_or_404(rows.defer(*SECRETS), pk=pk)
+        deed, done = _DEEDS[pressed]
+        try:
+            left = deed(account=account, by=staff_actor(cast("User", request.user)), at=clock.now())
+        except Refused as refusal:
+            messages.error(request, f"«{account}»: {refusal.sentence}")
+        else:
+            messages.success(request, done.format(account=account))
+            if left:
+                messages.warning(request, left)
+        return redirect(f"admin:{_HUBS}")
+
+
+def _may_press(request: HttpRequest) -> bool:
+    """Who keeps contracts may subscribe them."""
+    return request.user.has_perm("operators.change_operatoraccount")

@@ -11,15 +11,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from cabinet.admin.readonly import ReadOnlyAdmin
-from operators.models import Exchange
-from operators.ports import CallKind
+from operators.exchanges import UNHEARD
+from operators.models import CALL_KINDS, Exchange
 
-_KINDS = {
-    CallKind.AUTH: "вход",
-    CallKind.SUBMIT: "команда",
-    CallKind.CHECK: "вопрос о команде",
-    CallKind.READ: "чтение состояния",
-}
 _WHOLE_ICCID = 17
 _NOT_SENT = "not_sent_"
 _RESULTS = {
@@ -28,6 +22,7 @@ _RESULTS = {
     "http_4xx": "отказ",
     "http_5xx": "сбой",
     "lost_reply": "ответ потерян",
+    UNHEARD: "ответ не записан вовремя",
     _NOT_SENT: "не отправлено",
 }
 
@@ -50,10 +45,10 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "what_for"
 
     def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
-        return [(kind.value, title) for kind, title in _KINDS.items()]
+        return list(CALL_KINDS.items())
 
     def queryset(self, request: Any, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:
-        return queryset.filter(kind=self.value()) if self.value() in set(CallKind) else queryset
+        return queryset.filter(kind=self.value()) if self.value() in CALL_KINDS else queryset
 
 
 class ResultFilter(admin.SimpleListFilter):
@@ -133,7 +128,7 @@ class ExchangeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="зачем")
     def what_for(self, exchange: Exchange) -> str:
-        return _KINDS.get(CallKind(exchange.kind), exchange.kind)
+        return CALL_KINDS.get(exchange.kind, exchange.kind)
 
     @admin.display(description="смарт-карта")
     def card(self, exchange: Exchange) -> str:
@@ -151,6 +146,8 @@ class ExchangeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="длительность")
     def took(self, exchange: Exchange) -> str:
+        if exchange.seconds is None:
+            return "—"
         return f"{exchange.seconds:.2f}".replace(".", ",") + "\u00a0с"
 
     @admin.display(description="исход")
@@ -161,7 +158,7 @@ class ExchangeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="запрос")
     def laid_request(self, exchange: Exchange) -> str:
-        return format_html('<pre class="exchange-text">{}</pre>', exchange.request)
+        return format_html('<pre class="exchange-text">{}</pre>', exchange.request or "—")
 
     @admin.display(description="ответ")
     def laid_reply(self, exchange: Exchange) -> str:

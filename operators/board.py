@@ -52,6 +52,7 @@ class AccountNow:
     last_answer_at: datetime | None
     last_error: str
     last_error_at: datetime | None
+    keys_refused_since: datetime | None = None
 
 
 def accounts_now(at: datetime) -> list[AccountNow]:
@@ -75,6 +76,7 @@ def _now(
         last_answer_at=account.last_answer_at,
         last_error=account.last_error,
         last_error_at=account.last_error_at,
+        keys_refused_since=account.keys_refused_since,
     )
 
 

@@ -202,13 +202,47 @@ class RoublesField(_TypedField):
         return kopecks
 
 
+_PROFILE_HELP = (
+    "JSON: как входить (login), какие вызовы делать (calls) и что значат ответы (states, results, errors)."
+    " Начните с образца: поля, ошибки и причины перечислены в docs/how-to/describe-an-operator.md, целые"
+    " описания лежат в operators/declared/examples/. Ключи, которые назовёт описание, появятся на этой"
+    " странице после сохранения. Адрес, квоты, времена и окна работ возьмутся из него там, где вы оставили"
+    " обычные. Каждая ошибка будет названа со своим местом."
+)
+# The least that can be saved: to be written over.
+PROFILE_EXAMPLE = """{
+  "title": "Мой оператор",
+  "base_url": "https://api.example.com/v1",
+  "login": {"kind": "bearer"},
+  "calls": {
+    "activate": {
+      "method": "POST", "path": "/sims/{iccid}/activate",
+      "success": {"200": "state"}, "answer": {"iccid": "iccid", "state": "status"}
+    },
+    "deactivate": {
+      "method": "POST", "path": "/sims/{iccid}/suspend",
+      "success": {"200": "state"}, "answer": {"iccid": "iccid", "state": "status"}
+    },
+    "read": {"path": "/sims/{iccid}", "answer": {"iccid": "iccid", "state": "status"}}
+  },
+  "states": {"words": {"ACTIVE": "active", "SUSPENDED": "inactive"}},
+  "errors": {"code": "error.code", "text": "error.message"},
+  "limits": {"per_second": 5},
+  "windows": [{"days": [6], "from": "02:00", "to": "04:30"}]
+}"""
+
+
 class ProfileField(forms.JSONField):
     """The description of a protocol: a JSON object, laid out for reading; its meaning is checked by the form."""
 
     look: ClassVar[dict[str, Any]] = {
         "rows": 24, "cols": 100, "spellcheck": "false", "class": "vLargeTextField",
+        "placeholder": PROFILE_EXAMPLE,
     }  # fmt: skip
     widget = forms.Textarea(attrs=look)
+
+    def __init__(self) -> None:
+        super().__init__(label="Описание протокола", help_text=_PROFILE_HELP)
 
     def to_python(self, value: Any) -> Any:
         if value:
@@ -222,6 +256,8 @@ class ProfileField(forms.JSONField):
             return InvalidJSONInput(data)  # shown as it was typed, beside the mistake
 
     def prepare_value(self, value: Any) -> Any:
+        if value is None:
+            return ""  # of a new contract: the example shows through
         if isinstance(value, dict):
             laid = in_usual_order(value)
             return json.dumps(laid, ensure_ascii=False, indent=2) if value else ""

@@ -28,34 +28,10 @@ from operators.ports import Capabilities, Field
 
 KEPT = "Сохранён. Оставьте пустым, чтобы не менять."
 _ONE_A_LINE = "Пока оператор меняет ключ, впишите два, по одному в строке: подойдёт любой."
-_PROFILE_HELP = (
-    "JSON: как входить (login), какие вызовы делать (calls) и что значат ответы (states, results, errors)."
-    " Начните с образца: поля, ошибки и причины перечислены в docs/how-to/describe-an-operator.md, целые"
-    " описания лежат в operators/declared/examples/. Ключи, которые назовёт описание, появятся на этой"
-    " странице после сохранения. Адрес, квоты, времена и окна работ возьмутся из него там, где вы оставили"
-    " обычные. Каждая ошибка будет названа со своим местом."
+_ONE_AT_A_TIME = (
+    "Этот оператор принимает вызовы только по одному."
+    " Оставьте 1 или отметьте ниже, что он разрешил больше."
 )
-# The least that can be saved: to be written over.
-PROFILE_EXAMPLE = """{
-  "title": "Мой оператор",
-  "base_url": "https://api.example.com/v1",
-  "login": {"kind": "bearer"},
-  "calls": {
-    "activate": {
-      "method": "POST", "path": "/sims/{iccid}/activate",
-      "success": {"200": "state"}, "answer": {"iccid": "iccid", "state": "status"}
-    },
-    "deactivate": {
-      "method": "POST", "path": "/sims/{iccid}/suspend",
-      "success": {"200": "state"}, "answer": {"iccid": "iccid", "state": "status"}
-    },
-    "read": {"path": "/sims/{iccid}", "answer": {"iccid": "iccid", "state": "status"}}
-  },
-  "states": {"words": {"ACTIVE": "active", "SUSPENDED": "inactive"}},
-  "errors": {"code": "error.code", "text": "error.message"},
-  "limits": {"per_second": 5},
-  "windows": [{"days": [6], "from": "02:00", "to": "04:30"}]
-}"""
 _SECRET = {"autocomplete": "new-password", "class": "vTextField"}
 
 
@@ -79,6 +55,8 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
     capabilities: ClassVar[Capabilities]
     # What a new contract begins with, by the names of the account's fields.
     usual: ClassVar[Mapping[str, Any]]
+    # More calls at once are asked for twice: the protocol takes one.
+    one_at_a_time: ClassVar[bool]
 
     base_url = forms.URLField(
         label="Адрес API",
@@ -108,6 +86,12 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     remove_callback_secret = forms.BooleanField(
         label="Убрать: ключ подписи уведомлений", required=False
+    )
+    concurrency_allowed = forms.BooleanField(
+        label="Оператор разрешил нам несколько вызовов сразу",
+        required=False,
+        help_text="По правилам протокола вызовы идут строго по одному: второй одновременный вызов оператор"
+        " отклонит. Отметьте, только если он разрешил больше письменно.",
     )
 
     class Meta:
@@ -152,6 +136,8 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
             self._prepare(field)
         self.fields["new_callback_secret"].help_text += _kept_secrets(self.instance)
         self.fields["brake_percent"].validators.append(MaxValueValidator(100))
+        if not self.one_at_a_time:
+            del self.fields["concurrency_allowed"]
 
     def _prepare(self, field: Field) -> None:
         shown = self.fields[credential_name(field)]
@@ -180,6 +166,7 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
         call, lease = cleaned.get("timeout_seconds"), cleaned.get("lease_seconds")
         if call and lease is not None and lease < LEASE_OF_CALLS * call:
             self.add_error("lease_seconds", _short_lease(LEASE_OF_CALLS * call))
+        self._check_concurrency(cleaned)
         return cleaned
 
     def _take_from_profile(self, document: Mapping[str, Any]) -> None:
@@ -212,6 +199,13 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
         """What came from the description, in words."""
         return [f"«{self.fields[name].label}»" for name in self.taken]
 
+    def _check_concurrency(self, cleaned: Mapping[str, Any]) -> None:
+        """Only where the protocol takes one call at a time, and only where staff raise it now."""
+        before = self.instance.pk and self.initial["concurrency"]
+        is_raised = (cleaned.get("concurrency") or 1) > (before or 1)
+        if self.one_at_a_time and is_raised and not cleaned["concurrency_allowed"]:
+            self.add_error("concurrency", _ONE_AT_A_TIME)
+
     def clean_ca_bundle(self) -> str:
         text: str = self.cleaned_data["ca_bundle"].strip()
         if text:
@@ -243,6 +237,10 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
         if typed or self.cleaned_data["remove_callback_secret"]:
             self.instance.callback_secret = typed
         return super().save(commit)
+
+    def has_new_keys(self) -> bool:
+        """Whether what the operator knows us by is another now, or whom we ask."""
+        return self.credentials() != self._stored or "base_url" in self.changed_data
 
     def changes_of_profile(self) -> dict[str, list[str]]:
         """Every place of the description that is another now, for the journal; never a key's value."""
@@ -288,14 +286,11 @@ def account_form(adapter: str, account: OperatorAccount | None = None) -> type[A
     capabilities = capabilities_of(adapter, account)
     fields: dict[str, Any] = {
         "capabilities": capabilities,
+        "one_at_a_time": takes_one_at_a_time(adapter, account),
         "usual": _usual(registry.capabilities(adapter)),
     }
     if registry.is_declarative(adapter):
-        fields["profile"] = ProfileField(
-            label="Описание протокола",
-            widget=forms.Textarea(attrs={**ProfileField.look, "placeholder": PROFILE_EXAMPLE}),
-            help_text=_PROFILE_HELP,
-        )
+        fields["profile"] = ProfileField()
     for field in capabilities.credentials:
         fields[credential_name(field)] = _credential(field)
         if _removable(field):
@@ -303,6 +298,16 @@ def account_form(adapter: str, account: OperatorAccount | None = None) -> type[A
                 label=f"Убрать: {field.label}", required=False
             )
     return type("AccountForm", (AccountForm,), fields)
+
+
+def takes_one_at_a_time(adapter: str, account: OperatorAccount | None) -> bool:
+    """Whether the operator takes one call at a time by its own rule; a description that names no limit
+    is no such rule.
+    """
+    if registry.is_declarative(adapter):
+        limits = (account.profile or {}).get("limits") if account else None
+        return isinstance(limits, dict) and limits.get("concurrency") == 1
+    return capabilities_of(adapter, account).concurrency == 1
 
 
 def credential_name(field: Field) -> str:

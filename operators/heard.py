@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from operators.ports import CallKind
+from operators.ports import CallKind, ErrorClass
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Exchange:
     """One call, for logs and measures: secrets and personal data masked, long digits cut to the last four.
 
     `status` is None and `error` says why where no whole answer came; `date_skew` as in `Reply`. `at`
-    is when the call began, by the product's clock. `request` and `reply` are at most 4 kB each.
+    is when the call began, by the product's clock. `request` and `reply` are at most 4 kB each. `told`
+    is what the adapter made of the whole question whose last call it was; None where that is no refusal.
     """
 
     account: str
@@ -38,6 +39,7 @@ class Exchange:
     at: datetime | None = None
     request: str = field(default="", repr=False)
     reply: str = field(default="", repr=False)
+    told: ErrorClass | None = None
 
     @property
     def result(self) -> str:

@@ -6,7 +6,10 @@ Several nets, one behind the other, because operators answer in any shape they l
   percent signs, base64);
 - headers: only the harmless ones are shown with their values;
 - keys of JSON, XML, forms and queries that name a secret or a person;
-- numbers: phones, ICCIDs and their like keep their last four digits; e-mail addresses and tokens go.
+- numbers: phones, ICCIDs and their like keep their last four digits, however they are written; e-mail
+  addresses and tokens go.
+
+Where the useful places of an answer are known, only these are kept of it (`operators.shown`).
 
 Nothing here raises, whatever bytes come.
 """
@@ -21,7 +24,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from operators.allowed import MASK, Place, kept
+from operators.allowed import MASK, Shown, kept
+from operators.long_numbers import cut_numbers
+from operators.nameless import nameless
 from operators.ports import Reply
 from operators.private_keys import hides, is_role
 
@@ -49,12 +54,6 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}")
 _LOGIN = re.compile(r"\b(Bearer|Basic|Digest)\s+[\w.~+/=-]{4,}", re.IGNORECASE)
 _JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]*(?:\.[\w-]*)?")
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}")
-# Marks of requests and instants are left as they are; other runs of ten digits and more are cut.
-_NUMBER = re.compile(
-    r"(?P<kept>(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f])"
-    r"|(?<!\d)\d{4}-\d\d-\d\d[T ]\d\d:\d\d)"
-    r"|\d(?:[ \u00a0()-]{0,2}\d){9,}"
-)
 _TAG = re.compile(r"<([\w:.-]+)((?:\s[^<>]*)?)>")
 _ATTRIBUTE = re.compile(r"([\w:.-]+)(\s*=\s*)(\"[^\"]*\"|'[^']*')")
 _XML_PAIR = re.compile(
@@ -69,11 +68,11 @@ _FORM = re.compile(r"[\w.%+\[\]-]+=[^\s<>{}\"]*")
 class Masker:
     """Masks what one connection says and hears. Values under four characters are not looked for.
 
-    With `places` an answer is kept at those places only, see `operators.allowed`.
+    With `shown` an answer is kept at those places only, see `operators.allowed`.
     """
 
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    places: frozenset[Place] | None = None
+    shown: Shown | None = None
 
     def request(
         self,
@@ -102,11 +101,15 @@ class Masker:
         """Status, headers and body as they may be kept."""
         content_type = str(reply.headers.get("Content-Type", ""))
         text = _decoded(reply.body, content_type)
-        said = self.body(text) if self.places is None else self._at_places(text, self.places)
+        said = self.body(text) if self.shown is None else self._at_places(text, self.shown)
         return self._whole(f"HTTP {reply.status}", self._headers(reply.headers), said)
 
-    def _at_places(self, text: str, places: frozenset[Place]) -> str:
-        return kept(text.translate(_CONTROLS), places, self.value)
+    def _at_places(self, text: str, shown: Shown) -> str:
+        return kept(text.translate(_CONTROLS), shown, self.value, self._sentence)
+
+    def _sentence(self, given: Any) -> Any:
+        """What somebody wrote for people: without those whom it is about."""
+        return nameless(str(self.value(given)))
 
     def address(self, url: str) -> str:
         """The address with values of its query masked by name and by look."""
@@ -131,7 +134,7 @@ class Masker:
         text = _JWT.sub(MASK, _LOGIN.sub(rf"\1 {MASK}", text))
         if "@" in text:
             text = _EMAIL.sub(MASK, text)
-        return _NUMBER.sub(_last_four, text)
+        return cut_numbers(text)
 
     # --- shapes -------------------------------------------------------------------------------
 
@@ -268,15 +271,15 @@ class Masker:
         return MASK
 
 
-def masker(values: Iterable[object], places: frozenset[Place] | None = None) -> Masker:
-    """For a connection with these credentials; `places` as `Masker` keeps them."""
+def masker(values: Iterable[object], shown: Shown | None = None) -> Masker:
+    """For a connection with these credentials; `shown` as `Masker` keeps it."""
     given = (
         str(value).encode("utf-8", "replace").decode() for value in values if value is not None
     )
     texts = {text.translate(_CONTROLS) for text in given}
     known = texts | {text.strip() for text in texts}
     long = [text for text in known if len(text) >= _SHORTEST_SECRET and text.strip()]
-    return Masker(tuple(sorted(long, key=lambda text: (-len(text), text))), places)
+    return Masker(tuple(sorted(long, key=lambda text: (-len(text), text))), shown)
 
 
 def cut(text: str) -> str:
@@ -312,12 +315,6 @@ def _hides_whole(key: str, value: Any) -> bool:
 def _masked(value: Any) -> Any:
     """Emptiness is told, for it often is the trouble; anything else is hidden whole."""
     return value if value in (None, "", [], {}) else MASK
-
-
-def _last_four(found: re.Match[str]) -> str:
-    if found["kept"]:
-        return found[0]
-    return f"…{re.sub(r'[^0-9]', '', found[0])[-4:]}"
 
 
 def _masked_pair(pair: re.Match[str]) -> str:

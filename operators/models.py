@@ -9,7 +9,14 @@ from cabinet.crypto import EncryptedJSONField, EncryptedTextField
 
 # A command is preceded by the reading of the number's confirmation, each within the limit of a call.
 LEASE_OF_CALLS = 2
-_KINDS = {"auth": "вход", "submit": "команда", "check": "вопрос о команде", "read": "чтение карты"}
+# What a call was for (`ports.CallKind`), as staff read it.
+CALL_KINDS = {
+    "auth": "вход",
+    "submit": "команда",
+    "check": "вопрос о команде",
+    "read": "чтение состояния",
+    "hub": "подписка на события",
+}
 
 
 def default_poll_plan() -> list[float]:
@@ -102,6 +109,9 @@ class OperatorAccount(models.Model):
     last_call_at = models.DateTimeField("последний вызов", null=True, blank=True, editable=False)
     last_error = models.CharField("последняя ошибка", max_length=300, blank=True, editable=False)
     last_error_at = models.DateTimeField("когда была ошибка", null=True, blank=True, editable=False)
+    keys_refused_since = models.DateTimeField(
+        "ключи не приняты с", null=True, blank=True, editable=False
+    )
     clock_skew_seconds = models.FloatField(
         "расхождение часов, с", null=True, blank=True, editable=False
     )
@@ -151,7 +161,8 @@ class Exchange(models.Model):
     method = models.CharField("метод", max_length=8)
     url = models.CharField("адрес", max_length=500)
     status = models.PositiveSmallIntegerField("ответ HTTP", null=True, blank=True)
-    seconds = models.FloatField("длительность, с")
+    # Of a call that nobody has seen the end of, neither its length is known nor an answer.
+    seconds = models.FloatField("длительность, с", null=True, blank=True)
     result = models.CharField("исход", max_length=30, blank=True)
     request = models.TextField("запрос", blank=True)
     reply = models.TextField("ответ", blank=True)
@@ -171,7 +182,7 @@ class Exchange(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{_KINDS.get(self.kind, self.kind)} {localtime(self.at):%d.%m.%Y %H:%M:%S}"
+        return f"{CALL_KINDS.get(self.kind, self.kind)} {localtime(self.at):%d.%m.%Y %H:%M:%S}"
 
 
 class Callback(models.Model):
@@ -221,3 +232,30 @@ class Callback(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.event_id}"
+
+
+class HubSubscription(models.Model):
+    """We asked the operator to send events to `callback`, once for a contract; `number` is the operator's.
+
+    `base_url` and `secret_mark` say at which address of the operator and with which secret it was
+    asked, so that it is seen when it is out of date. The mark is a hash and tells nothing of the secret.
+    """
+
+    account = models.OneToOneField(
+        OperatorAccount, models.CASCADE, related_name="hub", verbose_name="договор"
+    )
+    number = models.CharField("номер у оператора", max_length=200)
+    callback = models.CharField("адрес для уведомлений", max_length=500)
+    base_url = models.CharField("адрес API при подписке", max_length=300)
+    secret_mark = models.CharField("отпечаток ключа подписи", max_length=64)
+    since = models.DateTimeField("действует с")
+
+    class Meta:
+        verbose_name = "подписка на уведомления"
+        verbose_name_plural = "подписки на уведомления"
+        constraints = [
+            models.CheckConstraint(condition=~Q(number=""), name="hub_subscription_has_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account}: {self.number}"

@@ -93,13 +93,15 @@ class Check:
     """The operator's word about a request.
 
     `error` is set with `FAILED`, and is `ALREADY` beside `COMPLETED` where the operator refused
-    because it was so already: worth a confirming read.
+    because it was so already: worth a confirming read. `retry_in`: seconds after which a pending
+    request may be asked about again, where the operator says so.
     """
 
     state: CheckState
     code: str = ""
     text: str = ""
     error: ErrorClass | None = None
+    retry_in: float | None = None
 
 
 @dataclass(frozen=True)

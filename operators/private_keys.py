@@ -9,11 +9,12 @@ _SECRET_KEYS = (
 )  # fmt: skip
 _SECRET_WORDS = frozenset(
     {"key", "auth", "login", "username", "user", "sign", "sig", "pin", "pin1", "pin2", "puk", "puk1",
-     "puk2", "otp", "jwt", "assertion"}
+     "puk2", "otp", "jwt", "assertion", "sid", "sessid"}
 )  # fmt: skip
 _PERSONAL_KEYS = (
     "firstname", "lastname", "middlename", "surname", "patronymic", "fullname", "displayname",
     "familyname", "givenname", "customername", "contactname", "ownername", "subscribername",
+    "accountname", "companyname",
     "passport", "birth", "address", "street", "email", "document", "snils", "gender", "nationality",
     "contact", "individual", "фамили", "отчеств", "паспорт", "рожден", "адрес", "снилс",
 )  # fmt: skip

@@ -25,6 +25,7 @@ from operators.ports import (
     Unavailable,
 )
 from operators.quota import Turnstile, note_call, windows
+from operators.shown import shown_by
 
 _MOST_PAUSES = 5
 _MOST_OWN_PAUSES = 30
@@ -105,7 +106,14 @@ class Wire:
             admit=Turnstile(self.account),
             on_exchange=self.heard.append,
             about=About(iccid=self.sim.iccid),
-            masker=masker((*credentials.values(), *self.account.credentials.values())),
+            masker=masker(
+                (*credentials.values(), *self.account.credentials.values()),
+                shown_by(
+                    self.account.adapter,
+                    registry.adapter_class(self.account.adapter),
+                    self.account.profile,
+                ),
+            ),
         )
 
     @property

@@ -108,3 +108,4 @@ class CallKind(StrEnum):
     SUBMIT = "submit"
     CHECK = "check"
     READ = "read"
+    HUB = "hub"

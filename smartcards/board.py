@@ -29,6 +29,7 @@ from cabinet import wording
 from operators.board import accounts_now
 from operators.models import OperatorAccount
 from operators.ports import ErrorClass
+from smartcards import phrases
 from smartcards.models import Command, CommandStep
 from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Origin
 from smartcards.verdicts import Day, Outbox, Slot, Standing, Times, Waiting, verdict
@@ -42,7 +43,6 @@ PROMISE_CACHED_SECONDS = 300
 SHORTEST_PROMISE = 60
 
 # What the step says of a command whose «already so» is read once more, as `outcomes` writes it.
-ALREADY_SO = "Оператор ответил, что уже сделано: проверяем"
 _FLYING = frozenset({CommandState.SENDING, CommandState.ACCEPTED})
 _NOT_TAKEN = frozenset({CommandState.QUEUED, CommandState.SENDING})
 _UNKNOWN = frozenset({CommandState.CHECKING, CommandState.NEEDS_STAFF})
@@ -185,7 +185,7 @@ def _doubted(at: datetime) -> dict[int, int]:
     «Already so» is an answer: that it is read once more to be sure makes it no unknown outcome.
     """
     steps = CommandStep.objects.filter(command=OuterRef("pk"), state=CommandState.CHECKING)
-    asked = Exists(steps.exclude(text=ALREADY_SO))
+    asked = Exists(steps.exclude(text=phrases.ALREADY_SO))
     numbers: dict[int, int] = {}
     ended = _ended(at, CommandState.DONE, CommandState.FAILED)
     for rows in (ended.filter(asked), _still_unknown(at).filter(asked)):

@@ -14,7 +14,7 @@ from cabinet.actors import SYSTEM, Actor, operator
 from cabinet.errors import Refused
 from cabinet.wake import wake
 from smartcards import lanes, phrases
-from smartcards.models import Command, CommandStep, SmartCard
+from smartcards.models import Command, CommandStep, Coverage, SmartCard
 from smartcards.states import (
     COMMAND_TRANSITIONS,
     OPEN_COMMANDS,
@@ -62,6 +62,43 @@ def create(
     if ring:
         lanes.wake_up(card.account, origin)
     return command
+
+
+def create_many(
+    *,
+    cards: Sequence[SmartCard],
+    kind: CommandKind,
+    origin: Origin,
+    by: Actor,
+    at: datetime,
+    reason: str = "",
+) -> list[Command]:
+    """The rows that `create` would write for these cards of one contract and one merchant, together.
+
+    Rings for nobody.
+    """
+    turn = take_turn(
+        account_id=cards[0].account_id, merchant_id=cards[0].merchant_id, count=len(cards)
+    )
+    rows = Command.objects.bulk_create(
+        Command(
+            card=card,
+            account_id=card.account_id,
+            kind=kind,
+            origin=origin,
+            asked_by=by.name[:150],
+            asked_by_kind=by.kind,
+            reason=reason[:300],
+            created_at=at,
+            due_at=_not_before(card, at),
+            turn=turn - behind,
+        )
+        for behind, card in zip(reversed(range(len(cards))), cards, strict=True)
+    )
+    CommandStep.objects.bulk_create(
+        [CommandStep(command=row, state=row.state, at=at, text=reason[:300]) for row in rows]
+    )
+    return rows
 
 
 def _not_before(card: SmartCard, at: datetime) -> datetime:
@@ -206,7 +243,7 @@ def finish_done(command: Command, card: SmartCard, *, told: Told, at: datetime) 
         by=operator(card.account.title),
     )
     move(command, CommandState.DONE, at=at, error="", code="")
-    _compare_again(command, card)
+    _compare_again([card], CommandKind(command.kind))
 
 
 def begin_many(rows: Sequence[Command], *, at: datetime, until: datetime, token: UUID) -> None:
@@ -230,7 +267,9 @@ def finish_done_many(rows: Sequence[Command], *, at: datetime) -> None:
     of cards and commands.
     """
     for kind in {CommandKind(row.kind) for row in rows}:
-        _confirm_many([row for row in rows if row.kind == kind], kind, at)
+        together = [row for row in rows if row.kind == kind]
+        _confirm_many(together, kind, at)
+        _compare_again([row.card for row in together], kind)
     Command.objects.filter(pk__in=[row.pk for row in rows]).update(
         state=CommandState.DONE,
         finished_at=at,
@@ -244,8 +283,6 @@ def finish_done_many(rows: Sequence[Command], *, at: datetime) -> None:
     _steps(rows, CommandState.DONE, at)
     keys = [f"late:{row.pk}" for row in rows] + [f"command:{row.pk}" for row in rows]
     alerts.close_alerts(keys=keys, by=SYSTEM, at=at)
-    for row in rows:
-        _compare_again(row, row.card)
 
 
 def _confirm_many(rows: Sequence[Command], kind: CommandKind, at: datetime) -> None:
@@ -292,7 +329,7 @@ def finish_failed(
         merchant_id=card.merchant_id,
         details={"error": error, "code": code, "text": text[:300]},
     )
-    _compare_again(command, card)
+    _compare_again([card], CommandKind(command.kind))
 
 
 def cancel(command: Command, card: SmartCard, *, by: Actor, at: datetime, text: str) -> None:
@@ -307,7 +344,7 @@ def cancel(command: Command, card: SmartCard, *, by: Actor, at: datetime, text: 
         at=at,
         merchant_id=card.merchant_id,
     )
-    _compare_again(command, card)
+    _compare_again([card], CommandKind(command.kind))
 
 
 def ask_later(command: Command, *, at: datetime, text: str) -> None:
@@ -328,8 +365,17 @@ def hand_to_staff(command: Command, *, at: datetime, text: str) -> None:
     )
 
 
-def _compare_again(command: Command, card: SmartCard) -> None:
-    """Only where the wish has changed under way: otherwise there is nothing to compare."""
-    on = command.kind == CommandKind.ACTIVATE
-    if card.merchant_id is not None and card.wished_on is not None and card.wished_on != on:
-        wake("smartcards.reconcile_merchant", merchant_id=card.merchant_id)
+def _compare_again(cards: Sequence[SmartCard], kind: CommandKind) -> None:
+    """Only where the wish has changed under way: otherwise there is nothing to compare.
+
+    A card that is off and wished on comes on again only where it is paid.
+    """
+    on = kind == CommandKind.ACTIVATE
+    owned = [card for card in cards if card.merchant_id is not None]
+    changed = [card for card in owned if card.wished_on is not None and card.wished_on != on]
+    if changed and not on:
+        paid = Coverage.objects.filter(card__in=changed, till=None)
+        held = set(paid.values_list("card_id", flat=True))
+        changed = [card for card in changed if card.pk in held]
+    for merchant_id in {card.merchant_id for card in changed}:
+        wake("smartcards.reconcile_merchant", merchant_id=merchant_id)

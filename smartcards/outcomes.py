@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from cabinet import alerts
 from cabinet.actors import operator
 from operators import registry
+from operators.nameless import nameless
 from operators.ports import (
     OUR_QUOTA,
     Accepted,
@@ -26,7 +27,7 @@ from operators.ports import (
 )
 from smartcards import commands, queries, readings
 from smartcards.models import Command, SmartCard
-from smartcards.phrases import staff_advice, why_waits
+from smartcards.phrases import ALREADY_SO, staff_advice, why_waits
 from smartcards.rules import hold_reason
 from smartcards.states import CommandKind, CommandState, Confirmed, Told
 
@@ -116,7 +117,7 @@ def _already(command: Command, card: SmartCard, at: datetime) -> None:
             command,
             CommandState.CHECKING,
             at=at,
-            text="Оператор ответил, что уже сделано: проверяем",
+            text=ALREADY_SO,
             check_at=at,
         )
 
@@ -194,7 +195,7 @@ def _tell_staff(command: Command, error: ErrorClass, code: str, text: str, at: d
     about = f"account:{command.account_id}" if whole_account else f"card:{command.card_id}"
     alerts.raise_alert(
         key=f"operator:{about}:{error}",
-        text=f"{command.account}: отказ «{error}» {code}. {text} {advice}".strip(),
+        text=f"{command.account}: отказ «{error}» {code}. {nameless(text)} {advice}".strip(),
         at=at,
         merchant_id=None if whole_account else command.card.merchant_id,
         link=f"/admin/smartcards/command/{command.pk}/change/",
@@ -216,7 +217,7 @@ def apply_check(command: Command, card: SmartCard, check: Check, *, at: datetime
         case CheckState.FAILED:
             _check_failed(command, card, check, at)
         case CheckState.PENDING:
-            _pending(command, at)
+            _pending(command, check.retry_in, at)
         case _:
             _lost(command, card, at)
 
@@ -231,12 +232,15 @@ def _check_failed(command: Command, card: SmartCard, check: Check, at: datetime)
     _failed(command, card, error, check.code, check.text, at)
 
 
-def _pending(command: Command, at: datetime) -> None:
-    """Wait by the plan; at the deadline read the card where that is possible, else tell staff later."""
+def _pending(command: Command, retry_in: float | None, at: datetime) -> None:
+    """Wait by the plan, and as long as the operator asks; at the deadline read the card where that is
+    possible, else tell staff later.
+    """
     if command.state == CommandState.ACCEPTED and command.deadline_at and at >= command.deadline_at:
         apply_deadline(command, at=at)
         return
-    command.check_at = at + timedelta(seconds=poll_pause(command, command.questions))
+    pause = max(poll_pause(command, command.questions), retry_in or 0)
+    command.check_at = at + timedelta(seconds=pause)
     command.save(update_fields=["check_at", "questions"])
     _give_up_if_asked_enough(command, at)
 

@@ -108,6 +108,8 @@ _NUMBER_MISSING = (
     "Номер добавит наш сотрудник."
 )
 
+# The step of a command whose card is said to be so already: the board knows it by these words.
+ALREADY_SO = "Оператор ответил, что уже сделано: проверяем"
 # A refusal with this code is ours: the operator says that the number is not confirmed.
 IDENTITY_CODE = "identity:"
 _NOT_CONFIRMED = "Оператор не включит смарт-карту: номер не подтверждён на Госуслугах."

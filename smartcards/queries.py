@@ -33,23 +33,41 @@ from smartcards.phrases import lacks_number
 from smartcards.rules import CardFacts, OpenCommand, is_blocked
 from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed
 from subscriptions.models import Period, Subscription
-from subscriptions.queries import LiveSubscription, ending_before, live_subscriptions
-from subscriptions.rules import CLOCKS_APART, is_entitled
+from subscriptions.queries import (
+    LiveSubscription,
+    ending_before,
+    live_subscriptions,
+    switch_terms,
+)
+from subscriptions.rules import CLOCKS_APART, SwitchTerms, is_entitled
 
 Commands = QuerySet[Command, Command]
 _OPEN = [state.value for state in OPEN_COMMANDS]
 
 
-def with_facts(cards: QuerySet[SmartCard]) -> QuerySet[SmartCard]:
-    """Cards with what `facts_of` reads: two more queries, however many cards."""
+def with_facts(cards: QuerySet[SmartCard], *, terms: bool = False) -> QuerySet[SmartCard]:
+    """Cards with what `facts_of` reads: two more queries, however many cards.
+
+    With `terms` also what `switch_terms_of` reads, by a third.
+    """
+    covered = Coverage.objects.filter(till=None).select_related("subscription__tariff")
+    if terms:
+        periods = Period.objects.select_related("tariff")
+        covered = covered.prefetch_related(Prefetch("subscription__periods", periods))
     return cards.select_related("account", "terminal__shop").prefetch_related(
-        Prefetch(
-            "coverages",
-            Coverage.objects.filter(till=None).select_related("subscription"),
-            to_attr="open_coverages",
-        ),
+        Prefetch("coverages", covered, to_attr="open_coverages"),
         Prefetch("commands", Command.objects.filter(state__in=_OPEN), to_attr="open_commands"),
     )
+
+
+def switch_terms_of(card: SmartCard, at: datetime) -> SwitchTerms:
+    """What a switch of the card costs and how long it must last, by its tariff or its contract.
+
+    Of a card that came through `with_facts`; no query where it was asked for `terms`.
+    """
+    coverages: list[Coverage] = getattr(card, "open_coverages")  # noqa: B009 - set by Prefetch
+    paid_by = coverages[0].subscription if coverages else None
+    return switch_terms(subscription=paid_by, contract=card.account, at=at)
 
 
 def facts_of(card: SmartCard, at: datetime) -> CardFacts:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -15,11 +15,11 @@ from cabinet.wake import wake
 from operators.http import Exchange
 from operators.services import connect, working_account
 from smartcards import brake, commands, coverage, queries, rules
-from smartcards.models import Brake, SmartCard
+from smartcards.models import Brake, Command, SmartCard
 from smartcards.phrases import WHY_OFF
 from smartcards.rules import CardFacts
 from smartcards.services import lock_card
-from smartcards.states import CommandKind, Origin, WhyOff
+from smartcards.states import CommandKind, CommandState, Origin, WhyOff
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 JUST_ENDED = timedelta(minutes=10)
 # So many failures in a row are a matter for staff, though we go on trying.
 STUBBORN = 4
+# So many cards of one merchant are looked at in one transaction.
+TOGETHER = 200
+
+_PAID_FOR = "оплата есть, смарт-карта должна работать"
 
 _ABOUT_CARD = re.compile(r"(?P<what>stuck|reconcile):(?P<pk>\d+)")
 _ABOUT_ACCOUNT = re.compile(r"operator:account:(?P<pk>\d+):(?P<what>unusable)")
@@ -44,15 +48,64 @@ def reconcile_merchant(*, merchant_id: int, at: datetime) -> int:
     with transaction.atomic():
         Merchant.objects.select_for_update(no_key=True).get(pk=merchant_id)
         coverage.settle_coverage(merchant=merchant, at=at)
+    waiting = [
+        card
+        for card in queries.cards_of(merchant)
+        if rules.next_command(queries.facts_of(card, at)) is not None
+    ]
     queued = 0
-    for card in queries.cards_of(merchant):
-        if rules.next_command(queries.facts_of(card, at)) is not None:
-            queued += _reconcile_card_safely(card, at)
-    if queued:
-        accounts = queries.accounts_with_work(at).filter(cards__merchant=merchant).distinct()
-        for account_id in accounts.values_list("pk", flat=True):
-            wake("smartcards.dispatch", account_id=account_id)
+    for begin in range(0, len(waiting), TOGETHER):
+        group = waiting[begin : begin + TOGETHER]
+        made = _come_on_together(group, at)
+        rest = [card for card in group if card.pk not in made]
+        queued += len(made) + sum(_reconcile_card_safely(card, at) for card in rest)
+        if queued:
+            _ring(group, at)
     return queued
+
+
+def _ring(cards: Sequence[SmartCard], at: datetime) -> None:
+    found = queries.accounts_with_work(at).filter(pk__in={card.account_id for card in cards})
+    for account_id in found.values_list("pk", flat=True):
+        wake("smartcards.dispatch", account_id=account_id)
+
+
+def _come_on_together(cards: Sequence[SmartCard], at: datetime) -> set[int]:
+    """Which of many cards got their «on» together: those that were never refused it, and nobody holds.
+
+    The others, and what the database refuses, go one by one.
+    """
+    if len(cards) == 1:
+        return set()
+    try:
+        return _queue_plain(cards, at)
+    except DatabaseError:
+        logger.exception("Could not queue %s cards together, now one by one", len(cards))
+        return set()
+
+
+@transaction.atomic
+def _queue_plain(seen: Sequence[SmartCard], at: datetime) -> set[int]:
+    locked = SmartCard.objects.select_for_update(of=("self",), skip_locked=True).order_by("pk")
+    held = list(locked.filter(pk__in=[card.pk for card in seen]).values_list("pk", flat=True))
+    if queries.brake_now().report_only_at is not None:
+        return set()
+    refused = Command.objects.filter(card__in=held, state=CommandState.FAILED)
+    plain = SmartCard.objects.filter(pk__in=held).exclude(pk__in=refused.values("card"))
+    wanted: dict[int, list[SmartCard]] = {}
+    for card in queries.with_facts(plain).order_by("pk"):
+        if rules.next_command(queries.facts_of(card, at)) == CommandKind.ACTIVATE:
+            wanted.setdefault(card.account_id, []).append(card)
+    for cards in wanted.values():
+        commands.create_many(
+            cards=cards,
+            kind=CommandKind.ACTIVATE,
+            origin=Origin.PAID,
+            by=SYSTEM,
+            at=at,
+            reason=_PAID_FOR,
+        )
+    return {card.pk for cards in wanted.values() for card in cards}
 
 
 def _reconcile_card_safely(card: SmartCard, at: datetime) -> bool:
@@ -116,7 +169,7 @@ def _origin(facts: CardFacts, kind: CommandKind) -> Origin:
 
 def _reason(facts: CardFacts, kind: CommandKind) -> str:
     if kind == CommandKind.ACTIVATE:
-        return "оплата есть, смарт-карта должна работать"
+        return _PAID_FOR
     return WHY_OFF[WhyOff.UNPAID] if facts.wished_on else ""
 
 

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.utils.timezone import localtime
 
+from cabinet import wording
 from cabinet.crypto import EncryptedTextField
 from cabinet.models import Merchant
 from cabinet.tenancy import MerchantQuerySet
@@ -74,8 +75,21 @@ class Installation(models.Model):
         return f"{self.module} у {self.merchant}"
 
 
+def _empty_or_up_to(field: str, most: int) -> Q:
+    return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__range": (0, most)})
+
+
+# A dearer or longer one is a slip of the pen: ten thousand roubles, a year.
+MOST_SWITCH_FEE = 1_000_000
+MOST_SWITCH_DAYS = 366
+
+
 class Tariff(models.Model):
-    """Module, period, price of one card for the whole period (kopecks). Never edited once used."""
+    """Module, period, price of one card for the whole period (kopecks). Never edited once used.
+
+    What a switch costs (kopecks) and its shortest times (days) stand before those of the contract with
+    the operator; empty ones leave them as they are there, a zero says that there is none.
+    """
 
     module = models.ForeignKey(
         Module, models.PROTECT, related_name="tariffs", verbose_name="модуль"
@@ -85,6 +99,18 @@ class Tariff(models.Model):
     months = models.PositiveSmallIntegerField("период", choices=MONTHS)
     price_kopecks = models.PositiveBigIntegerField("цена одной карты за период, коп.")
     trial_days = models.PositiveSmallIntegerField("пробных дней", default=0)
+    activation_fee_kopecks = models.PositiveIntegerField(
+        "плата за включение, коп.", null=True, blank=True
+    )
+    deactivation_fee_kopecks = models.PositiveIntegerField(
+        "плата за отключение, коп.", null=True, blank=True
+    )
+    min_active_days = models.PositiveSmallIntegerField(
+        "наименьший срок работы, дней", null=True, blank=True
+    )
+    min_inactive_days = models.PositiveSmallIntegerField(
+        "наименьший срок отключения, дней", null=True, blank=True
+    )
     archived_at = models.DateTimeField("в архиве с", null=True, blank=True)
 
     class Meta:
@@ -93,6 +119,18 @@ class Tariff(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(months__in=[1, 3, 12]), name="tariff_months_known"),
             models.CheckConstraint(condition=Q(price_kopecks__gt=0), name="tariff_price_positive"),
+            models.CheckConstraint(
+                condition=_empty_or_up_to("activation_fee_kopecks", MOST_SWITCH_FEE)
+                & _empty_or_up_to("deactivation_fee_kopecks", MOST_SWITCH_FEE),
+                name="tariff_switch_fees_in_range",
+                violation_error_message="Плата за переключение не\u00a0больше 1\u00a0000\u00a0000\u00a0коп.",
+            ),
+            models.CheckConstraint(
+                condition=_empty_or_up_to("min_active_days", MOST_SWITCH_DAYS)
+                & _empty_or_up_to("min_inactive_days", MOST_SWITCH_DAYS),
+                name="tariff_switch_days_in_range",
+                violation_error_message="Наименьший срок не\u00a0больше 366\u00a0дней.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -232,7 +270,7 @@ class Gift(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.days} дн."
+        return wording.days(self.days)
 
 
 class StaffStop(models.Model):

@@ -25,7 +25,7 @@ def _row(view: SubscriptionView, zone: ZoneInfo) -> list[Cell]:
         str(view.state.label),
         view.tariff_title or "—",
         str(view.paid_cards),
-        _day(view.paid_until or view.trial_until, zone),
+        _day(view.billed_until, zone),
         _day(view.entitled_until, zone),
         "—" if view.charged_kopecks is None else wording.money(view.charged_kopecks),
     ]

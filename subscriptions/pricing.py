@@ -7,7 +7,10 @@ subscription the figure is only an estimate: the market's own charge rules.
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from datetime import date
 from itertools import pairwise
+
+from subscriptions.periods import add_months
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,14 @@ def daily_shares(total_kopecks: int, days: int) -> tuple[int, ...]:
 def estimate_renewal(terms: Terms) -> Estimate:
     """The price of the next whole period on `terms`."""
     return Estimate((Line(f"Тариф «{terms.tariff}»", terms.cards, terms.kopecks),))
+
+
+def estimate_period(
+    *, tariff: str, card_kopecks: int, cards: int, months: int, starts_on: date
+) -> Estimate:
+    """The price of the next whole period, which begins on `starts_on` and lasts so many months."""
+    days = (add_months(starts_on, months) - starts_on).days
+    return estimate_renewal(Terms(tariff, card_kopecks, cards, days))
 
 
 def estimate_change(*, current: Terms, wanted: Terms, days_left: int) -> Estimate:

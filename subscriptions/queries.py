@@ -19,9 +19,9 @@ from subscriptions.models import (
     Subscription,
     Tariff,
 )
-from subscriptions.periods import add_months, local_day
-from subscriptions.pricing import Estimate, Terms
-from subscriptions.rules import Entitlement, Standing
+from subscriptions.periods import local_day
+from subscriptions.pricing import Estimate
+from subscriptions.rules import ContractTerms, Entitlement, Standing, SwitchTerms
 from subscriptions.states import PeriodKind, Source, SubscriptionState
 
 # After three days the market stops repeating its hooks: the merchant has not confirmed over there.
@@ -83,6 +83,16 @@ class SubscriptionView:
     charged_kopecks: int | None
     charge_difference: int | None
     periods: tuple[PeriodView, ...]
+
+    @property
+    def billed_until(self) -> datetime | None:
+        """Till when it is paid or, where nothing is paid yet, tried."""
+        return self.paid_until or self.trial_until
+
+    @property
+    def works_until(self) -> datetime | None:
+        """When the cards go off; while nobody knows that, `billed_until`."""
+        return self.entitled_until or self.billed_until
 
     @property
     def estimate_kopecks(self) -> int | None:
@@ -172,8 +182,29 @@ def _with_periods(rows: QuerySet[Subscription]) -> QuerySet[Subscription]:
 
 def paid_cards_at(subscription: Subscription, at: datetime) -> int:
     """Cards that are paid at `at`: a fall inside a paid stretch waits for its end."""
-    running = [row for row in subscription.periods.all() if row.starts_at <= at < row.ends_at]
-    return running[0].cards if running else subscription.paid_cards
+    running = _running(subscription, at)
+    return running.cards if running else subscription.paid_cards
+
+
+def switch_terms(
+    *, subscription: Subscription | None, contract: ContractTerms, at: datetime
+) -> SwitchTerms:
+    """What a switch of a card costs that `subscription` covers (None: nothing does), and how long it lasts.
+
+    The tariff that is paid at `at` speaks before the contract with the operator. No query for a
+    subscription that comes with `tariff` and `periods__tariff`.
+    """
+    if subscription is None:
+        return rules.switch_terms(tariff=None, contract=contract)
+    running = _running(subscription, at)
+    tariff = running.tariff if running else subscription.tariff
+    return rules.switch_terms(tariff=tariff, contract=contract)
+
+
+def _running(subscription: Subscription, at: datetime) -> Period | None:
+    """The stretch that is paid or tried at `at`; there is at most one."""
+    rows = subscription.periods.all()
+    return next((row for row in rows if row.starts_at <= at < row.ends_at), None)
 
 
 def ending_before(*, since: datetime, at: datetime) -> list[int]:
@@ -274,10 +305,12 @@ def _next_charge(row: Subscription, state: SubscriptionState, at: datetime) -> d
 def _estimate(row: Subscription, charge_at: datetime | None, zone: ZoneInfo) -> Estimate | None:
     if row.tariff is None or charge_at is None:
         return None
-    starts_on = local_day(charge_at, zone)
-    days = (add_months(starts_on, row.tariff.months) - starts_on).days
-    return pricing.estimate_renewal(
-        Terms(row.tariff.title, row.tariff.price_kopecks, row.paid_cards, days)
+    return pricing.estimate_period(
+        tariff=row.tariff.title,
+        card_kopecks=row.tariff.price_kopecks,
+        cards=row.paid_cards,
+        months=row.tariff.months,
+        starts_on=local_day(charge_at, zone),
     )
 
 

@@ -6,6 +6,7 @@ Stretches are half-open; `until` None with a `since` means that no end is known.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from subscriptions.periods import grace_end, local_day
@@ -243,3 +244,57 @@ def installations(moves: Sequence[Move]) -> tuple[Installed, ...]:
         if not move.installed and is_open:
             found[-1] = Installed(found[-1].since, move.at)
     return tuple(found)
+
+
+class ContractTerms(Protocol):
+    """What the contract with an operator says of a switch: kopecks and days, 0 for none."""
+
+    @property
+    def activation_fee_kopecks(self) -> int: ...
+    @property
+    def deactivation_fee_kopecks(self) -> int: ...
+    @property
+    def min_active_days(self) -> int: ...
+    @property
+    def min_inactive_days(self) -> int: ...
+
+
+class TariffTerms(Protocol):
+    """The same as a tariff says it; None where it leaves the contract's word."""
+
+    @property
+    def activation_fee_kopecks(self) -> int | None: ...
+    @property
+    def deactivation_fee_kopecks(self) -> int | None: ...
+    @property
+    def min_active_days(self) -> int | None: ...
+    @property
+    def min_inactive_days(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class SwitchTerms:
+    """What a switch costs (kopecks), and the shortest times of a card on and off (days); 0 for none."""
+
+    activation_fee_kopecks: int
+    deactivation_fee_kopecks: int
+    min_active_days: int
+    min_inactive_days: int
+
+
+def switch_terms(*, tariff: TariffTerms | None, contract: ContractTerms) -> SwitchTerms:
+    """What counts for a card: the word of its tariff where it has one, else of its contract."""
+
+    def word(told: int | None, usual: int) -> int:
+        return usual if told is None else told
+
+    if tariff is None:
+        tariff = contract
+    return SwitchTerms(
+        activation_fee_kopecks=word(tariff.activation_fee_kopecks, contract.activation_fee_kopecks),
+        deactivation_fee_kopecks=word(
+            tariff.deactivation_fee_kopecks, contract.deactivation_fee_kopecks
+        ),
+        min_active_days=word(tariff.min_active_days, contract.min_active_days),
+        min_inactive_days=word(tariff.min_inactive_days, contract.min_inactive_days),
+    )

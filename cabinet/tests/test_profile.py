@@ -63,6 +63,7 @@ def test_withdrawal_is_asked_about_first(client):
     consent.refresh_from_db()
     assert "Без согласия мы не можем хранить телефон" in page
     assert '<input type="hidden" name="confirm" value="1">' in page
+    assert '<a class="button button-secondary" href="/profile/">Назад</a>' in page
     assert (consent.withdrawn_at, Alert.objects.count()) == (None, 0)
 
 

@@ -6,13 +6,14 @@ a read can prove it, the card is read once after the switch: `Applied` if the ne
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from operators.adapters import Token, TokenKeeper, lost_reply, not_sent, rejected
-from operators.declared import answers, outgoing, places, rows, signing
+from operators.adapters import Token, TokenKeeper, lost_reply, not_sent, rejected, taken_unseen
+from operators.declared import answers, outgoing, places, rows, signing, templates, tokens
 from operators.declared.abilities import capabilities_of
 from operators.declared.answers import Taken
 from operators.declared.outgoing import Request
@@ -50,6 +51,7 @@ from operators.ports import (
     Unknown,
 )
 
+_NEXT_PAGE = templates.parse("{cursor}")
 # How a number of ours begins: «read:activate:…» is checked by reading.
 _OURS = "read"
 
@@ -77,8 +79,10 @@ class Declared:
     def __init__(self, connection: Connection) -> None:
         """Raises `operators.declared.profile.InvalidProfile`."""
         self._connection = connection
-        self._profile = load(connection.profile or {})
-        self._base = connection.base_url.rstrip("/") or self._profile.base_url
+        profile = load(connection.profile or {})
+        self._base = connection.base_url.rstrip("/") or profile.base_url
+        # Links of answers are those of the address that we ask.
+        self._profile = replace(profile, base_url=self._base)
         login = self._profile.login.call
         self._tokens = TokenKeeper(connection, partial(self._login, login)) if login else None
 
@@ -95,10 +99,43 @@ class Declared:
     # --- the port -----------------------------------------------------------------------------
 
     def submit(self, *, action: Action, sim: Sim, key: str, at: datetime) -> SubmitResult:
-        """Find the card where the operator has a number of its own for it, switch, and see."""
+        """Find the card where the operator has a number of its own for it, switch, and see.
+
+        Where a switch takes two calls, the first is made only once: whatever leaves the second open is
+        `Unknown`, so that the card is read before both are made again.
+        """
         call = self._profile.calls[SWITCHES[action]]
         try:
             values = self._card(sim, call) | self._times(at) | {"key": key}
+            taken = self._prepared(call.prepare, sim, values)
+        except Unavailable as trouble:
+            return rejected(trouble)
+        if not isinstance(taken, Mapping):
+            return taken
+        result = self._switched(action, sim, key, {**values, **taken})
+        return answers.after_preparing(result) if _changes(call.prepare) else result
+
+    def _prepared(self, prepare: Call | None, sim: Sim, values: Values) -> Values | SubmitResult:
+        """What the call before a switch gives; its refusal is the switch's. Raises `Unavailable`."""
+        if prepare is None:
+            return {}
+        if not _changes(prepare):
+            return self._found(prepare, sim, values)
+        try:
+            reply = self._send(prepare, CallKind.SUBMIT, values)
+        except LostReply as lost:
+            return Unknown(lost.text)
+        refused = refusal_of(self._profile.errors, prepare, reply)
+        if refused is not None:
+            return refused.submit_result()
+        try:
+            return self._values_of(prepare, reply, sim)
+        except Unavailable as trouble:
+            return Unknown(trouble.text, code=trouble.code)
+
+    def _switched(self, action: Action, sim: Sim, key: str, values: Values) -> SubmitResult:
+        call = self._profile.calls[SWITCHES[action]]
+        try:
             reply = self._send(call, CallKind.SUBMIT, values)
         except LostReply as lost:
             return Unknown(lost.text)
@@ -118,6 +155,8 @@ class Declared:
         call = self._profile.calls.get(CallName.CHECK)
         if call is None:
             return Check(CheckState.LOST, text="оператор не нумерует запросы")
+        if call.link and not request_id.startswith("/"):
+            return Check(CheckState.LOST, text="это не ссылка на запрос, а номер")
         times = self._times(at) | outgoing.submitted_values(submitted_at, self._profile.zone)
         values = self._card(sim, call) | times | {"request_id": request_id}
         try:
@@ -125,7 +164,7 @@ class Declared:
             said = answers.check_by_status(self._profile, call, reply)
             if said is not None:
                 return said
-            return answers.check_result(self._profile, call, body_of(reply), request_id, sim)
+            return answers.check_result(self._profile, call, reply, request_id, sim)
         except Unavailable as trouble:
             if trouble.error is not ErrorClass.NOT_FOUND:
                 raise
@@ -147,13 +186,12 @@ class Declared:
         following = call.answer.next
         if not cursor and following is not None and following.kind is NextKind.PAGE:
             cursor = str(following.first)
-        values = outgoing.open_values(self._profile, self._connection.credentials) | {
-            "since": outgoing.utc(since),
-            "since_unix": int(since.timestamp()),
-            "cursor": cursor,
-        }
-        body = body_of(self._ask(call, CallKind.READ, values))
-        return answers.changes(self._profile, call.answer, body, cursor)
+        values = outgoing.open_values(self._profile, self._connection.credentials)
+        values |= outgoing.since_values(since) | {"cursor": cursor}
+        if cursor and following is not None and following.kind is NextKind.LINK:
+            call = replace(call, path=_NEXT_PAGE, query=())
+        reply = self._ask(call, CallKind.READ, values)
+        return answers.changes(self._profile, call.answer, reply, cursor)
 
     def ping(self) -> str:
         """The profile's cheap call; without one, a login, where there is one."""
@@ -180,7 +218,7 @@ class Declared:
         try:
             seen = self._read(sim, CallKind.CHECK)
         except Unavailable as trouble:
-            return Accepted(ours, trouble.retry_after)
+            return taken_unseen(ours, trouble)
         return Applied(seen.raw) if seen.state is WANTED[action] else Accepted(ours)
 
     def _ours(self, request_id: str) -> Action | None:
@@ -215,14 +253,21 @@ class Declared:
 
     # --- the wire -----------------------------------------------------------------------------
 
-    def _card(self, sim: Sim, call: Call) -> dict[str, str | int]:
+    def _card(self, sim: Sim, call: Call) -> dict[str, Any]:
         """The values that name a card in this call; those of `find` are asked for. Raises `Unavailable`."""
         values = outgoing.card_values(self._profile, sim, self._connection.credentials)
         find = self._profile.finder_of(call)
         if find is None:
             return values
-        body = body_of(self._ask(find, CallKind.READ, values))
-        return {**values, **rows.found_values(find.answer, body, sim)}
+        return {**values, **self._found(find, sim, values)}
+
+    def _found(self, call: Call, sim: Sim, values: Values) -> Values:
+        """What a question gives to later calls. Raises `Unavailable`."""
+        return self._values_of(call, self._ask(call, CallKind.READ, values), sim)
+
+    def _values_of(self, call: Call, reply: Reply, sim: Sim) -> Values:
+        around = answers.around_of(self._profile, reply)
+        return rows.found_values(call.answer, body_of(reply), around, sim)
 
     def _times(self, at: datetime) -> dict[str, str | int]:
         return outgoing.time_values(at, self._profile.zone)
@@ -241,13 +286,23 @@ class Declared:
     def _send(self, call: Call, kind: CallKind, values: Values) -> Reply:
         """One call, repeated once with a new token where the old one was refused.
 
-        Raises `Unavailable` if surely nothing was done, and `LostReply`.
+        Raises `Unavailable` if surely nothing was done, and `LostReply`, also where the answer does not
+        repeat what it must.
         """
         values = {**self._always(), **values}
+        reply = self._answered(call, kind, values)
+        is_good = refusal_of(self._profile.errors, call, reply) is None
+        if is_good and not answers.repeats(call.answer, body_of(reply), values):
+            raise LostReply("оператор ответил на другой запрос")
+        return reply
+
+    def _answered(self, call: Call, kind: CallKind, values: Values) -> Reply:
         made = self._made(call, values)
         if self._tokens is None:
             return self._exchange(self._with_keys(made, values), kind)
         token = self._tokens.current()
+        if tokens.unpacked(self._profile.login, token) is None:
+            token = self._tokens.renew(token)
         reply = self._exchange(self._with_keys(made, values, token), kind)
         if not self._is_stale(call, reply):
             return reply
@@ -273,15 +328,16 @@ class Declared:
 
     def _with_keys(self, made: Request, values: Values, token: str = "") -> Request:
         login, keys = self._profile.login, self._connection.credentials
+        fetched = tokens.unpacked(login, token) or []
         try:
-            return self._signed(outgoing.with_keys(made, login, keys, token), values)
+            return self._signed(outgoing.with_keys(made, login, keys, fetched), values)
         except Unfit as unfit:
             raise _no_keys() from unfit
 
     def _signed(self, made: Request, values: Values) -> Request:
         sign = self._profile.login.sign
         if sign is None:
-            return made
+            return made if made.shown is None else signing.fixed_body(made)
         return signing.signed(made, sign, {**values, **self._connection.credentials})
 
     def _exchange(self, made: Request, kind: CallKind, *, private: bool = False) -> Reply:
@@ -313,7 +369,14 @@ class Declared:
             raise _no_keys() from unfit
         except LostReply as lost:
             raise lost_reply(lost) from lost
-        return Token(*token_of(self._profile, reply))
+        token, seconds = token_of(self._profile, reply)
+        more = tokens.more_of(self._profile.login, reply)
+        return Token(tokens.packed([token, *more]), seconds)
+
+
+def _changes(prepare: Call | None) -> bool:
+    """Whether the call before a switch may have changed something; a GET only asks."""
+    return prepare is not None and prepare.method != "GET"
 
 
 def _no_keys() -> Unavailable:

@@ -16,6 +16,7 @@ done; after any other trouble the switch may have been made. The partner is know
 token, or gives one by OAuth2 client credentials.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -143,7 +144,8 @@ class Tmf640(NoChangeList):
             if trouble.error is ErrorClass.NOT_FOUND:
                 return Check(CheckState.LOST, trouble.code, "оператор не знает такого запроса")
             raise
-        return _check(mapping(decoded(reply)), request_id)
+        found = _check(mapping(decoded(reply)), request_id)
+        return replace(found, retry_in=retry_after(reply, default=None))
 
     def check_by_sim(
         self, *, sim: Sim, action: Action, submitted_at: datetime, at: datetime
@@ -195,7 +197,7 @@ class Tmf640(NoChangeList):
         return found[0]
 
     def _patch(self, service: dict[str, Any], wanted: str, key: str) -> Reply:
-        return self._call(
+        return self.call(
             "PATCH",
             f"/service/{quote(str(service['id']), safe='')}",
             CallKind.SUBMIT,
@@ -206,14 +208,14 @@ class Tmf640(NoChangeList):
     def _ask(self, path: str, kind: CallKind, params: dict[str, str] | None = None) -> Reply:
         """A question: any trouble at all is `Unavailable`."""
         try:
-            reply = self._call("GET", path, kind, params=params)
+            reply = self.call("GET", path, kind, params=params)
         except LostReply as lost:
             raise lost_reply(lost) from lost
         if reply.status not in {200, 206}:
             raise _trouble(reply).unavailable()
         return reply
 
-    def _call(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
+    def call(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
         """One call, repeated once with a new token where the old one was refused.
 
         Raises `Unavailable` if surely nothing was done, and `LostReply`.

@@ -4,9 +4,10 @@ The unknown is a word too: what no table lists is an unknown state, a pending ch
 outcome; never a success.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from operators.declared import templates
 from operators.declared.paths import Path
 from operators.declared.profile import (
     Answer,
@@ -23,12 +24,13 @@ from operators.declared.rows import (
     card_row,
     digits,
     is_about,
-    last_segment,
     number,
     request_row,
     rows,
     wrong,
 )
+from operators.declared.sources import Envelope, Source
+from operators.declared.templates import Values
 from operators.ports import (
     Accepted,
     Already,
@@ -39,6 +41,7 @@ from operators.ports import (
     CheckState,
     ErrorClass,
     Reading,
+    Rejected,
     Reply,
     Sim,
     SimState,
@@ -53,6 +56,23 @@ _CHECKS = {
     Result.FAILED: CheckState.FAILED,
     Result.LOST: CheckState.LOST,
 }
+_NO_ID = ("оператор принял запрос, но не дал его номера", ErrorClass.UNKNOWN_OUTCOME, "no_id")
+_NO_LINK = (
+    "оператор принял запрос, но ссылка на исход ведёт не на адрес договора, слишком длинна, или её нет",
+    ErrorClass.UNKNOWN_OUTCOME,
+    "no_link",
+)
+# Refusals after which nothing is sent again by itself.
+_FINAL = frozenset(
+    {
+        ErrorClass.FORBIDDEN,
+        ErrorClass.NOT_FOUND,
+        ErrorClass.INVALID,
+        ErrorClass.HELD_BY_OPERATOR,
+        ErrorClass.CONFIGURATION,
+        ErrorClass.UNSUPPORTED,
+    }
+)
 # What the product keeps of an operator's number of a request.
 _LONGEST_ID = 200
 # Of several words the one counts that forbids most: a card with two blocks has the worse one.
@@ -152,25 +172,38 @@ def _word(path: Path | None, data: Any) -> str:
     return path.word(data) if path is not None else ""
 
 
-def changes(profile: Profile, answer: Answer, body: Any, cursor: str) -> Changes:
+def changes(profile: Profile, answer: Answer, reply: Reply, cursor: str) -> Changes:
     """One page of a list of changes. Raises `Unavailable`."""
+    body, around = body_of(reply), around_of(profile, reply)
     found = rows(answer, body)
     read = ((digits(_word(answer.iccid, row)), _reading(profile, answer, row)) for row in found)
     items = tuple((iccid, seen or Reading(SimState.UNKNOWN)) for iccid, seen in read if iccid)
-    following = _following(answer.next, body, cursor, len(found)) if answer.next else None
+    following = _following(answer.next or Next(NextKind.CURSOR), body, around, cursor, len(found))
     if following is not None and (not found or following == cursor):
         raise garbage()  # nothing new and no end: asking on would never stop
     return Changes(items, following)
 
 
-def _following(following: Next, body: Any, cursor: str, rows: int) -> str | None:
-    if following.kind is NextKind.CURSOR:
-        return _word(following.path, body) or None
-    if _word(following.path, body) == "true" or (
-        following.size is not None and rows < following.size
-    ):
+def _following(following: Next, body: Any, around: Envelope, cursor: str, rows: int) -> str | None:
+    if following.kind is not NextKind.PAGE:
+        return (following.source or Source()).word(body, around) or None
+    is_short = following.size is not None and rows < following.size
+    if is_short or _word(following.last, body) == "true":
         return None
     return str(int(cursor) + 1)
+
+
+def repeats(answer: Answer, body: Any, values: Values) -> bool:
+    """Whether an answer repeats of its request what it must."""
+    return all(
+        path.word(body) == template.rendered(values, templates.may_be_empty)
+        for path, template in answer.echo
+    )
+
+
+def around_of(profile: Profile, reply: Reply) -> Envelope:
+    """What comes around the body of an answer."""
+    return Envelope(reply.headers, profile.base_url)
 
 
 # --- switches ---------------------------------------------------------------------------------------
@@ -193,7 +226,8 @@ def submit_result(
         case Proof.RESULT:
             return _by_result(profile, call.answer, reply, body, key)
         case Proof.REQUEST:
-            return _by_request(profile, reply, _request_id(call.answer, reply, body, key))
+            number = _request_id(profile, call.answer, reply, body, key)
+            return _by_request(profile, call.answer, reply, number)
         case Proof.READ if body is not None or not reply.body:
             return Taken()
         case Proof.STATUS if body is not None or not reply.body:
@@ -236,25 +270,34 @@ def _by_result(
             sure = error not in UNSURE or code.casefold() in profile.errors.not_done_codes
             return Refusal(error, code or said, text, None, sure).submit_result()
         case Result.ACCEPTED | Result.PENDING:
-            number = _request_id(answer, reply, body, key)
-            return _by_request(profile, reply, number) if number else Taken()
+            number = _request_id(profile, answer, reply, body, key)
+            return _by_request(profile, answer, reply, number) if number else Taken()
     return Unknown(f"незнакомый ответ оператора «{said}»", code=said[:100])
 
 
-def _by_request(profile: Profile, reply: Reply, number: str) -> SubmitResult:
+def _by_request(profile: Profile, answer: Answer, reply: Reply, number: str) -> SubmitResult:
     if not number or len(number) > _LONGEST_ID:
-        return Unknown("оператор принял запрос, но не дал его номера", code="no_id")
+        is_link = answer.request_id is not None and answer.request_id.is_link
+        return Unknown(*(_NO_LINK if is_link else _NO_ID))
     # The number is there, so a word that says more is left to the first check.
     return Accepted(number, pause(profile.errors, ErrorClass.CONFLICT_PENDING, reply))
 
 
-def _request_id(answer: Answer, reply: Reply, body: Any, key: str) -> str:
+def _request_id(profile: Profile, answer: Answer, reply: Reply, body: Any, key: str) -> str:
     if answer.request_is_key:
         return key
-    if answer.request_header:
-        return last_segment(reply.headers.get(answer.request_header, ""))
-    said = _word(answer.request_id, body)
-    return last_segment(said) if answer.request_is_link else said
+    return (answer.request_id or Source()).word(body, around_of(profile, reply))
+
+
+def after_preparing(result: SubmitResult) -> SubmitResult:
+    """What a switch came to whose first call has changed something already.
+
+    A refusal that the product would answer with the same command again is an unknown outcome here: the
+    first call must not be repeated before the card is read.
+    """
+    if isinstance(result, Rejected) and result.error not in _FINAL:
+        return Unknown(result.text, result.error, result.code, result.retry_after)
+    return result
 
 
 # --- checks -----------------------------------------------------------------------------------------
@@ -276,19 +319,21 @@ def _check(result: Result, said: str) -> Check:
     return Check(_CHECKS.get(result, CheckState.PENDING), said)
 
 
-def check_result(profile: Profile, call: Call, body: Any, request_id: str, sim: Sim) -> Check:
+def check_result(profile: Profile, call: Call, reply: Reply, request_id: str, sim: Sim) -> Check:
     """What an answer says of a request. Raises `Unavailable`."""
-    answer = call.answer
-    row = request_row(answer, body, request_id, sim)
+    answer, around = call.answer, around_of(profile, reply)
+    row = request_row(answer, body_of(reply), around, request_id, sim)
     said = _word(answer.result, row)
     if not said:
         raise garbage()
     result = profile.results.get(said.casefold())
     if result is Result.FAILED:
         return _failed(profile, answer, row, said)
+    retry_in = pause(profile.errors, ErrorClass.TRANSIENT, reply)
     if result is None:
-        return Check(CheckState.PENDING, said, f"незнакомое состояние «{said}»")
-    return _check(result, said)
+        text = f"незнакомое состояние «{said}»"
+        return Check(CheckState.PENDING, said, text, retry_in=retry_in)
+    return replace(_check(result, said), retry_in=retry_in)
 
 
 def _failed(profile: Profile, answer: Answer, row: Any, said: str) -> Check:

@@ -9,13 +9,15 @@ from operators.private_keys import hides
 # The database keeps no order of keys; this is the one in which the reference tells them.
 _ORDER = (
     "title", "key", "zone", "base_url",
-    "kind", "method", "url", "path", "query", "headers", "basic", "client_auth", "body", "template",
-    "extra", "fields", "login", "calls", "states", "results", "errors", "limits", "times", "windows",
+    "prepare", "kind", "method", "url", "path", "query", "headers", "basic", "client_auth", "body",
+    "template", "extra", "fields", "login", "calls", "states", "results", "errors", "limits",
+    "times", "windows",
     "activate", "deactivate", "find", "check", "read", "list_changes", "ping",
     "success", "statuses", "answer", "rows", "iccid", "id", "state", "reason", "msisdn", "imei",
-    "request_id", "result", "take", "next", "words", "absent", "reasons", "quality",
-    "in", "name", "prefix", "label", "secret", "required", "field", "algorithm", "text", "encoding",
-    "place", "token", "seconds", "default_seconds", "stale", "keys", "sign",
+    "request_id", "result", "take", "echo", "next", "words", "absent", "reasons", "quality",
+    "in", "name", "prefix", "label", "secret", "required", "field", "algorithm", "text", "params",
+    "each", "between", "encoded", "encoding", "place", "token", "seconds", "default_seconds", "more",
+    "stale", "keys", "sign",
     "code", "codes", "fine", "not_done", "retry_after", "retry_after_path", "longest_pause",
     "rate_limited_pause", "days", "from", "to",
 )  # fmt: skip

@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote, urlencode
 
-from operators.declared import outgoing, signing
+from operators.declared import outgoing, signing, templates
 from operators.declared.outgoing import Request
 from operators.declared.parse_calls import ALWAYS
 from operators.declared.profile import SWITCHES, Call, CallName, Profile
+from operators.declared.sources import Source
 from operators.declared.templates import Unfit, Values
 from operators.ports import Action, Sim
 
@@ -95,28 +97,32 @@ class _Maker:
         find = self.profile.finder_of(call)
         if find is not None:
             yield self._call("Поиск смарт-карты", find, values)
+        values |= {"key": _KEY}
+        if call.prepare is not None:
+            yield self._call("Подготовка", call.prepare, values, find)
         title = "Включение" if action is Action.ACTIVATE else "Отключение"
-        yield self._call(title, call, values | {"key": _KEY})
+        yield self._call(title, call, values, find)
 
     def asked(self, name: CallName, sim: Sim, at: datetime) -> Shown:
         """One question, about a request that was sent now."""
+        call = self.profile.calls[name]
         values = self._values(sim, at) | outgoing.submitted_values(at, self.profile.zone)
-        return self._call(
-            _QUESTIONS[name], self.profile.calls[name], values | {"request_id": "REQUEST_ID"}
-        )
+        values["request_id"] = templates.StandIn(f"{'/' if call.link else ''}REQUEST_ID")
+        return self._call(_QUESTIONS[name], call, values, self.profile.finder_of(call))
 
     def _values(self, sim: Sim, at: datetime) -> dict[str, str | int]:
         times = outgoing.time_values(at, self.profile.zone) | {"nonce": _NONCE}
         return outgoing.card_values(self.profile, sim, self.keys) | times
 
-    def _call(self, title: str, call: Call, values: Values) -> Shown:
-        """With the names of what the search gives in the place of its values."""
-        find = self.profile.finder_of(call)
-        found = {} if find is None else {name: name.upper() for name in ("id", *find.answer.take)}
-        note = _note([shown for name, shown in found.items() if name in call.names])
+    def _call(self, title: str, call: Call, values: Values, find: Call | None = None) -> Shown:
+        """With the names of what earlier answers give in the place of its values."""
+        found = _found(call, find)
+        names = [name.upper() for name in found if name in call.own_names]
+        note = _note(names, call.prepare is not None)
         values = {**values, **found}
         made = outgoing.request(self.base_url, call, values, self.profile.headers)
-        made = outgoing.with_keys(made, self.profile.login, self.keys, MASK)
+        tokens = [MASK for _ in self.profile.login.token_places]
+        made = outgoing.with_keys(made, self.profile.login, self.keys, tokens)
         return self._laid(title, made, values, note)
 
     def _laid(self, title: str, made: Request, values: Values, note: str) -> Shown:
@@ -128,12 +134,26 @@ class _Maker:
         return _shown(title, outgoing.placed(made, sign.place, MASK), note, text)
 
 
-def _note(names: list[str]) -> str:
+def _found(call: Call, find: Call | None) -> dict[str, Any]:
+    """What the search and the preparation will give, by its name in capitals."""
+    given: dict[str, Source] = {} if find is None else {"id": Source(), **find.answer.take}
+    given |= call.prepare.answer.take if call.prepare is not None else {}
+    return {name: _stand_in(name, source, call) for name, source in given.items()}
+
+
+def _stand_in(name: str, source: Source, call: Call) -> Any:
+    if name in {given.names[0] for given in templates.spreads(call.body.template)}:
+        return {templates.SPREAD: name.upper()}
+    return templates.StandIn(f"{'/' if source.is_link else ''}{name.upper()}")
+
+
+def _note(names: list[str], prepared: bool) -> str:
+    before = "ответов выше" if prepared else "ответа на поиск"
     if not names:
         return ""
     if len(names) == 1:
-        return f"Вместо {names[0]} встанет номер из ответа на поиск."
-    return f"Вместо {', '.join(names)} встанут значения из ответа на поиск."
+        return f"Вместо {names[0]} встанет значение из {before}."
+    return f"Вместо {', '.join(names)} встанут значения из {before}."
 
 
 def _shown(title: str, made: Request, note: str, signed: str = "") -> Shown:
@@ -150,12 +170,8 @@ def _shown(title: str, made: Request, note: str, signed: str = "") -> Shown:
 
 
 def _headers(made: Request) -> dict[str, str]:
-    headers = dict(made.headers)
-    if made.json is not None:
-        headers.setdefault("Content-Type", "application/json")
-    if made.data is not None:
-        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
-    return headers | ({"Authorization": f"Basic {MASK}"} if made.auth else {})
+    basic = {"Authorization": f"Basic {MASK}"} if made.auth else {}
+    return {**signing.fixed_body(made).headers, **basic}
 
 
 def _body(made: Request) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from operators.declared import paths, templates
+from operators.declared import paths, sources, templates
 
 Word = TypeVar("Word", bound=StrEnum)
 _LONGEST_TEXT = 2000
@@ -147,6 +147,17 @@ class Node:
             return None
         try:
             return paths.parse(self.value)
+        except paths.PathTrouble as trouble:
+            self.wrong(str(trouble))
+            return None
+
+    def as_source(self, *, header: sources.Part = sources.Part.WHOLE) -> sources.Source | None:
+        """The source that stands here; `header` as in `sources.parse`."""
+        if not isinstance(self.value, str):
+            self.as_json_path()
+            return None
+        try:
+            return sources.parse(self.value, header=header)
         except paths.PathTrouble as trouble:
             self.wrong(str(trouble))
             return None

@@ -1,32 +1,39 @@
 """One call of a profile made into a request, and the values its templates may name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from operators.declared import templates
-from operators.declared.profile import BodyKind, Call, Login, LoginKind, Place, Profile, Where
+from operators.declared import links, templates
+from operators.declared.keys import Place, Where
+from operators.declared.profile import Body, BodyKind, Call, Login, LoginKind, Profile
 from operators.declared.templates import Template, Values
 from operators.ports import Sim
 
 # The only variable that may be empty: the first page of a list has none.
 _CURSOR = "cursor"
+_ACCEPT = templates.parse("application/json")
 _FIXED = {LoginKind.BEARER: "token", LoginKind.KEY: "api_key"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What leaves, in the arguments of `ports.Http.request`; secrets and all."""
+    """What leaves, in the arguments of `ports.Http.request`; secrets and all.
+
+    `shown` is what the log may keep of `json` where that holds JSON of the operator's own, else None.
+    """
 
     method: str
     url: str
     params: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     json: Any = field(default=None, repr=False)
+    shown: Any = field(default=None, repr=False)
     data: Mapping[str, str] | bytes | None = field(default=None, repr=False)
     auth: tuple[str, str] | None = field(default=None, repr=False)
     base_url: str = ""
@@ -44,21 +51,39 @@ def request(
 
     Raises `templates.Unfit`.
     """
+    url, followed = _url(base_url, call, values)
+    body = _json(call.body, values)
+    shown = _json(call.body, _without_foreign(values))
     return Request(
         method=call.method,
-        url=_url(base_url, call.path, values),
-        params=_params(call, values),
-        headers={"Accept": "application/json"} | _headers((*common, *call.headers), values),
-        json=_json(call, values),
+        url=url,
+        params=followed | _params(call, values),
+        headers=_headers((("Accept", _ACCEPT), *common, *call.headers), values),
+        json=body,
+        shown=shown if shown != body else None,
         data=_data(call, values),
         base_url=base_url.rstrip("/"),
     )
 
 
-def _url(base_url: str, path: Template, values: Values) -> str:
-    rendered = path.rendered(values, templates.segment)
+def _without_foreign(values: Values) -> Values:
+    """The values with those hidden that are JSON of the operator's: nobody knows whose name is in it."""
+    return {
+        name: templates.without_values(value) if isinstance(value, dict | list) else value
+        for name, value in values.items()
+    }
+
+
+def _url(base_url: str, call: Call, values: Values) -> tuple[str, dict[str, str]]:
+    """The address, and the query that a followed link brings along."""
+    if call.link:
+        found = links.followed(base_url, str(values.get(call.link, "")))
+        if found is None:
+            raise templates.Unfit(call.link)
+        return found
+    rendered = call.path.rendered(values, templates.segment)
     whole = rendered.startswith("https://")
-    return rendered if whole else f"{base_url.rstrip('/')}{rendered}"
+    return (rendered if whole else f"{base_url.rstrip('/')}{rendered}"), {}
 
 
 def _params(call: Call, values: Values) -> dict[str, str]:
@@ -75,13 +100,19 @@ def _cursor_or_plain(name: str, value: str) -> str:
 
 
 def _headers(pairs: tuple[tuple[str, Template], ...], values: Values) -> dict[str, str]:
-    return {name: template.rendered(values, templates.line) for name, template in pairs}
+    """The last of those that differ in case only counts: a header has no case."""
+    last = {name.lower(): (name, template) for name, template in pairs}
+    return {name: text.rendered(values, templates.line) for name, text in last.values()}
 
 
-def _json(call: Call, values: Values) -> Any:
-    if call.body.kind is not BodyKind.JSON:
-        return None
-    return templates.rendered_json(call.body.template, values)
+def with_usual(headers: Mapping[str, str], name: str, value: str) -> dict[str, str]:
+    """The headers with this one, unless it is there in any case of letters."""
+    there = name.lower() in {one.lower() for one in headers}
+    return dict(headers) if there else {**headers, name: value}
+
+
+def _json(body: Body, values: Values) -> Any:
+    return templates.rendered_json(body.template, values) if body.kind is BodyKind.JSON else None
 
 
 def _data(call: Call, values: Values) -> dict[str, str] | None:
@@ -104,22 +135,28 @@ def login_request(base_url: str, login: Login, call: Call, values: Values) -> Re
     )
 
 
-def with_keys(made: Request, login: Login, credentials: Values, token: str = "") -> Request:
-    """The request with what proves who we are: fixed keys, or the fetched `token`.
+def with_keys(
+    made: Request, login: Login, credentials: Values, tokens: Sequence[str] = ()
+) -> Request:
+    """The request with what proves who we are: fixed keys, or the fetched `tokens`.
 
     Raises `templates.Unfit` for a key that is not entered.
     """
-    return _with_more_keys(_with_own_key(made, login, credentials, token), login, credentials)
+    return _with_more_keys(_with_own_key(made, login, credentials, tokens), login, credentials)
 
 
-def _with_own_key(made: Request, login: Login, credentials: Values, token: str) -> Request:
+def _with_own_key(
+    made: Request, login: Login, credentials: Values, tokens: Sequence[str]
+) -> Request:
     if login.kind is LoginKind.BASIC:
         return _with_basic(made, login, credentials)
     if login.place is None:
         return made
     if login.kind in _FIXED:
         return placed(made, login.place, _key(credentials, _FIXED[login.kind]))
-    return placed(made, login.place, token)
+    for place, token in zip(login.token_places, tokens, strict=False):
+        made = placed(made, place, token)
+    return made
 
 
 def _with_more_keys(made: Request, login: Login, credentials: Values) -> Request:
@@ -167,7 +204,8 @@ def _with_segment(made: Request, segment: str) -> Request:
 
 def _with_field(made: Request, name: str, value: str) -> Request:
     if isinstance(made.json, dict):
-        return replace(made, json={**made.json, name: value})
+        shown = {**made.shown, name: value} if made.shown is not None else None
+        return replace(made, json={**made.json, name: value}, shown=shown)
     return replace(made, data={**_form(made), name: value})
 
 
@@ -202,12 +240,17 @@ def open_values(profile: Profile, credentials: Values) -> dict[str, str | int]:
 
 
 def time_values(at: datetime, zone: ZoneInfo) -> dict[str, str | int]:
-    """`now` in UTC, `now_unix` in seconds, `now_local` and `today` by the operator's clock."""
+    """`now` in UTC, `now_unix` in seconds, `now_ms` in milliseconds, `now_http` as headers have it;
+    `now_local`, `now_compact` (20261120153000) and `today` by the operator's clock.
+    """
     local = at.astimezone(zone)
     return {
         "now": utc(at),
         "now_unix": int(at.timestamp()),
+        "now_ms": milliseconds(at),
+        "now_http": format_datetime(at.astimezone(UTC), usegmt=True),
         "now_local": f"{local:%Y-%m-%dT%H:%M:%S}",
+        "now_compact": f"{local:%Y%m%d%H%M%S}",
         "today": f"{local:%Y-%m-%d}",
     }
 
@@ -220,6 +263,17 @@ def submitted_values(submitted_at: datetime, zone: ZoneInfo) -> dict[str, str]:
         "submitted_local": f"{local:%Y-%m-%dT%H:%M:%S}",
         "submitted_day": f"{local:%Y-%m-%d}",
     }
+
+
+def since_values(since: datetime) -> dict[str, str | int]:
+    """The moment after which changes are asked for."""
+    unix = int(since.timestamp())
+    return {"since": utc(since), "since_unix": unix, "since_ms": milliseconds(since)}
+
+
+def milliseconds(moment: datetime) -> int:
+    """Unix time in milliseconds."""
+    return int(moment.timestamp() * 1000)
 
 
 def utc(moment: datetime) -> str:

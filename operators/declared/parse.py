@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from operators.declared import parse_calls, parse_login
+from operators.declared import parse_answers, parse_calls, parse_login
 from operators.declared.nodes import Node, Problem
 from operators.declared.profile import Errors, Profile, Result, States, Window
 from operators.ports import BlockReason, ErrorClass, StateQuality
+from operators.waits import LONGEST_PAUSE
 
 _TOP = (
     "title", "key", "zone", "base_url", "headers", "fields", "login", "calls",
@@ -101,12 +102,13 @@ def _base_url(node: Node) -> str:
 def _states(node: Node) -> States:
     node.only("words", "absent", "reasons", "quality")
     words = {
-        name.casefold(): parse_calls.state_word(place) for name, place in node.at("words").fields()
+        name.casefold(): parse_answers.state_word(place)
+        for name, place in node.at("words").fields()
     }
     reasons = {
         name.casefold(): place.as_choice(BlockReason) for name, place in node.at("reasons").fields()
     }
-    absent = parse_calls.state_word(node.at("absent")) if node.has("absent") else None
+    absent = parse_answers.state_word(node.at("absent")) if node.has("absent") else None
     return States(words, reasons, node.choice("quality", StateQuality, StateQuality.EXACT), absent)
 
 
@@ -131,7 +133,7 @@ def _errors(node: Node) -> Errors:
         not_done_codes=not_done_codes,
         retry_after=node.text("retry_after", "Retry-After"),
         retry_after_path=node.json_path("retry_after_path"),
-        longest_pause=node.number("longest_pause", 600, least=1),
+        longest_pause=node.number("longest_pause", LONGEST_PAUSE, least=1),
         rate_limited_pause=_maybe(node, "rate_limited_pause"),
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from operators.declared import templates
+from operators.declared.keys import Algorithm, Encoding, Key, Named, Place, Sign, Sorted, Where
 from operators.declared.nodes import Node
 from operators.declared.parse_calls import (
     ALL_VARIABLES,
@@ -20,36 +21,24 @@ from operators.declared.parse_calls import (
     pairs,
 )
 from operators.declared.paths import Path
-from operators.declared.profile import (
-    Algorithm,
-    Answer,
-    Body,
-    BodyKind,
-    Call,
-    Encoding,
-    Key,
-    Login,
-    LoginKind,
-    Named,
-    Place,
-    Sign,
-    Where,
-)
+from operators.declared.profile import Answer, Body, BodyKind, Call, Login, LoginKind
+from operators.declared.sources import NAME_OF_HEADER
 from operators.masking import hides
 from operators.ports import Field
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _USER = Field("username", "Имя пользователя", secret=False)
 _PASSWORD = Field("password", "Пароль")
 _CLIENT = (Field("client_id", "Client ID", secret=False), Field("client_secret", "Client Secret"))
 _BEARER = Place(Where.HEADER, "Authorization", "Bearer ")
-_TOKEN_FIELDS = ("token", "seconds", "default_seconds", "place", "stale")
+_TOKEN_FIELDS = ("token", "seconds", "default_seconds", "place", "more", "stale")
 _OAUTH_FIELDS = ("kind", "url", "client_auth", "body", "extra", *_TOKEN_FIELDS)
 _CALL_FIELDS = ("kind", "method", "url", "query", "headers", "body", "basic", *_TOKEN_FIELDS)
 _BESIDE = ("keys", "sign")
 _PLACE_FIELDS = ("in", "name", "prefix")
-_SHOWN = "такой параметр останется в журнале обмена: в имени нет token, key, auth"
+_SORTED_FIELDS = ("each", "between", "encoded")
+_SHOWN = "в журнале обмена осталось бы значение; скрыты имена key, auth, sign и те, где есть token, secret, session"
+EACH = templates.parse("{name}={value}")
 _GRANTS = {LoginKind.CLIENT_CREDENTIALS: "client_credentials", LoginKind.PASSWORD: "password"}
 
 
@@ -116,7 +105,7 @@ def _field_name(node: Node, name: str, known: Collection[str]) -> str:
 
 
 def _sign(node: Node, known: Collection[str], secrets: Collection[str]) -> Sign:
-    node.only("algorithm", "secret", "text", "encoding", *_PLACE_FIELDS)
+    node.only("algorithm", "secret", "text", "params", "encoding", *_PLACE_FIELDS)
     algorithm = node.choice("algorithm", Algorithm)
     keyed = algorithm.startswith("hmac-")
     text = node.at("text").as_template({*known, *ALL_VARIABLES})
@@ -124,11 +113,23 @@ def _sign(node: Node, known: Collection[str], secrets: Collection[str]) -> Sign:
         node.at("text").wrong("в тексте нет секрета: такую подпись сделает кто угодно")
     if not keyed and node.has("secret"):
         node.at("secret").wrong("секрет нужен только для hmac, здесь он стоит в тексте")
-    where = _placed(node, is_secret=False)
+    where = _placed(node)
     if where.where is Where.PATH:
         node.at("in").wrong("подпись идёт в header, query, cookie или body")
     secret = _field_name(node, "secret", secrets) if keyed else ""
-    return Sign(algorithm, secret, text, node.choice("encoding", Encoding, Encoding.HEX), where)
+    encoding = node.choice("encoding", Encoding, Encoding.HEX)
+    return Sign(algorithm, secret, text, encoding, where, _sorted(node.at("params")))
+
+
+def _sorted(node: Node) -> Sorted:
+    """How the parameters of a request are laid out for a signature."""
+    node.only(*_SORTED_FIELDS)
+    each = Node(node.value or {}, node.path, node.problems).at("each")
+    template = each.as_template(("name", "value")) if each.value is not None else EACH
+    between = node.at("between").value
+    if between is not None and not isinstance(between, str):
+        node.at("between").wrong("нужен текст, можно пустой")
+    return Sorted(template, "&" if between is None else str(between), node.flag("encoded", False))
 
 
 def _oauth(node: Node, kind: LoginKind) -> Login:
@@ -227,10 +228,13 @@ def _fetching(
     return Login(
         kind,
         keys,
-        place=_token_place(node.at("place")) if node.has("place") else _BEARER,
+        place=_kept_secret(node.at("place"), _place(node.at("place")))
+        if node.has("place")
+        else _BEARER,
+        more=tuple(_more(place) for place in node.at("more").elements()),
         call=call,
         basic=basic,
-        token=_token(node) or Path("access_token", ("access_token",)),
+        token=_token(node.at("token")) or Path("access_token", ("access_token",)),
         seconds=node.json_path("seconds") or Path("expires_in", ("expires_in",)),
         default_seconds=node.number("default_seconds", 300, least=10),
         stale_statuses=statuses if stale.has("statuses") else frozenset({401}),
@@ -238,21 +242,29 @@ def _fetching(
     )
 
 
-def _token(node: Node) -> Path | Named | None:
-    place = node.at("token")
+def _token(place: Node) -> Path | Named | None:
+    """Where in an answer to a login a value stands; None where nothing is said."""
     where, _, name = str(place.value).partition(":")
     if where not in {Where.HEADER, Where.COOKIE} or not name:
-        return node.json_path("token")
-    if not _HEADER.fullmatch(name):
+        return None if place.value is None else place.as_json_path()
+    if not NAME_OF_HEADER.fullmatch(name):
         place.wrong("имя заголовка или cookie: латиница, цифры и знаки")
     return Named(Where(where), name)
 
 
-def _token_place(node: Node) -> Place:
-    place = _place(node)
+def _more(node: Node) -> tuple[Path | Named, Place]:
+    """One more value of the same answer, and where it goes."""
+    node.only("token", *_PLACE_FIELDS)
+    if not node.has("token"):
+        node.at("token").wrong("нужно заполнить")
+    return _token(node.at("token")) or Path("", ()), _kept_secret(node, _placed(node))
+
+
+def _kept_secret(node: Node, place: Place) -> Place:
+    """The place of a fetched token: unlike the account's own keys, the log knows it by its name only."""
     if place.where is Where.PATH:
         node.at("in").wrong("выданный ключ доступа в пути остался бы в журнале обмена")
-    if place.where is Where.BODY and not hides(place.name):
+    if place.where in {Where.BODY, Where.QUERY} and place.name and not hides(place.name):
         node.at("name").wrong(_SHOWN)
     return place
 
@@ -262,15 +274,13 @@ def _place(node: Node) -> Place:
     return _placed(node)
 
 
-def _placed(node: Node, *, is_secret: bool = True) -> Place:
+def _placed(node: Node) -> Place:
     """The place that an object names beside other things."""
     where, prefix = node.choice("in", Where), node.value or {}
     name = "" if where is Where.PATH and not node.has("name") else node.text("name")
     before = str(prefix.get("prefix", "")) if isinstance(prefix, dict) else ""
-    if name and not _HEADER.fullmatch(name):
+    if name and not NAME_OF_HEADER.fullmatch(name):
         node.at("name").wrong("имя заголовка, параметра или cookie: латиница, цифры и знаки")
-    if where is Where.QUERY and is_secret and name and not hides(name):
-        node.at("name").wrong(_SHOWN)
     if not (before.isascii() and before.isprintable()) or len(before) > 40:
         node.at("prefix").wrong("только латиница, цифры и знаки, до 40")
     return Place(where, name, before)

@@ -3,9 +3,9 @@
 `data.status.value` names fields, `[0]` and `[-1]` elements of a list, `[*]` all of them,
 `[code=DATA]` those whose field `code` is that word, and `['odd.name']` a field whose name has dots or
 brackets, or «/», «{» and «}», which without quotes are a mistake and refused. The empty path is the
-whole answer. A step into a text that is itself JSON goes on inside it:
-some operators wrap one in the other. There are no calculations, so a path can be read by everybody and
-costs nothing to follow.
+whole answer. `flags[&4]` says `true` or `false`, whether a number has the bit of value 4, and `blocked_at[?]`
+whether anything stands there. A step into a text that is itself JSON goes on inside it: some operators wrap
+one in the other. There are no calculations, so a path can be read by everybody and costs nothing to follow.
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import Any
 
 _STEP = re.compile(
     r"""\.?(?P<name>[^.\[\]'"/{}]+) | \[(?P<index>-?[0-9]{1,4})\] | \[(?P<every>\*)\] | \['(?P<odd>[^']+)'\]
+    | \[&(?P<bit>[1-9][0-9]{0,18})\] | \[(?P<there>\?)\]
     | \[(?P<field>[^=\[\]'"]+)=(?P<word>[^\[\]]*)\]""",
     re.VERBOSE,
 )
@@ -38,7 +39,19 @@ class Having:
     word: str
 
 
-Step = str | int | Every | Having
+@dataclass(frozen=True)
+class Bit:
+    """Whether a number has a bit, as `true` or `false`."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class There:
+    """Whether anything stands there: nothing are null, "", and an empty list or object."""
+
+
+Step = str | int | Every | Having | Bit | There
 
 
 @dataclass(frozen=True)
@@ -78,8 +91,9 @@ class Path:
 
     @property
     def _home(self) -> "Path":
-        into = (number for number, step in enumerate(self.steps) if not isinstance(step, str))
-        return Path(self.text, self.steps[: next(into, len(self.steps) - 1)])
+        way = [step for step in self.steps if not isinstance(step, Bit | There)]
+        into = (number for number, step in enumerate(way) if not isinstance(step, str))
+        return Path(self.text, tuple(way[: next(into, len(way) - 1)]))
 
 
 def word(value: Any) -> str:
@@ -116,9 +130,19 @@ def _step(found: re.Match[str]) -> Step:
         return int(found["index"])
     if found["every"]:
         return Every()
+    if found["bit"]:
+        return _bit_step(int(found["bit"]))
+    if found["there"]:
+        return There()
     if found["field"]:
         return Having(parse(found["field"].strip()), found["word"].strip().casefold())
     return str(found["name"] or found["odd"])
+
+
+def _bit_step(value: int) -> Bit:
+    if value & (value - 1):
+        raise PathTrouble(f"[&{value}]: бит называют его весом: 1, 2, 4, 8, 16 и так далее")
+    return Bit(value)
 
 
 def _stepped(value: Any, step: Step) -> list[Any]:
@@ -126,6 +150,10 @@ def _stepped(value: Any, step: Step) -> list[Any]:
     match step:
         case Every():
             return _every(inside)
+        case Bit():
+            return _bit(inside, step)
+        case There():
+            return [inside not in (None, "", [], {})]
         case Having():
             return [one for one in _every(inside) if _has(one, step)]
         case int():
@@ -139,6 +167,11 @@ def _every(value: Any) -> list[Any]:
 
 def _has(element: Any, step: Having) -> bool:
     return step.path.word(element).casefold() == step.word
+
+
+def _bit(value: Any, step: Bit) -> list[Any]:
+    said = word(value)
+    return [bool(int(said) & step.value)] if re.fullmatch("[0-9]{1,19}", said) else []
 
 
 def _element(value: Any, index: int) -> list[Any]:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from operators.allowed import ANY, Place
 from operators.declared.paths import Having, Path
-from operators.declared.profile import Answer, Profile
+from operators.declared.profile import Answer, Next, NextKind, Profile
 from operators.declared.rows import KEY, VALUE
+from operators.declared.sources import Source
 
 
 def places_of(profile: Profile) -> frozenset[Place]:
@@ -15,6 +16,8 @@ def places_of(profile: Profile) -> frozenset[Place]:
     found = {place for path in refusals for place in _places(path, ())}
     for call in profile.calls.values():
         found.update(_of_answer(call.answer))
+        if call.prepare is not None:
+            found.update(_of_answer(call.prepare.answer))
     return frozenset(found)
 
 
@@ -24,18 +27,26 @@ def _of_answer(answer: Answer) -> Iterator[Place]:
         before = (*before, ANY)
     for path in _read(answer):
         yield from _places(path, before)
-    if answer.next is not None and answer.next.path is not None:
-        yield from _places(answer.next.path, ())
+    following = answer.next or Next(NextKind.CURSOR)
+    top = (*_inside(following.source), *_there(following.last))
+    for path in (*top, *(path for path, _ in answer.echo)):
+        yield from _places(path, ())
 
 
 def _read(answer: Answer) -> Iterator[Path]:
     one_each = (
         answer.iccid, answer.id, answer.reason, answer.msisdn, answer.imei,
-        answer.request_id, answer.result, answer.code, answer.text,
+        answer.result, answer.code, answer.text,
     )  # fmt: skip
     yield from (path for path in one_each if path is not None)
     yield from answer.state
-    yield from answer.take.values()
+    for source in (answer.request_id, *answer.take.values()):
+        yield from _inside(source)
+
+
+def _inside(source: Source | None) -> tuple[Path, ...]:
+    """The place in the body; headers are shown by their own rules."""
+    return () if source is None else _there(source.path)
 
 
 def _there(path: Path | None) -> tuple[Path, ...]:

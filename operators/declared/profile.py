@@ -30,10 +30,15 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from operators.declared.keys import Key, Place, Sign
+from operators.declared.keys import Named as Named
+from operators.declared.keys import Where as Where
 from operators.declared.nodes import Problem
 from operators.declared.paths import Path
+from operators.declared.sources import Source
 from operators.declared.templates import Template, json_names
 from operators.ports import Action, BlockReason, ErrorClass, Field, SimState, StateQuality
+from operators.waits import LONGEST_PAUSE
 
 
 class InvalidProfile(ValueError):
@@ -98,39 +103,6 @@ class LoginKind(StrEnum):
     TOKEN_CALL = "token_call"  # noqa: S105 a word, not a secret
 
 
-class Where(StrEnum):
-    """The part of a request that carries a key or a token.
-
-    `BODY`: a field of the form or of the JSON object; `PATH`: the first segment after the address.
-    """
-
-    HEADER = "header"
-    QUERY = "query"
-    COOKIE = "cookie"
-    BODY = "body"
-    PATH = "path"
-
-
-class Algorithm(StrEnum):
-    """How a signature is made: HMAC with a secret, or a bare digest of a text that has the secret in it."""
-
-    HMAC_SHA256 = "hmac-sha256"
-    HMAC_SHA512 = "hmac-sha512"
-    HMAC_SHA1 = "hmac-sha1"
-    HMAC_MD5 = "hmac-md5"
-    SHA256 = "sha256"
-    SHA512 = "sha512"
-    SHA1 = "sha1"
-    MD5 = "md5"
-
-
-class Encoding(StrEnum):
-    """How a signature is written."""
-
-    HEX = "hex"
-    BASE64 = "base64"
-
-
 class BodyKind(StrEnum):
     """How the body of a request is written."""
 
@@ -140,57 +112,20 @@ class BodyKind(StrEnum):
 
 
 class NextKind(StrEnum):
-    """How pages of a list go on: by the operator's word, or by numbers."""
+    """How pages of a list go on: by the operator's word, by numbers, or by the address of the next one."""
 
     CURSOR = "cursor"
     PAGE = "page"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a key or a token is put: `{"in": "header", "name": "Authorization", "prefix": "Bearer "}`."""
-
-    where: Where
-    name: str
-    prefix: str = ""
-
-
-@dataclass(frozen=True)
-class Key:
-    """One more fixed key: a place, and the `field` of the account whose value goes there."""
-
-    field: str
-    place: Place
-
-
-@dataclass(frozen=True)
-class Sign:
-    """A signature of each request, put at `place`.
-
-    `text` is a template; besides the account's keys it may name `{method}`, `{path}` and `{query}` (as they
-    leave), `{body}`, and every variable of a call: one that the call does not have is empty. `secret` is the
-    account's field that HMAC is keyed with. In a body (a form or a JSON object) the signature is a field
-    more, and `{body}` is what the body is without it.
-    """
-
-    algorithm: Algorithm
-    secret: str
-    text: Template
-    encoding: Encoding
-    place: Place
-
-
-@dataclass(frozen=True)
-class Named:
-    """A header or a cookie of an answer, written `header:X-Token` or `cookie:SID`."""
-
-    where: Where
-    name: str
+    LINK = "link"
 
 
 @dataclass(frozen=True)
 class Body:
-    """`{"kind": "json" | "form" | "none", "template": …}`; every text in it is a template."""
+    """`{"kind": "json" | "form" | "none", "template": …}`; every text in it is a template.
+
+    `"...": "{card}"` in an object of JSON stands for all fields of an object that was taken from an answer;
+    the fields beside it are laid over them. Another type than `application/json` is a header, `Content-Type`.
+    """
 
     kind: BodyKind = BodyKind.NONE
     template: Any = None
@@ -198,13 +133,16 @@ class Body:
 
 @dataclass(frozen=True)
 class Next:
-    """How a list goes on: `{"kind": "cursor", "path": …}`, or `{"kind": "page", "first", "last", "size"}`.
+    """How a list goes on: `{"kind": "cursor", "path": …}`, `{"kind": "page", "first", "last", "size"}`, or
+    `{"kind": "link", "path": "links.next"}`, also `"header:Link:rel=next"`.
 
-    Pages end where the value at `last` is true, or, with `size`, at a page of fewer rows.
+    Pages end where the value at `last` is true, or, with `size`, at a page of fewer rows; else where
+    there is no mark and no link of a next page.
     """
 
     kind: NextKind
-    path: Path | None = None
+    source: Source | None = None
+    last: Path | None = None
     first: int = 1
     size: int | None = None
 
@@ -218,11 +156,12 @@ class Answer:
     `@key`, and a row that is a bare word is `@value`. `iccid`, where given, must name the card asked about,
     with or without its check digit; its digits count, whatever stands around them. Where only `msisdn`
     is given, rows are chosen by it. `state` may be a list of paths: their words are joined by «+»; of
-    several words at one path the worst counts. `request_id` may be `header:Location`: the last segment of
-    that header, `operation.href:last`: the last segment of a link in the body, or `{key}`: the number that
-    we gave the switch ourselves. `msisdn`: Russian numbers may come with 8, +7, 7 or bare. `code` and
-    `text` of a failed check. `take`, of `find` only: more values of the found card, name → path, as
-    variables of other calls.
+    several words at one path the worst counts. `request_id` and the values of `take` may be parts of links
+    and headers, see `sources`; of a header the last segment is the number of a request, and `{key}` is the
+    number that we gave the switch ourselves. `msisdn`: Russian numbers may come with 8, +7, 7 or bare. `code`
+    and `text` of a failed check. `take`, of `find` and `prepare` only: more values of the answer, name → source,
+    as variables of other calls; objects may be sent back in a body. `echo`: path → template, what the answer
+    must repeat of the request; one that does not is an answer to something else.
     """
 
     rows: Path | None = None
@@ -232,15 +171,14 @@ class Answer:
     reason: Path | None = None
     msisdn: Path | None = None
     imei: Path | None = None
-    request_id: Path | None = None
-    request_is_link: bool = False
-    request_header: str = ""
+    request_id: Source | None = None
     request_is_key: bool = False
     result: Path | None = None
     code: Path | None = None
     text: Path | None = None
     next: Next | None = None
-    take: Mapping[str, Path] = field(default_factory=dict)
+    take: Mapping[str, Source] = field(default_factory=dict)
+    echo: tuple[tuple[Path, Template], ...] = ()
 
 
 # A state of a card, and whose block it is where one is told by the same word.
@@ -255,6 +193,10 @@ class Call:
     list of statuses, 200 by default. `statuses`: what a status alone says, whatever the body. Of `check`:
     `{"404": "pending", "303": "done"}`, words of `results`; of `read`: `{"404": "active"}`, words of
     `states`; of a switch: `{"304": "already"}`, that word only.
+
+    A `path` that is one variable and nothing else follows a link, one that was kept as `:link`. `prepare`, of a
+    switch only: the call that comes right before it, `{"method", "path", "query", "headers", "body",
+    "success", "answer": {"rows", "iccid", "msisdn", "take", "echo"}}`, such as an order that the switch confirms.
     """
 
     method: str
@@ -265,12 +207,23 @@ class Call:
     success: Mapping[int, Proof | None]
     answer: Answer
     statuses: Mapping[int, Result | State] = field(default_factory=dict)
+    prepare: "Call | None" = None
 
     @property
-    def names(self) -> set[str]:
+    def own_names(self) -> set[str]:
         """The variables of the request."""
         texts = [self.path, *(text for _, text in self.query), *(text for _, text in self.headers)]
         return {name for text in texts for name in text.names} | json_names(self.body.template)
+
+    @property
+    def names(self) -> set[str]:
+        """The variables of the request, and of the call that prepares it."""
+        return self.own_names | (self.prepare.names if self.prepare is not None else set())
+
+    @property
+    def link(self) -> str:
+        """The variable whose link is followed, "" where the path is a usual one."""
+        return self.path.names[0] if self.path.is_one_name else ""
 
 
 @dataclass(frozen=True)
@@ -290,7 +243,9 @@ class Login:
     (`{"statuses": [401], "codes": []}`) which refusals ask for a new one. An address is a path below the
     account's, or a whole one with https.
 
-    Beside any kind: `keys`, more fixed keys of every call, and `sign`; see `Key` and `Sign`.
+    Beside them `more`, other values of the same answer that every call carries, such as a CSRF token:
+    `[{"token": "header:X-CSRF", "in": "header", "name": "X-CSRF"}]`. Beside any kind: `keys`, more fixed keys
+    of every call, and `sign`; see `keys.Key` and `keys.Sign`.
     """
 
     kind: LoginKind
@@ -303,8 +258,15 @@ class Login:
     default_seconds: float = 300
     stale_statuses: frozenset[int] = frozenset({401})
     stale_codes: frozenset[str] = frozenset()
+    more: tuple[tuple[Path | Named, Place], ...] = ()
     keys: tuple[Key, ...] = ()
     sign: Sign | None = None
+
+    @property
+    def token_places(self) -> tuple[Place, ...]:
+        """Where the fetched values go, the token first."""
+        first = () if self.place is None else (self.place,)
+        return (*first, *(place for _, place in self.more))
 
 
 @dataclass(frozen=True)
@@ -328,7 +290,7 @@ class Errors:
     not_done_codes: frozenset[str] = frozenset()
     retry_after: str = "Retry-After"
     retry_after_path: Path | None = None
-    longest_pause: float = 600
+    longest_pause: float = LONGEST_PAUSE
     rate_limited_pause: float | None = None
 
 

@@ -18,6 +18,7 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
+from operators.waits import seconds_of
 
 # After these a switch may have been made all the same.
 UNSURE = {ErrorClass.UNKNOWN_OUTCOME, ErrorClass.TRANSIENT, ErrorClass.MAINTENANCE}
@@ -105,7 +106,8 @@ def _is_sure(errors: Errors, error: ErrorClass, status: int, known_code: str) ->
 def pause(errors: Errors, error: ErrorClass, reply: Reply) -> float | None:
     path = errors.retry_after_path
     inside = path.word(body_of(reply)) if path is not None else ""
-    given = _seconds(reply.headers.get(errors.retry_after, "").strip() or inside)
+    said = reply.headers.get(errors.retry_after, "").strip() or inside
+    given = _seconds(said) or seconds_of(said, reply) or None
     if given is not None:
         return min(given, errors.longest_pause)
     return errors.rate_limited_pause if error is ErrorClass.RATE_LIMITED else None
@@ -166,13 +168,15 @@ def _seconds(said: str) -> float | None:
 
 
 def _login_trouble(errors: Errors, reply: Reply) -> Unavailable:
-    status = str(reply.status)
-    if reply.status == 429:
-        wait = pause(errors, ErrorClass.RATE_LIMITED, reply)
-        text = "слишком много входов подряд"
-        return Unavailable(ErrorClass.RATE_LIMITED, status, text, wait)
-    if reply.status in {400, 401, 403, 422}:
-        return Unavailable(ErrorClass.AUTH, status, "оператор не принял ключи договора")
-    if reply.status >= 500:
-        return Unavailable(ErrorClass.TRANSIENT, status, "вход у оператора не работает")
-    return Unavailable(ErrorClass.CONFIGURATION, status, "адрес входа не тот")
+    error, text = _login_class(reply.status)
+    return Unavailable(error, str(reply.status), text, pause(errors, error, reply))
+
+
+def _login_class(status: int) -> tuple[ErrorClass, str]:
+    if status == 429:
+        return ErrorClass.RATE_LIMITED, "слишком много входов подряд"
+    if status in {400, 401, 403, 422}:
+        return ErrorClass.AUTH, "оператор не принял ключи договора"
+    if status >= 500:
+        return ErrorClass.TRANSIENT, "вход у оператора не работает"
+    return ErrorClass.CONFIGURATION, "адрес входа не тот"

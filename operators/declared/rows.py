@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
-from operators.declared.paths import Path, word
+from operators.declared.paths import Path
 from operators.declared.profile import Answer
 from operators.declared.refusals import garbage
+from operators.declared.sources import Envelope, Source
 from operators.ports import ErrorClass, Sim, Unavailable
 
 # Where rows are an object, a row's own name and, if it is a bare word, the word.
@@ -89,13 +89,13 @@ def _is_keyed(path: Path | None) -> bool:
     return path is not None and path.steps == (KEY,)
 
 
-def request_row(answer: Answer, body: Any, request_id: str, sim: Sim) -> Any:
+def request_row(answer: Answer, body: Any, around: Envelope, request_id: str, sim: Sim) -> Any:
     """The part of an answer that is about this request. Raises `Unavailable`."""
     found = [body] if answer.rows is None else rows(answer, body)
     if not found:
         text = "оператор не знает такого запроса"
         raise Unavailable(ErrorClass.NOT_FOUND, "no_request", text)
-    mine = next(_about_request(answer, found, request_id), None)
+    mine = next(_about_request(answer, found, around, request_id), None)
     if mine is None:
         raise wrong("другом запросе") if isinstance(body, dict | list) else garbage()
     if not is_about(answer, mine, sim):
@@ -103,36 +103,35 @@ def request_row(answer: Answer, body: Any, request_id: str, sim: Sim) -> Any:
     return mine
 
 
-def _about_request(answer: Answer, found: list[Any], request_id: str) -> Iterator[Any]:
-    path = answer.request_id
-    if path is None:
+def _about_request(
+    answer: Answer, found: list[Any], around: Envelope, request_id: str
+) -> Iterator[Any]:
+    source = answer.request_id
+    if source is None:
         return iter(found)
-    return (row for row in found if request_id in _numbers(answer, path, row))
+    return (row for row in found if request_id in source.words(row, around))
 
 
-def _numbers(answer: Answer, path: Path, row: Any) -> list[str]:
-    said = path.words(row)
-    return [last_segment(one) for one in said] if answer.request_is_link else said
+def found_values(answer: Answer, body: Any, around: Envelope, sim: Sim) -> dict[str, Any]:
+    """The values of an answer that other calls name, of the type they have; objects are taken whole.
+
+    Raises `Unavailable` where one is missing, or the answer is about another card.
+    """
+    own = {"id": Source(answer.id)} if answer.id is not None else {}
+    wanted = {**answer.take, **own}
+    row = card_row(answer, body, sim) if _looks_inside(answer, wanted) else None
+    return {name: _value(source, row, around) for name, source in wanted.items()}
 
 
-def last_segment(link: str) -> str:
-    """What a link ends with, "" where it ends with nothing."""
-    try:
-        return urlsplit(link).path.rstrip("/").rpartition("/")[2]
-    except ValueError:
-        return ""
+def _looks_inside(answer: Answer, wanted: dict[str, Source]) -> bool:
+    """Whether the body matters; a call may be answered by headers alone, or by nothing."""
+    named = answer.rows is not None or answer.iccid is not None or answer.msisdn is not None
+    return named or any(source.path is not None for source in wanted.values())
 
 
-def found_values(answer: Answer, body: Any, sim: Sim) -> dict[str, str | int]:
-    """The values of a found card that other calls name, of the type they have. Raises `Unavailable`."""
-    row = card_row(answer, body, sim)
-    wanted = dict(answer.take) | ({"id": answer.id} if answer.id is not None else {})
-    return {name: _value(path, row) for name, path in wanted.items()}
-
-
-def _value(path: Path, row: Any) -> str | int:
-    found = path.first(row)
-    if not word(found) or not isinstance(found, str | int):
+def _value(source: Source, row: Any, around: Envelope) -> Any:
+    found = source.value(row, around)
+    if found in (None, "", [], {}) or isinstance(found, float):
         raise garbage()
     return found
 

@@ -1,25 +1,30 @@
 """What is put into a request: texts with `{names}`, and how a value is escaped where it stands.
 
-`{{` and `}}` are braces. A value can never leave its place: in a path it is one segment, in a query
-one parameter, in a header one line, in JSON one string. A value that cannot stand in its place, like
-an empty one or `..` in a path, is `Unfit`, and the request does not leave.
+`{{` and `}}` are braces, and `{name:int}` alone in JSON is a number. A value can never leave its place: in
+a path it is one segment, in a query one parameter, in a header one line, in JSON one string. A value that
+cannot stand in its place, like an empty one or `..` in a path, is `Unfit`, and the request does not leave.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-_PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[a-z][a-z0-9_]*)\}|[{}]")
+_PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[a-z][a-z0-9_]*)(?P<number>:int)?\}|[{}]")
 _BRACES = {"{{": "{", "}}": "}"}
 # What a header and a cookie may hold. `%` stays as it is: a key that an operator has given out already
 # encoded must come back to the letter.
 _HEADER_SAFE = "".join(chr(code) for code in range(0x20, 0x7F))
 _COOKIE_SAFE = "!#$%&'()*+-./:<=>?@[]^_`{|}~"
 
-Value = str | int
-Values = Mapping[str, Value]
+# The name in an object of JSON at which all fields of a taken object stand.
+SPREAD = "..."
+# What stands for a value in a log.
+HIDDEN = "•••"
+
+# Words, and JSON that was taken whole from an answer; only a body can hold the latter.
+Values = Mapping[str, Any]
 
 
 class TemplateTrouble(ValueError):
@@ -34,11 +39,18 @@ class Unfit(ValueError):
         self.name = name
 
 
+class StandIn(str):
+    """What the dry run shows in the place of a value that nobody has yet: it fits everywhere."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Name:
-    """The place of a variable."""
+    """The place of a variable; `is_number` where it was written `{name:int}`."""
 
     name: str
+    is_number: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,14 +65,24 @@ class Template:
         """The variables, in the order in which they stand."""
         return tuple(piece.name for piece in self.pieces if isinstance(piece, Name))
 
+    @property
+    def is_one_name(self) -> bool:
+        """Whether it is one variable and nothing else."""
+        return len(self.pieces) == 1 and bool(self.names)
+
     def rendered(self, values: Values, escape: Callable[[str, str], str]) -> str:
         """The text with values in their places. `escape` takes a variable's name and its value."""
         return "".join(
-            escape(piece.name, str(values.get(piece.name, "")))
-            if isinstance(piece, Name)
-            else piece
+            escape(piece.name, _text(values.get(piece.name))) if isinstance(piece, Name) else piece
             for piece in self.pieces
         )
+
+
+def _text(value: Any) -> str:
+    """A word as it is written; "" for null, objects and lists, which are no words."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def parse(source: str) -> Template:
@@ -77,7 +99,7 @@ def parse(source: str) -> Template:
 
 def _piece(found: re.Match[str], source: str) -> str | Name:
     if found["name"]:
-        return Name(found["name"])
+        return Name(found["name"], is_number=bool(found["number"]))
     if found.group() not in _BRACES:
         raise TemplateTrouble(
             f"скобка без пары в «{source}»: поле пишется {{имя}} латиницей, скобка — {{{{ или }}}}"
@@ -142,11 +164,66 @@ def rendered_json(value: Any, values: Values) -> Any:
     if isinstance(value, Template):
         return _leaf(value, values)
     if isinstance(value, dict):
-        return {name: rendered_json(item, values) for name, item in value.items()}
+        return _object(value, values)
     return [rendered_json(item, values) for item in value] if isinstance(value, list) else value
 
 
-def _leaf(template: Template, values: Values) -> Value:
-    text = template.rendered(values, plain)
-    alone = len(template.pieces) == 1 and template.names
-    return values[template.names[0]] if alone else text
+def _object(given: dict[str, Any], values: Values) -> Any:
+    made = {name: rendered_json(item, values) for name, item in given.items() if name != SPREAD}
+    if SPREAD not in given:
+        return made
+    below = rendered_json(given[SPREAD], values)
+    if not isinstance(below, dict):
+        raise Unfit(given[SPREAD].names[0])
+    return laid_over(below, made)
+
+
+def spreads(value: Any) -> Iterator[Any]:
+    """What stands at `SPREAD` in what `parse_json` made."""
+    if isinstance(value, dict):
+        yield from (item for name, item in value.items() if name == SPREAD)
+    items = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict | list):
+        for item in items:
+            yield from spreads(item)
+
+
+def _leaf(template: Template, values: Values) -> Any:
+    alone = next((piece for piece in template.pieces if isinstance(piece, Name)), None)
+    if alone is None or not template.is_one_name:
+        return template.rendered(values, plain)
+    return _alone(alone, values.get(alone.name))
+
+
+def _alone(place: Name, value: Any) -> Any:
+    """A value with its own type, or as a number where that is asked for. Raises `Unfit`."""
+    if isinstance(value, StandIn):
+        return value
+    if place.is_number:
+        return _number(place.name, _text(value))
+    if not isinstance(value, dict | list):
+        plain(place.name, _text(value))
+    return value
+
+
+def _number(name: str, text: str) -> int:
+    if not re.fullmatch("-?[0-9]{1,30}", text):
+        raise Unfit(name)
+    return int(text)
+
+
+def laid_over(below: Any, above: Any) -> Any:
+    """`above` laid over `below`: objects are merged, anything else is taken from above."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    merged = {name: laid_over(below.get(name), value) for name, value in above.items()}
+    return {**below, **merged}
+
+
+def without_values(value: Any) -> Any:
+    """The names of foreign JSON with stars for its values: what the log may keep of it."""
+    if isinstance(value, dict):
+        return {name: without_values(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_values(inner) for inner in value]
+    return value if value is None or value == "" or isinstance(value, bool) else HIDDEN

@@ -22,6 +22,7 @@ from operators.declared.profile import (
 from operators.ports import Action, ErrorClass, SimState
 
 _MAX_PROBLEMS = 50
+_REQUEST_ID = "request_id"
 # Whose rows are told apart by something else, or must be told apart by more.
 _OWN_ROWS = frozenset({CallName.CHECK, CallName.FIND, CallName.LIST_CHANGES, CallName.PING})
 
@@ -44,15 +45,17 @@ def _examined(document: Any) -> tuple[Profile | None, list[Problem]]:
         return None, [Problem("", "описание протокола — это объект {…}")]
     profile, problems = parsed(document)
     # What does not fit together is looked for only where every part can be read.
-    return profile, problems or list(_contradictions(profile))
+    return profile, list(dict.fromkeys(problems or _contradictions(profile)))
 
 
 def _contradictions(profile: Profile) -> Iterator[Problem]:
     for action in Action:
         yield from _switch(profile, action)
+    for place, call in _all_calls(profile):
+        yield from _body(place, call)
+        yield from _place_in_body(profile, place, call)
+        yield from _link(profile, place, call)
     for name, call in profile.calls.items():
-        yield from _body(name, call)
-        yield from _place_in_body(profile, name, call)
         yield from _rows(name, call)
         yield from _absent(profile, name, call)
     yield from _not_done(profile)
@@ -61,6 +64,14 @@ def _contradictions(profile: Profile) -> Iterator[Problem]:
     yield from _read(profile)
     yield from _check(profile)
     yield from _list_changes(profile)
+
+
+def _all_calls(profile: Profile) -> Iterator[tuple[str, Call]]:
+    """Every call by its place, those before a switch too."""
+    for name, call in profile.calls.items():
+        yield f"calls.{name}", call
+        if call.prepare is not None:
+            yield f"calls.{name}.prepare", call.prepare
 
 
 def _switch(profile: Profile, action: Action) -> Iterator[Problem]:
@@ -80,26 +91,56 @@ def _switch(profile: Profile, action: Action) -> Iterator[Problem]:
 
 
 def _request(profile: Profile, place: str, answer: Answer) -> Iterator[Problem]:
-    if answer.request_id is None and not answer.request_header and not answer.request_is_key:
+    if answer.request_id is None and not answer.request_is_key:
         yield _needed(place, "answer.request_id", "по нему спрашивают об исходе")
-    if CallName.CHECK not in profile.calls:
+    check = profile.calls.get(CallName.CHECK)
+    if check is None:
         yield _needed("calls", "check", f"им спрашивают об исходе {place}")
+    elif _gives_link(answer) and check.link != _REQUEST_ID:
+        yield Problem(
+            "calls.check.path", f"{place} даёт ссылку: здесь нужно {{request_id}} целиком"
+        )
 
 
-def _body(name: CallName, call: Call) -> Iterator[Problem]:
+def _gives_link(answer: Answer) -> bool:
+    return answer.request_id is not None and answer.request_id.is_link
+
+
+def _link(profile: Profile, place: str, call: Call) -> Iterator[Problem]:
+    """What stands for a whole path must be a link: a number alone is no address."""
+    if call.link and call.link not in _links_for(profile, place, call):
+        why = "путь целиком даёт только ссылка, взятая с «:link» или «:rel=…»"
+        yield Problem(
+            f"{place}.path", f"{{{call.link}}} — не ссылка: {why}; иначе путь начинается с «/»"
+        )
+
+
+def _links_for(profile: Profile, place: str, call: Call) -> set[str]:
+    """The variables of this call that are links."""
+    find = profile.calls.get(CallName.FIND)
+    givers = [giver.answer.take for giver in (find, call.prepare) if giver is not None]
+    found = {name for take in givers for name, source in take.items() if source.is_link}
+    asked = [profile.calls[name].answer for name in SWITCHES.values()]
+    numbered = [one for one in asked if one.request_id is not None or one.request_is_key]
+    if place == "calls.check" and numbered and all(map(_gives_link, numbered)):
+        found.add(_REQUEST_ID)
+    return found
+
+
+def _body(place: str, call: Call) -> Iterator[Problem]:
     if call.method == "GET" and call.body.kind is not BodyKind.NONE:
-        yield Problem(f"calls.{name}.body", "у запроса GET нет тела")
+        yield Problem(f"{place}.body", "у запроса GET нет тела")
 
 
-def _place_in_body(profile: Profile, name: CallName, call: Call) -> Iterator[Problem]:
+def _place_in_body(profile: Profile, place: str, call: Call) -> Iterator[Problem]:
     login = profile.login
     sign = login.sign.place if login.sign is not None else None
-    places = [login.place, sign, *(key.place for key in login.keys)]
-    if not any(place is not None and place.where is Where.BODY for place in places):
+    places = [*login.token_places, sign, *(key.place for key in login.keys)]
+    if not any(one is not None and one.where is Where.BODY for one in places):
         return
     if call.body.kind is BodyKind.NONE or not isinstance(call.body.template, dict):
         yield Problem(
-            f"calls.{name}.body",
+            f"{place}.body",
             "ключ доступа или подпись идёт в теле, значит, нужен объект или форма",
         )
 
@@ -186,8 +227,11 @@ def _list_changes(profile: Profile) -> Iterator[Problem]:
     for name in ("rows", "iccid", "state", "next"):
         if not getattr(call.answer, name):
             yield _needed("calls.list_changes", f"answer.{name}", "без него список не прочесть")
-    if call.answer.next is not None and "cursor" not in call.names:
-        what = "номер страницы" if call.answer.next.kind is NextKind.PAGE else "метка продолжения"
+    following = call.answer.next
+    if following is None or following.kind is NextKind.LINK:
+        return
+    if "cursor" not in call.names:
+        what = "номер страницы" if following.kind is NextKind.PAGE else "метка продолжения"
         yield Problem("calls.list_changes", f"в запросе нет поля {{cursor}}: это {what}")
 
 

@@ -138,7 +138,10 @@ class PlayedBeeline(PlayedOperator):
         if operation in _SWITCHES:
             action = _SWITCHES[operation]
             return self.played(
-                "submit", sim, lambda kind: self._switched(operation, action, asked, sim, kind)
+                "submit",
+                sim,
+                lambda kind: self._switched(operation, action, asked, sim, kind),
+                action=action,
             )
         if operation == "getCTNInfoList":
             return self.played("read", sim, lambda kind: self._listed(asked, sim, kind))

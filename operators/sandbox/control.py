@@ -20,7 +20,7 @@ _FORM_TYPE = "application/x-www-form-urlencoded"
 
 
 class Control:
-    """Routes below `/state`, `/faults` and `/limits`; the page's own forms are below `/panel`."""
+    """Routes below `/state`, `/received`, `/faults` and `/limits`; the page's own forms are below `/panel`."""
 
     def __init__(self, operators: Mapping[str, PlayedOperator], faults: Faults) -> None:
         self._operators = operators
@@ -31,6 +31,7 @@ class Control:
             Route("GET", "/state/(?P<code>[a-z0-9_]+)", self._states),
             Route("GET", "/state/(?P<code>[a-z0-9_]+)/(?P<iccid>[0-9]+)", self._state),
             Route("PUT", "/state/(?P<code>[a-z0-9_]+)/(?P<iccid>[0-9]+)", self._put),
+            Route("GET", "/received/(?P<code>[a-z0-9_]+)/(?P<iccid>[0-9]+)", self._received),
             Route("GET", "/faults", self._list_faults),
             Route("POST", "/faults", self._add_fault),
             Route("DELETE", "/faults", self._clear_faults),
@@ -56,6 +57,15 @@ class Control:
             return _nothing()
         try:
             return json_response(operator.world.shown(request.match["iccid"]))
+        except UnknownSim:
+            return _nothing()
+
+    def _received(self, request: Request) -> Response:
+        operator = self._operator(request.match["code"])
+        if operator is None:
+            return _nothing()
+        try:
+            return json_response({"received": operator.world.received(request.match["iccid"])})
         except UnknownSim:
             return _nothing()
 

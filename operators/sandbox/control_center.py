@@ -18,7 +18,7 @@ from typing import Any
 
 from cabinet.clock import now
 from cabinet.sandbox.http import BadRequest, Request, Response, Route, json_response
-from operators.sandbox.protocol import PlayedOperator, Refusal, first, retry_after
+from operators.sandbox.protocol import PlayedOperator, Refusal, action_of, first, retry_after
 from operators.sandbox.trouble import FaultKind, Limits
 from operators.sandbox.world import ACTIVATE, DEACTIVATE, Outcome, PlayedSim
 
@@ -73,7 +73,10 @@ class PlayedControlCenter(PlayedOperator):
 
     def _edit(self, request: Request) -> Response:
         sim = self._named(request)
-        return self.played("submit", sim, lambda kind: self._edited(request, sim, kind))
+        action = action_of(request, _action)
+        return self.played(
+            "submit", sim, lambda kind: self._edited(request, sim, kind), action=action
+        )
 
     def _edited(self, request: Request, sim: PlayedSim | None, kind: FaultKind | None) -> Response:
         _check_keys(request, kind)

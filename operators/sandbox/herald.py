@@ -1,7 +1,8 @@
 """Tells subscribers what changed in a played world: signed events, each repeated until 200.
 
 It looks at the world from time to time and compares, so it sees every change: by a request, by the
-clock, and by a person from outside.
+clock, and by a person from outside. Repeats come as the contract wants them: with growing pauses, for
+a day; subscriptions outlive the sandbox under their numbers.
 """
 
 import hashlib
@@ -26,7 +27,8 @@ logger = logging.getLogger(__name__)
 CALLBACK_SECRET = "demo-callback-secret"  # noqa: S105 a known word of the sandbox
 BEAT = 0.2  # seconds between two looks
 PATIENCE = 5.0  # seconds for one delivery
-MOST_TRIES = 50
+LONGEST_PAUSE = 60.0  # seconds between two tries
+GIVEN_UP_AFTER = 24 * 3600.0  # seconds
 SERVICE_EVENT = "serviceStateChangeEvent"
 MONITOR_EVENT = "monitorStateChangeEvent"
 
@@ -35,13 +37,19 @@ Body = dict[str, Any]
 
 @dataclass
 class Hub:
-    """One subscriber; `waiting` are events that have not been delivered, the oldest first."""
+    """One subscriber; `waiting` are events that have not been delivered, the oldest first.
+
+    `since` and `again_at` (seconds of a clock that never steps) are of the first of them: when it was
+    tried for the first time, and when it is tried again after so many `tries`.
+    """
 
     id: str
     callback: str
     query: str = ""
     waiting: list[Body] = field(default_factory=list)
     tries: int = 0
+    since: float = 0.0
+    again_at: float = 0.0
 
     def wants(self, event_type: str) -> bool:
         """Without a word in the query a subscriber gets everything."""
@@ -72,8 +80,10 @@ class Herald:
 
     def subscribe(self, callback: str, query: str = "") -> Hub:
         """From now on every change is told to this address."""
+        return self._add(Hub(str(uuid.uuid4()), callback, query))
+
+    def _add(self, hub: Hub) -> Hub:
         with self._lock:
-            hub = Hub(str(uuid.uuid4()), callback, query)
             self._hubs[hub.id] = hub
             if not self._awake:
                 self._wake_up()
@@ -92,11 +102,15 @@ class Herald:
 
     def dump(self) -> list[dict[str, str]]:
         with self._lock:
-            return [{"callback": hub.callback, "query": hub.query} for hub in self._hubs.values()]
+            return [
+                {"id": hub.id, "callback": hub.callback, "query": hub.query}
+                for hub in self._hubs.values()
+            ]
 
     def load(self, data: list[dict[str, str]]) -> None:
         for raw in data:
-            self.subscribe(raw["callback"], raw["query"])
+            # States that were kept before numbers were have none.
+            self._add(Hub(raw.get("id") or str(uuid.uuid4()), raw["callback"], raw["query"]))
 
     # --- time passes ------------------------------------------------------------------------------
 
@@ -166,20 +180,29 @@ def _live(alive: "weakref.ref[Herald]") -> None:
 
 def _deliver(hub: Hub) -> None:
     """In order; an event that is not taken holds the others up until it is given up."""
-    while hub.waiting:
-        hub.tries += 1
-        if not _post(hub.callback, hub.waiting[0]) and hub.tries < MOST_TRIES:
+    while hub.waiting and hub.again_at <= time.monotonic():
+        if not _post(hub.callback, hub.waiting[0]) and not _give_up(hub):
             return
         hub.waiting.pop(0)
-        hub.tries = 0
+        hub.tries, hub.again_at = 0, 0.0
+
+
+def _give_up(hub: Hub) -> bool:
+    """Whether it was tried for a day; else when it is tried again, each time after a longer pause."""
+    at = time.monotonic()
+    hub.since = hub.since if hub.tries else at
+    hub.tries += 1
+    hub.again_at = at + min(LONGEST_PAUSE, BEAT * 2 ** min(hub.tries, 16))
+    return at - hub.since >= GIVEN_UP_AFTER
 
 
 def _post(callback: str, event: Body) -> bool:
     url, body = urlsplit(callback), json.dumps(event).encode()
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     line = kind(url.hostname or "localhost", url.port, timeout=PATIENCE)
+    path = f"{url.path}?{url.query}" if url.query else url.path
     try:
-        line.request("POST", url.path, body, _headers(event["eventId"], body))
+        line.request("POST", path or "/", body, _headers(event["eventId"], body))
         return line.getresponse().status == 200
     except (OSError, http.client.HTTPException) as trouble:
         logger.info("No answer to an event: %s", type(trouble).__name__)

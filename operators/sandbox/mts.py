@@ -20,7 +20,14 @@ from zoneinfo import ZoneInfo
 
 from cabinet.clock import now, real_now
 from cabinet.sandbox.http import BadRequest, Request, Response, Route, json_response
-from operators.sandbox.protocol import PlayedOperator, Refusal, bearer, first, retry_after
+from operators.sandbox.protocol import (
+    PlayedOperator,
+    Refusal,
+    action_of,
+    bearer,
+    first,
+    retry_after,
+)
 from operators.sandbox.trouble import FaultKind, Limits
 from operators.sandbox.world import ACTIVATE, DEACTIVATE, Outcome, PlayedRequest, PlayedSim
 
@@ -117,7 +124,10 @@ class PlayedMts(PlayedOperator):
 
     def _modify(self, request: Request) -> Response:
         sim = self.world.find(msisdn=first(request, "msisdn"))
-        return self.played("submit", sim, lambda kind: self._modified(request, sim, kind))
+        action = action_of(request, _action)
+        return self.played(
+            "submit", sim, lambda kind: self._modified(request, sim, kind), action=action
+        )
 
     def _modified(
         self, request: Request, sim: PlayedSim | None, kind: FaultKind | None

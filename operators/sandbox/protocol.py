@@ -12,7 +12,7 @@ from typing import Any
 
 from cabinet.sandbox.http import Request, Response, Route, Wire
 from operators.sandbox.trouble import Fault, FaultKind, Faults, Limits, OverQuota, Turnstile
-from operators.sandbox.world import PlayedSim, World
+from operators.sandbox.world import Heard, PlayedSim, World
 
 _SLOW_SECONDS = 30.0
 _DRIP_SECONDS = 1.0
@@ -66,9 +66,14 @@ class PlayedOperator(ABC):
         """Seconds from accepted to done."""
         return self.turnstile.limits.delay_seconds or 0.0
 
-    def played(self, call: str, sim: PlayedSim | None, work: Work) -> Response:
+    def played(self, call: str, sim: PlayedSim | None, work: Work, *, action: str = "") -> Response:
         """One call: counted, let through or refused, and answered well or badly."""
-        self.world.count(call, sim)
+        one = self.world.count(call, sim, action)
+        response = self._let_in(call, work)
+        one.heard = _heard(response)
+        return response
+
+    def _let_in(self, call: str, work: Work) -> Response:
         try:
             with self.turnstile.passing(call):
                 return self._troubled(self._faults.take(self.code, call), work)
@@ -104,6 +109,13 @@ class PlayedOperator(ABC):
         self.turnstile.limits = Limits(**data["limits"])
 
 
+def _heard(response: Response) -> Heard:
+    if response.wire is Wire.CUT:
+        return Heard.LOST
+    refused = response.wire is Wire.NORMAL and response.status >= 400
+    return Heard.REFUSED if refused else Heard.ANSWERED
+
+
 def _answered(work: Work, kind: FaultKind | None) -> Response:
     try:
         return work(kind)
@@ -130,6 +142,14 @@ def _spoilt(response: Response, fault: Fault) -> Response:
 
 def _seconds(fault: Fault, usual: float) -> float:
     return usual if fault.seconds is None else fault.seconds
+
+
+def action_of(request: Request, read: Callable[[Request], str]) -> str:
+    """The switch that a request asks for; "" where it cannot be read, the work says why."""
+    try:
+        return read(request)
+    except Refusal:
+        return ""
 
 
 def first(request: Request, name: str) -> str:

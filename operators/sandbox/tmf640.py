@@ -19,7 +19,14 @@ from urllib.parse import urlsplit
 
 from cabinet.sandbox.http import BadRequest, Request, Response, Route, json_response
 from operators.sandbox.herald import Herald, Speech
-from operators.sandbox.protocol import PlayedOperator, Refusal, bearer, first, retry_after
+from operators.sandbox.protocol import (
+    PlayedOperator,
+    Refusal,
+    action_of,
+    bearer,
+    first,
+    retry_after,
+)
 from operators.sandbox.trouble import FaultKind, Limits
 from operators.sandbox.world import ACTIVATE, DEACTIVATE, Outcome, PlayedRequest, PlayedSim
 
@@ -143,7 +150,10 @@ class PlayedTmf640(PlayedOperator):
 
     def _patch(self, request: Request) -> Response:
         sim = self._by_id(request)
-        return self.played("submit", sim, lambda kind: self._patched(request, sim, kind))
+        action = action_of(request, _action)
+        return self.played(
+            "submit", sim, lambda kind: self._patched(request, sim, kind), action=action
+        )
 
     def _patched(self, request: Request, sim: PlayedSim | None, kind: FaultKind | None) -> Response:
         self._check_token(request, kind)

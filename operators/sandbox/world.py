@@ -6,10 +6,12 @@ the shifted one, whichever is sooner: a person may wait, or let the day pass.
 
 import threading
 import uuid
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from operator import itemgetter
+from itertools import count
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from cabinet.clock import now, real_now
@@ -19,6 +21,8 @@ DEACTIVATE = "deactivate"
 STATES = ("new", "active", "inactive", "held", "retired")
 REASONS = ("voluntary", "debt", "fraud", "stolen", "law", "limit", "imei", "operator", "unknown")
 CALLS = ("auth", "submit", "check", "read")
+# So many requests about one card are remembered in their order; all are counted.
+REMEMBERED = 200
 
 
 class Outcome(StrEnum):
@@ -90,6 +94,25 @@ class PlayedRequest:
         return datetime.fromisoformat(self.real_at) + timedelta(seconds=self.delay)
 
 
+class Heard(StrEnum):
+    """What whoever asked could hear: that nothing was done, or something else, or no answer at all."""
+
+    NOTHING_YET = ""
+    REFUSED = "refused"
+    ANSWERED = "answered"
+    LOST = "lost"
+
+
+@dataclass
+class Received:
+    """One request as it came in. `number` says the order among all of the operator's requests."""
+
+    number: int
+    call: str
+    action: str
+    heard: Heard = Heard.NOTHING_YET
+
+
 class UnknownSim(LookupError):
     """The operator has no such card."""
 
@@ -105,6 +128,9 @@ class World:
         self._pending: list[tuple[datetime, datetime, PlayedRequest]] = []
         self._numbers: dict[str, str] = {}
         self._logins = 0
+        # By card; under "" what is about no card that we know. Not kept on the disk.
+        self._received: dict[str, deque[Received]] = {}
+        self._arrivals = count(1)
 
     # --- what is asked over the wire ------------------------------------------------------------
 
@@ -152,13 +178,18 @@ class World:
             self._settle()
             return [one for one in self._requests.values() if one.iccid == sim.iccid]
 
-    def count(self, call: str, sim: PlayedSim | None) -> None:
+    def count(self, call: str, sim: PlayedSim | None, action: str = "") -> Received:
         """One more request received. Logins belong to the contract and count for all its cards."""
         with self._lock:
             if call == "auth":
                 self._logins += 1
             elif sim is not None:
                 sim.calls[call] += 1
+            one = Received(next(self._arrivals), call, action)
+            if call != "auth":
+                kept = self._received.setdefault(sim.iccid if sim else "", deque(maxlen=REMEMBERED))
+                kept.append(one)
+            return one
 
     def _settle(self) -> None:
         """Lets every request take effect that is due, in the order in which they are."""
@@ -192,6 +223,18 @@ class World:
             if iccid not in self._sims:
                 raise UnknownSim(iccid)
             return self._shown(self._sims[iccid])
+
+    def received(self, iccid: str) -> list[dict[str, Any]]:
+        """The last requests about a card in their order, and the questions about no card we know.
+
+        Raises `UnknownSim`.
+        """
+        with self._lock:
+            if iccid not in self._sims:
+                raise UnknownSim(iccid)
+            own = list(self._received.get(iccid, ()))
+            strange = [one for one in self._received.get("", ()) if one.call != "submit"]
+            return [asdict(one) for one in sorted(own + strange, key=attrgetter("number"))]
 
     def all_shown(self) -> list[dict[str, Any]]:
         """Every card as JSON."""

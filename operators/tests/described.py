@@ -10,6 +10,7 @@ from typing import Any
 from cabinet.sandbox.http import Request, Response, Route, json_response
 from cabinet.sandbox.server import serving
 from operators import http, registry
+from operators.declared.validate import validate
 from operators.ports import Operator
 from operators.tests.bench import Bench, MemoryTokens
 
@@ -32,7 +33,22 @@ SMALL: dict[str, Any] = {
     },
     "states": {"words": {"on": "active", "off": "inactive"}},
 }
+SEEN = {"iccid": "iccid", "state": "state"}
 EXAMPLES = Path(__file__).parents[1] / "declared" / "examples"
+
+
+def profile(switch: Mapping[str, Any], **parts: Any) -> dict[str, Any]:
+    """A description both of whose switches are this call; `calls` are the others."""
+    usual = {"method": "POST", "path": "/on", "success": {"200": "state"}, "answer": SEEN}
+    call = {**usual, **switch}
+    calls = {"activate": call, "deactivate": call} | parts.pop("calls", {})
+    words = {"words": {"on": "active", "off": "inactive"}}
+    return {"title": "Трудный", "calls": calls, "states": words} | parts
+
+
+def problems(switch: Mapping[str, Any], **parts: Any) -> list[str]:
+    """What staff are told of such a description."""
+    return [str(one) for one in validate(profile(switch, **parts))]
 
 
 def document(path: Path) -> dict[str, Any]:
@@ -48,9 +64,11 @@ def described(
     account: str = "test-declared",
     timeout: float = 5,
     tokens: Any = None,
+    heard: Callable[[http.Exchange], None] = http.unmeasured,
 ) -> Operator:
     return registry.make(
         account=account,
+        on_exchange=heard,
         adapter="declared",
         base_url=base_url,
         credentials=credentials,

@@ -216,6 +216,106 @@ def test_what_cannot_work_is_refused_with_a_sentence(boss, field, typed, complai
     assert OperatorAccount.objects.count() == 0
 
 
+# --- an operator that takes one call at a time --------------------------------------------------------
+
+OF_CISCO = {name: value for name, value in MTS.items() if not name.startswith("credential")} | {
+    "title": "Cisco",
+    "code": "cisco",
+    "credential_username": "our-name",
+    "credential_api_key": SECRET,
+    "concurrency": "1",
+}
+ONE_AT_A_TIME = "Этот оператор принимает вызовы только по одному. Оставьте 1 или отметьте ниже, что он разрешил больше."
+
+
+@pytest.fixture
+def cisco() -> OperatorAccount:
+    return OperatorAccount.objects.create(
+        code="cisco",
+        title="Cisco",
+        adapter="control_center",
+        base_url="https://api.mts.example",
+        credentials={"username": "our-name", "api_key": SECRET},
+        concurrency=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaints", "kept"),
+    [
+        ({}, {}, 1),
+        ({"concurrency": "4"}, {"concurrency": [ONE_AT_A_TIME]}, 1),
+        ({"concurrency": "4", "concurrency_allowed": "on"}, {}, 4),
+        (
+            {"concurrency": "", "concurrency_allowed": ""},
+            {"concurrency": ["Обязательное поле."]},
+            1,
+        ),
+    ],
+)
+def test_more_calls_at_once_than_the_operator_takes_are_asked_for_twice(
+    boss, cisco, typed, complaints, kept
+):
+    answer = boss.post(page_of(cisco), OF_CISCO | typed)
+
+    cisco.refresh_from_db()
+    assert (errors(answer) if complaints else {}, cisco.concurrency) == (complaints, kept)
+    assert answer.status_code == (200 if complaints else 302)
+
+
+def test_what_the_operator_has_allowed_is_not_asked_for_again(boss, cisco):
+    OperatorAccount.objects.filter(pk=cisco.pk).update(concurrency=4)
+
+    answers = [
+        boss.post(page_of(cisco), OF_CISCO | {"concurrency": number}).status_code
+        for number in ("4", "3", "4")
+    ]
+
+    assert answers == [302, 302, 200]
+
+
+def test_new_contract_of_one_call_at_a_time_is_asked_too(boss):
+    add = f"{LIST}add/?adapter=control_center"
+
+    refused = errors(boss.post(add, OF_CISCO | {"concurrency": "2"}))
+    added = boss.post(add, OF_CISCO | {"concurrency": "2", "concurrency_allowed": "on"})
+
+    assert refused == {"concurrency": [ONE_AT_A_TIME]}
+    assert (added.status_code, OperatorAccount.objects.get().concurrency) == (302, 2)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "profile", "asks"),
+    [
+        ("control_center", {}, True),
+        ("mts", {}, False),
+        ("declared", {}, False),
+        ("declared", {"limits": {"concurrency": 1}}, True),
+        ("declared", {"limits": {"concurrency": 2}}, False),
+        ("declared", {"limits": None}, False),
+    ],
+)
+def test_only_an_operator_s_own_rule_asks_twice(boss, adapter, profile, asks):
+    account = OperatorAccount.objects.create(
+        code="one", title="Один", adapter=adapter, base_url="https://a.example", profile=profile
+    )
+
+    form = boss.get(page_of(account)).context["adminform"].form
+
+    assert ("concurrency_allowed" in form.fields) is asks
+
+
+def test_new_keys_are_not_refused_before_they_are_tried(boss, account):
+    since = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+    OperatorAccount.objects.update(keys_refused_since=since)
+
+    boss.post(page_of(account), CHANGED | {"per_second": "2"})
+    other = OperatorAccount.objects.get().keys_refused_since
+    boss.post(page_of(account), CHANGED | {"credential_secret": "tajna-dogovora-2"})
+
+    assert (other, OperatorAccount.objects.get().keys_refused_since) == (since, None)
+
+
 def test_open_http_is_for_the_sandbox_only(boss, settings):
     settings.SANDBOX = False
     refused = boss.post(ADD, {**MTS, "base_url": "http://localhost:8100/operators/mts"})

@@ -11,8 +11,7 @@ from cabinet.models import AuditEvent
 from cabinet.tests.people import make_staff
 from operators.declared.changes import changes
 from operators.declared.validate import validate
-from operators.form_fields import ProfileField
-from operators.forms import PROFILE_EXAMPLE
+from operators.form_fields import PROFILE_EXAMPLE, ProfileField
 from operators.models import OperatorAccount
 from operators.tests.described import SMALL
 from operators.tests.test_admin import LIST, MTS, errors, page_of, said
@@ -221,6 +220,8 @@ def test_field_offers_an_example_that_is_a_description_and_names_the_reference(b
 
     assert validate(json.loads(PROFILE_EXAMPLE)) == []
     assert page.field.widget.attrs["placeholder"] == PROFILE_EXAMPLE
+    # An empty field: with anything in it the example would not be seen.
+    assert str(page).endswith(">\n</textarea>")
     assert "docs/how-to/describe-an-operator.md" in page.help_text
 
 

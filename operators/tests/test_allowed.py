@@ -5,7 +5,7 @@ import json
 import pytest
 
 from operators import registry
-from operators.allowed import kept
+from operators.allowed import Shown, kept, may_be_shown
 from operators.declared.places import places_of
 from operators.declared.validate import load
 from operators.heard import Exchange
@@ -151,6 +151,10 @@ def test_places_are_the_names_on_the_way_to_what_is_read():
     [
         ("", ""),
         ("<html>Иванова</html>", "••• не JSON, знаков: 20"),
+        (
+            "<!DOCTYPE html><html><title> 503 Unavailable </title>Иванова</html>",
+            "••• не JSON, знаков: 67, страница «503 Unavailable»",
+        ),
         ("\ufeff[1, true]", '["•••", true]'),
         ("[" * 100_000, "••• не JSON, знаков: 100000"),
         ('{"state": {"deep": "Анна"}}', '{"state": {"deep": "•••"}}'),
@@ -158,13 +162,16 @@ def test_places_are_the_names_on_the_way_to_what_is_read():
         ('{"state": ["on", "off"]}', '{"state": ["on", "off"]}'),
         ('{"token": "abc", "owner": {"name": "Анна"}}', '{"token": "•••", "owner": {"name": "•••"}}'),
         ('{"block": {"name": "Долг"}}', '{"block": {"name": "Долг"}}'),
+        # What a pair is called says whose its value is.
+        ('{"fact": {"name": "fio", "value": "Анна"}}', '{"fact": {"name": "•••", "value": "•••"}}'),
+        ('{"fact": {"name": "tel", "value": "7"}}', '{"fact": {"name": "•••", "value": "7"}}'),
         (json.dumps([0] * 52), json.dumps(["•••"] * 50 + ["… ещё 2"], ensure_ascii=False)),
     ],
 )  # fmt: skip
 def test_only_the_allowed_places_stay(text, left):
-    places = {("state",), ("token",), ("owner", "name"), ("block", "name")}
+    places = {("state",), ("token",), ("owner", "name"), ("block", "name"), ("fact", "value")}
 
-    assert kept(text, places, lambda value: value) == left
+    assert kept(text, Shown(frozenset(filter(may_be_shown, places))), lambda value: value) == left
 
 
 def test_login_is_kept_with_its_status_and_says_why_no_more(tmp_path):

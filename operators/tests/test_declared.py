@@ -16,6 +16,27 @@ from operators.tests.described import EXAMPLES, DescribedBench, document
 
 __all__ = ["own_clock"]
 TMF640 = document(EXAMPLES / "tmf640.json")
+BY_LINKS = {
+    **TMF640,
+    "calls": {
+        **TMF640["calls"],
+        **{
+            name: {
+                **TMF640["calls"][name],
+                "answer": {
+                    **TMF640["calls"][name]["answer"],
+                    "request_id": "header:Location:link",
+                },
+            }
+            for name in ("activate", "deactivate")
+        },
+        "check": {
+            **TMF640["calls"]["check"],
+            "path": "{request_id}",
+            "answer": {**TMF640["calls"]["check"]["answer"], "request_id": None},
+        },
+    },
+}
 CONTROL_CENTER = document(Path(__file__).with_name("data") / "declared_control_center.json")
 
 
@@ -53,6 +74,22 @@ class TestTmf640ByProfile(Described, OperatorContract):
     def bench(self, tmp_path: Path, own_clock: None) -> Iterator[Bench]:
         with running(self.code, self.credentials, tmp_path / "sandbox.json") as bench:
             yield DescribedBench(bench.code, bench.url, self.credentials, TMF640)
+
+
+class TestTmf640ByLinks(TestTmf640ByProfile):
+    """The same, but each request is asked about at the address that the operator names."""
+
+    column = "declared tmf640 by links"
+
+    @pytest.fixture
+    def bench(self, tmp_path: Path, own_clock: None) -> Iterator[Bench]:
+        with running(self.code, self.credentials, tmp_path / "sandbox.json") as bench:
+            yield DescribedBench(bench.code, bench.url, self.credentials, BY_LINKS)
+
+    @pytest.mark.parametrize("kind", ["drop_after", "http_500", "garbage", "half_body"])
+    def test_bad_answer_to_a_check_teaches_nothing(self, bench, kind):
+        """All but a foreign `id`: the answer is known by the address that it came from."""
+        super().test_bad_answer_to_a_check_teaches_nothing(bench, kind)
 
 
 class TestControlCenterByProfile(Described, ControlCenterContract):

@@ -154,6 +154,36 @@ def test_text_that_is_one_variable_keeps_its_type():
     assert made.json == {"id": 5, "text": "n5"}
 
 
+def test_number_may_be_asked_for_alone_in_json():
+    body = Body(BodyKind.JSON, templates.parse_json({"id": "{id:int}", "text": "n{id:int}"}))
+
+    made = outgoing.request("https://h.example", call(body=body), {"id": "0077"})
+    drafted = outgoing.request(
+        "https://h.example", call(body=body), {"id": templates.StandIn("ID")}
+    )
+
+    assert made.json == {"id": 77, "text": "n0077"}
+    assert drafted.json == {"id": "ID", "text": "nID"}
+    for odd in ("", "7a", [7], 7.5):
+        with pytest.raises(templates.Unfit):
+            outgoing.request("https://h.example", call(body=body), {"id": odd})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (False, "false"), (1.5, "1.5"), (0, "0"), ("x", "x")]
+)
+def test_word_is_written_as_answers_have_it(value, text):
+    made = outgoing.request("https://h.example", call(query=True), {"id": value})
+
+    assert made.params == {"X": text}
+
+
+@pytest.mark.parametrize("value", [None, {"a": 1}, ["a"]])
+def test_what_is_no_word_stands_in_no_query(value):
+    with pytest.raises(templates.Unfit):
+        outgoing.request("https://h.example", call(query=True), {"id": value})
+
+
 def test_doubled_braces_are_braces():
     template = templates.parse("{{{id}}} {{x}}")
 

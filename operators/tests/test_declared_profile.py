@@ -204,7 +204,7 @@ def test_dry_run_shows_every_request_and_no_secret():
                 ("Content-Type", "application/json"),
             ),
             '{"state": "inactive"}',
-            "Вместо ID встанет номер из ответа на поиск.",
+            "Вместо ID встанет значение из ответа на поиск.",
         ),
     )
 

@@ -6,17 +6,10 @@ from pathlib import Path
 import pytest
 
 from operators.breaker import is_trouble
-from operators.declared import parse, parse_calls, parse_login
+from operators.declared import parse, parse_answers, parse_calls, parse_login
+from operators.declared.keys import Algorithm, Encoding, Where
 from operators.declared.parse_calls import VARIABLES
-from operators.declared.profile import (
-    Algorithm,
-    BodyKind,
-    CallName,
-    LoginKind,
-    Proof,
-    Result,
-    Where,
-)
+from operators.declared.profile import BodyKind, CallName, LoginKind, NextKind, Proof, Result
 from operators.declared.refusals import UNSURE
 from operators.ports import BlockReason, ErrorClass, SimState
 from smartcards.outcomes import RESENT
@@ -28,7 +21,10 @@ GUIDE = (ROOT / "docs" / "how-to" / "describe-an-operator.md").read_text(encodin
 CONSTANTS = {
     "all fields": {*parse._TOP, *parse._ERRORS, *parse_login._OAUTH_FIELDS, *parse_login._CALL_FIELDS},
     "login": {*parse_login._BESIDE, *parse_login._PLACE_FIELDS},
-    "answers": {*parse_calls._PATHS, "state", "request_id", "take", "next"},
+    "signatures": {*parse_login._SORTED_FIELDS, *set(Encoding)},
+    "requests": {*parse_calls._PARTS, "statuses", "prepare"},
+    "answers": {*parse_answers._PATHS, "state", "request_id", "take", "echo", "next"},
+    "pages": set(NextKind),
     "calls": set(CallName),
     "logins": set(LoginKind),
     "places": set(Where),

@@ -182,6 +182,61 @@ def test_call_that_did_not_leave_is_kept_with_its_reason(account):
     )
 
 
+# --- a call that nobody has seen the end of ------------------------------------------------------------
+
+CARD = "89701010000000000015"
+
+
+def unheard(account: OperatorAccount) -> bool:
+    """The seventh command was taken to be sent, and a minute later nothing is known of it."""
+    return exchanges.note_unheard(
+        account=account, iccid=CARD, command_id=7, began_at=AT, at=AT + timedelta(minutes=1)
+    )
+
+
+def test_switch_whose_answer_nobody_recorded_has_a_row(account):
+    noted = unheard(account)
+
+    kept = Exchange.objects.values().get()
+    assert noted
+    assert kept == {
+        "id": kept["id"],
+        "account_id": account.pk,
+        "iccid": CARD,
+        "command_id": 7,
+        "at": AT,
+        "kind": "submit",
+        "method": "",
+        "url": "",
+        "status": None,
+        "seconds": None,
+        "result": "unheard",
+        "request": "",
+        "reply": (
+            "Команду взяли отправить, но записи о вызове нет и ответа на него тоже. Замечено в 12:01 (МСК)."
+            " Так бывает, если процесс остановился на полпути: запрос мог уйти, а мог и не уйти."
+            " Исход команды уточняем у оператора. Если ответ запишут позже, у него будет своя строка."
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("known", "noted"),
+    [
+        ({"kind": "submit", "command_id": 7, "at": AT + timedelta(seconds=1)}, False),
+        ({"kind": "submit", "command_id": 7, "at": AT - timedelta(minutes=5)}, True),
+        ({"kind": "read", "command_id": 7, "at": AT + timedelta(seconds=1)}, True),
+        ({"kind": "submit", "command_id": 8, "at": AT + timedelta(seconds=1)}, True),
+    ],
+    ids=["this attempt", "an earlier attempt", "a reading before it", "another command"],
+)
+def test_call_that_is_in_the_log_is_not_unheard(account, known, noted):
+    row(account, **known)
+
+    assert unheard(account) is noted
+    assert Exchange.objects.count() == 1 + noted
+
+
 # --- thirty days -------------------------------------------------------------------------------------
 
 
@@ -321,6 +376,22 @@ def test_list_counts_no_further_than_anybody_leafs(account, monkeypatch):
     answer = of_group("Поддержка").get(LIST)
 
     assert answer.context["cl"].result_count == 3
+
+
+def test_call_without_an_end_is_shown_as_one(account):
+    client = of_group("Поддержка")
+    unheard(account)
+    row(account)
+    one = Exchange.objects.get(result="unheard")
+
+    listing = client.get(f"{LIST}?ended=unheard")
+    by_card = client.get(f"{LIST}?iccid={CARD}&command_id=7")
+    page = client.get(f"{LIST}{one.pk}/change/").content.decode()
+
+    assert (listed(listing), listed(by_card)) == ([one.pk], [one.pk])
+    assert "ответ не записан вовремя" in listing.content.decode()
+    assert "запрос мог уйти, а мог и не уйти" in page
+    assert '<pre class="exchange-text">—</pre>' in page
 
 
 def test_log_is_filtered_by_what_for_and_by_the_end(account):

@@ -96,7 +96,6 @@ def make_callback(account, **fields):
         ("account", {"account": None}),
         ("at", {"at": None}),
         ("status", {"status": -1}),
-        ("seconds", {"seconds": None}),
     ],
 )
 def test_database_refuses_an_exchange_that_cannot_be(constraint, fields):

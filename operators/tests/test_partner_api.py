@@ -24,6 +24,7 @@ from operators import callbacks as door
 from operators import events
 from operators.adapters.tmf640 import Tmf640
 from operators.http import Door
+from operators.hub import Hub
 from operators.models import Callback, OperatorAccount
 from operators.ports import (
     Accepted,
@@ -38,6 +39,8 @@ from operators.ports import (
     SimState,
     Unavailable,
 )
+from operators.sandbox import herald
+from operators.sandbox.world import World
 from operators.tests.bench import SIM, STRANGER, Bench, MemoryTokens, own_clock, running, submit
 from operators.tests.contract_file import FILE, ContractFile, Said
 from operators.tests.signing import monitor_event, service_event
@@ -262,12 +265,27 @@ def test_answer_against_the_contract_is_seen(contract, bench, kind):
 
 
 def ask(bench: Bench, method: str, path: str, body: Any, token: str = TOKEN["token"]) -> Said:
-    """A call that our adapter does not make: staff make it once, by hand."""
+    """A call as anybody could make it, beside our own adapter."""
     headers = {"Authorization": f"Bearer {token}"}
     _, recorder = recorded(bench)
     url = f"{bench.url}{PATH}{path}"
     recorder.request(method, url, kind="submit", json=body, headers=headers)
     return recorder.said[0]
+
+
+def test_our_subscribing_keeps_to_the_contract(contract, bench):
+    operator, recorder = recorded(bench)
+    hub = Hub(operator.call)
+
+    number = hub.subscribe("http://127.0.0.1:9/operators/partner/callback")
+    gone = [hub.unsubscribe(number) for _ in range(2)]
+
+    assert gone == [True, True]
+    assert kept_to(contract, recorder) == [
+        "POST /hub 201",
+        "DELETE /hub/{id} 204",
+        "DELETE /hub/{id} 404",
+    ]
 
 
 def test_subscription_keeps_to_the_contract(contract, bench):
@@ -410,6 +428,40 @@ def test_event_that_was_not_taken_comes_again(bench, sink):
     bench.put(state="inactive")
 
     assert len(sink.wait_for(1)) == 1
+
+
+def test_pauses_between_repeats_grow_and_end_after_a_day(monkeypatch):
+    hub = herald.Hub("1", "http://127.0.0.1:9/")
+    moments = [100.0 + 60 * minute for minute in range(24 * 60 + 1)]
+    monkeypatch.setattr(herald.time, "monotonic", lambda: moments[hub.tries])
+
+    tried = [(herald._give_up(hub), hub.again_at - at) for at in moments]
+
+    pauses = [round(pause, 1) for _, pause in tried]
+    assert pauses[:10] == [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0]
+    assert [number for number, (given_up, _) in enumerate(tried) if given_up] == [24 * 60]
+
+
+def test_subscriptions_outlive_the_sandbox(tmp_path, own_clock):
+    hub = {"callback": "http://127.0.0.1:9/operators/partner/callback?a=b"}
+    with running("tmf640", TOKEN, tmp_path / "sandbox.json") as bench:
+        made = ask(bench, "POST", "/hub", hub)
+
+    with running("tmf640", TOKEN, tmp_path / "sandbox.json") as bench:
+        gone = ask(bench, "DELETE", f"/hub/{json.loads(made.answer)['id']}", None)
+
+    assert gone.status == 204
+
+
+def test_subscription_of_a_state_without_numbers_is_taken(tmp_path):
+    told = herald.Herald(World(), herald.Speech(service=vars, monitor=vars))
+    raw = {"callback": "http://127.0.0.1:9/", "query": ""}
+
+    told.load([raw])
+
+    (hub,) = told.dump()
+    number = hub.pop("id")
+    assert (len(number), hub, told.unsubscribe(number)) == (36, raw, True)
 
 
 @pytest.mark.parametrize(

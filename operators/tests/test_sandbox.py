@@ -96,6 +96,44 @@ def test_states_of_an_operator_are_listed_with_its_refusals(mts):
     assert shown["rejected_by_quota"] == 0
 
 
+def test_requests_are_told_in_their_order_with_what_could_be_heard(mts):
+    mts.limits(per_second=None, per_minute=None, delay_seconds=None)
+    operator = mts.operator()
+    mts.fault("submit", "http_429", times=1, retry_after=1)
+    submit(operator, Action.DEACTIVATE)
+    mts.fault("submit", "drop_after", times=1)
+    submit(operator, Action.DEACTIVATE)
+    operator.read_state(sim=SIM)
+    submit(operator, Action.ACTIVATE)
+
+    came = mts.call("GET", f"/received/mts/{SIM.iccid}")["received"]
+
+    assert [(one["call"], one["action"], one["heard"]) for one in came] == [
+        ("submit", "deactivate", "refused"),
+        ("submit", "deactivate", "lost"),
+        ("read", "", "answered"),
+        ("submit", "activate", "answered"),
+    ]
+    assert [one["number"] for one in came] == sorted(one["number"] for one in came)
+
+
+def test_question_about_nobodys_request_is_told_of_every_card(mts):
+    mts.limits(per_second=None, per_minute=None, delay_seconds=None)
+    operator = mts.operator()
+    mts.fault("submit", "accept_and_forget", times=1)
+    forgotten = accepted(operator, Action.DEACTIVATE)
+    checked(operator, forgotten.request_id, clock.now())
+
+    came = mts.call("GET", f"/received/mts/{SIM.iccid}")["received"]
+
+    assert [one["call"] for one in came] == ["submit", "check"]
+
+
+@pytest.mark.parametrize("path", ["/received/nobody/1", "/received/mts/1"])
+def test_requests_about_what_is_not_there_are_not_found(mts, path):
+    assert refused(mts, "GET", path) == 404
+
+
 def test_change_from_outside_is_no_effect(mts):
     mts.put(state="held", reason="debt", imei="1")
 

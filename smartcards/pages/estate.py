@@ -128,10 +128,10 @@ def page_of(
     return paginator.get_page(number)
 
 
-def cards_of(page: Page[int]) -> list[SmartCard]:
+def cards_of(page: Page[int], *, terms: bool = False) -> list[SmartCard]:
     """The cards of a page, in its order, with what `queries.facts_of` reads: three queries."""
     order = {pk: place for place, pk in enumerate(page.object_list)}
-    rows = queries.with_facts(SmartCard.objects.filter(pk__in=order))
+    rows = queries.with_facts(SmartCard.objects.filter(pk__in=order), terms=terms)
     return sorted(rows, key=lambda card: order[card.pk])
 
 

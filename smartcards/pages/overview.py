@@ -154,7 +154,7 @@ def overview(*, merchant: Merchant, role: Role, wish: Wish, at: datetime) -> Ove
         notices=notices.notices(tally, role, braked=bool(tally.stays_on) and troubles.is_braked()),
         no_cards=_no_cards(tally.paid, role),
         chips=_chips(groups, wish),
-        places=_places(estate.cards_of(page), merchant, role, at),
+        places=_places(estate.cards_of(page, terms=True), merchant, role, at),
         page=page,
         found=found,
         wish=wish,

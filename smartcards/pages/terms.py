@@ -1,4 +1,4 @@
-"""What the contract with the operator adds to a switch: its price, its pauses, the network's caution."""
+"""What the tariff and the contract with the operator add to a switch: price, pauses, the network's caution."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -8,6 +8,7 @@ from operators.models import OperatorAccount
 from smartcards import commands, queries
 from smartcards.models import SmartCard
 from smartcards.pages import words
+from subscriptions.rules import SwitchTerms
 
 
 @dataclass(frozen=True)
@@ -34,31 +35,36 @@ class Terms:
 
 
 def activation_terms(card: SmartCard, zone: tzinfo, at: datetime) -> Terms:
-    """Of «Активировать»: one query where the contract has a pause between switches, else none."""
-    account = card.account
+    """Of «Активировать», for a card with its terms: one query where the contract has a pause between
+    switches, else none.
+    """
+    found = queries.switch_terms_of(card, at)
     silence = (_silence(card),) if commands.may_be_held(card, at) else ()
     return Terms(
-        fee=account.activation_fee_kopecks,
-        fees=_fees("Плата оператору за включение", account.activation_fee_kopecks),
-        warnings=_too_soon_on(card, zone, at),
+        fee=found.activation_fee_kopecks,
+        fees=_fees("Плата оператору за включение", found.activation_fee_kopecks),
+        warnings=_too_soon_on(card, found, zone, at),
         hints=(*silence, *_pause(card, zone, at)),
     )
 
 
 def deactivation_terms(card: SmartCard, zone: tzinfo, at: datetime) -> Terms:
-    """Of «Деактивировать»: at most two queries."""
-    account = card.account
+    """Of «Деактивировать», for a card with its terms: at most two queries."""
+    found = queries.switch_terms_of(card, at)
     return Terms(
-        fee=account.deactivation_fee_kopecks,
-        fees=_fees("Плата оператору за отключение", account.deactivation_fee_kopecks),
-        warnings=(*_too_soon_off(card, zone, at), *_stays_off(account, at, zone)),
+        fee=found.deactivation_fee_kopecks,
+        fees=_fees("Плата оператору за отключение", found.deactivation_fee_kopecks),
+        warnings=(*_too_soon_off(card, found, zone, at), *_stays_off(found, at, zone)),
         hints=_pause(card, zone, at),
     )
 
 
 def asks_before_activation(card: SmartCard, at: datetime) -> bool:
-    """Whether «Активировать» has a price or a condition to be read first; no query."""
-    return bool(card.account.activation_fee_kopecks) or _off_till(card, at) is not None
+    """Whether «Активировать» has a price or a condition to be read first; no query for a card with
+    its terms.
+    """
+    found = queries.switch_terms_of(card, at)
+    return bool(found.activation_fee_kopecks) or _off_till(card, found, at) is not None
 
 
 def fee_line(account: OperatorAccount) -> str:
@@ -105,28 +111,32 @@ def _pause(card: SmartCard, zone: tzinfo, at: datetime) -> tuple[str, ...]:
     return (f"По правилам оператора переключим не раньше {words.by_then(allowed, zone, at)}.",)
 
 
-def _off_till(card: SmartCard, at: datetime) -> datetime | None:
-    """The end of the shortest time that the contract wants the card to be off, if it is still to come."""
-    if not card.account.min_inactive_days or card.off_since is None:
+def _off_till(card: SmartCard, found: SwitchTerms, at: datetime) -> datetime | None:
+    """The end of the shortest time that the operator wants the card to be off, if it is still to come."""
+    if not found.min_inactive_days or card.off_since is None:
         return None
-    ends = card.off_since + timedelta(days=card.account.min_inactive_days)
+    ends = card.off_since + timedelta(days=found.min_inactive_days)
     return ends if ends > at else None
 
 
-def _too_soon_on(card: SmartCard, zone: tzinfo, at: datetime) -> tuple[str, ...]:
-    ends = _off_till(card, at)
+def _too_soon_on(
+    card: SmartCard, found: SwitchTerms, zone: tzinfo, at: datetime
+) -> tuple[str, ...]:
+    ends = _off_till(card, found, at)
     if ends is None:
         return ()
     said = (
         f"По договору с оператором смарт-карту отключают не меньше чем на "
-        f"{wording.days(card.account.min_inactive_days)}, до {_day(ends, zone)} Если включить её раньше, "
+        f"{wording.days(found.min_inactive_days)}, до {_day(ends, zone)} Если включить её раньше, "
         "оператор может взять дополнительную плату или включить позже."
     )
     return (said,)
 
 
-def _too_soon_off(card: SmartCard, zone: tzinfo, at: datetime) -> tuple[str, ...]:
-    days = card.account.min_active_days
+def _too_soon_off(
+    card: SmartCard, found: SwitchTerms, zone: tzinfo, at: datetime
+) -> tuple[str, ...]:
+    days = found.min_active_days
     since = queries.switched_on_at(card) if days else None
     ends = since + timedelta(days=days) if since else None
     if ends is None or ends <= at:
@@ -138,8 +148,8 @@ def _too_soon_off(card: SmartCard, zone: tzinfo, at: datetime) -> tuple[str, ...
     return (said,)
 
 
-def _stays_off(account: OperatorAccount, at: datetime, zone: tzinfo) -> tuple[str, ...]:
-    days = account.min_inactive_days
+def _stays_off(found: SwitchTerms, at: datetime, zone: tzinfo) -> tuple[str, ...]:
+    days = found.min_inactive_days
     if not days:
         return ()
     said = (

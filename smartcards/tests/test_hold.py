@@ -30,6 +30,7 @@ from smartcards.tests.cards import (
     make_merchant,
 )
 from smartcards.tests.stand import Stand, standing
+from subscriptions.models import Tariff
 
 pytestmark = pytest.mark.django_db
 
@@ -319,3 +320,31 @@ def test_switching_off_after_the_term_or_of_unknown_age_warns_of_nothing(owner, 
 
     assert ("проработать" in unknown, "проработать" in old) == (False, False)
     assert "Включить смарт-карту снова можно в любой момент." in old
+
+
+def test_terms_of_the_tariff_speak_before_those_of_the_contract(owner, merchant):
+    contract = make_account(
+        activation_fee_kopecks=1500, deactivation_fee_kopecks=900, min_inactive_days=30
+    )
+    card = paid(merchant, account=contract, **OFF, off_since=NOW - 10 * DAY)
+    by_the_contract = text_of(owner.get(reverse("card_activate", args=[card.pk])))
+    Tariff.objects.update(activation_fee_kopecks=2500, min_inactive_days=0)
+
+    asked = text_of(owner.get(reverse("card_activate", args=[card.pk])))
+    owner.post(reverse("card_activate", args=[card.pk]), {"fee": "2500"})
+
+    assert "15 ₽" in by_the_contract
+    assert "отключают не меньше чем на 30 дней" in by_the_contract
+    assert "25 ₽" in asked
+    assert "отключают не меньше" not in asked
+    assert Command.objects.get().kind == CommandKind.ACTIVATE
+
+
+def test_free_switch_of_the_tariff_asks_nothing_first(merchant):
+    contract = make_account(activation_fee_kopecks=1500)
+    paid(merchant, account=contract, **OFF, off_since=NOW - HOUR)
+    Tariff.objects.update(activation_fee_kopecks=0)
+
+    offer = page_of(merchant).offers[0]
+
+    assert (offer.asks_first, offer.hint) == (False, "")

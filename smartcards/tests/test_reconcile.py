@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from cabinet.models import Alert, AuditEvent
 from smartcards import brake, commands, dispatch, line, queries, reconcile
-from smartcards.models import Brake, Command, SmartCard
+from smartcards.models import Brake, Command, CommandStep, SmartCard
 from smartcards.rules import CardRefused
 from smartcards.states import CommandKind, CommandState, Confirmed, Origin
 from smartcards.tests.cards import (
@@ -536,6 +536,73 @@ def test_matter_of_a_contract_that_is_switched_off_lasts():
     reconcile.reconcile_all(at=NOW)
 
     assert open_matters() == [key]
+
+
+# --- many cards of one merchant ------------------------------------------------------------------
+
+
+def come_on(merchant, number, **fields):
+    """So many paid and wished cards that are off."""
+    subscription = make_live_subscription(merchant, cards=number)
+    cards = [
+        make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=True, **fields)
+        for _ in range(number)
+    ]
+    for card in cards:
+        cover(card, subscription, since=NOW - timedelta(days=1))
+    return cards
+
+
+def rows_of(cards) -> list[tuple[object, ...]]:
+    found = Command.objects.filter(card__in=cards).order_by("pk")
+    names = ("card", "kind", "state", "origin", "asked_by", "reason", "created_at", "due_at")
+    return list(found.values_list(*names))
+
+
+def test_many_cards_are_queued_together_as_one_by_one(merchant):
+    account = make_account(cooldown_seconds=600)
+    one, *many = come_on(merchant, 4, account=account)
+    for card in (one, many[1]):
+        minute_ago = NOW - timedelta(minutes=1)
+        make_command(card, state=CommandState.DONE, at=minute_ago, finished_at=minute_ago)
+    reconcile._reconcile_card(one, NOW)
+
+    queued = reconcile.reconcile_merchant(merchant_id=merchant.pk, at=NOW)
+
+    later = NOW + timedelta(minutes=9)
+    facts = (CommandKind.ACTIVATE, "queued", Origin.PAID, "сервис")
+    why = "оплата есть, смарт-карта должна работать"
+    new = [row for row in rows_of([one, *many]) if row[2] == "queued"]
+    assert queued == 3
+    assert new == [
+        (one.pk, *facts, why, NOW, later),
+        (many[0].pk, *facts, why, NOW, NOW),
+        (many[1].pk, *facts, why, NOW, later),
+        (many[2].pk, *facts, why, NOW, NOW),
+    ]
+    turns = Command.objects.filter(state="queued").order_by("pk").values_list("turn", flat=True)
+    assert list(turns) == [1, 2, 3, 4]
+    steps = CommandStep.objects.filter(command__state="queued").values_list("state", "text")
+    assert list(steps) == [("queued", why)] * 4
+
+
+def test_card_that_was_refused_goes_by_itself_and_waits_its_time(merchant):
+    refused, *others = come_on(merchant, 3)
+    make_command(refused, state=CommandState.FAILED, error="transient", finished_at=NOW)
+
+    queued = reconcile.reconcile_merchant(merchant_id=merchant.pk, at=NOW + timedelta(seconds=30))
+
+    assert (queued, switches(refused)) == (2, ["activate"])
+    assert [switches(card) for card in others] == [["activate"]] * 2
+
+
+def test_nothing_is_queued_together_in_report_only_mode(merchant):
+    cards = come_on(merchant, 3)
+    Brake.objects.create(report_only_at=NOW)
+
+    queued = reconcile.reconcile_merchant(merchant_id=merchant.pk, at=NOW)
+
+    assert (queued, rows_of(cards)) == (0, [])
 
 
 # --- what is poisoned ----------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def test_first_page_asks_eleven_queries_whatever_the_number(
         paid_card(merchant, terminal=make_terminal(merchant), **WAS_ON)
     owner.get("/")
 
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         page = owner.get("/", wish)
 
     assert page.content.decode().count("Деактивировать") == cards
@@ -205,7 +205,7 @@ def test_card_page_asks_as_many_queries_however_long_the_history(
     make_command(card, state=CommandState.QUEUED)
     owner.get(reverse("card", args=[card.pk]))
 
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(14):
         owner.get(reverse("card", args=[card.pk]))
 
 

@@ -37,4 +37,6 @@ def do(request: MerchantRequest, row: SmartCard, deed: Deed, said: str) -> HttpR
 
 def own_card(request: MerchantRequest, pk: int) -> SmartCard:
     """The merchant's own card with its facts, or 404."""
-    return own_or_404(queries.with_facts(SmartCard.objects.all()), request.merchant, pk=pk)
+    return own_or_404(
+        queries.with_facts(SmartCard.objects.all(), terms=True), request.merchant, pk=pk
+    )

@@ -87,9 +87,12 @@ def _is_given_up(row: Delivery) -> bool:
 def process(*, delivery_id: int, at: datetime) -> bool:
     """Do what a delivery asks for, all or nothing; whether it was this call that did it.
 
-    An error undoes everything, is kept beside the raw body, and is tried again later and later;
-    after eight tries it is put before staff.
+    The try is counted first, for what ends its process tells nobody. An error undoes everything, is
+    kept beside the raw body, and is tried again later and later; after eight tries it is put before
+    staff.
     """
+    if not _begun(delivery_id, at):
+        return False
     try:
         with transaction.atomic():
             row = _claimed(delivery_id)
@@ -103,6 +106,21 @@ def process(*, delivery_id: int, at: datetime) -> bool:
     return True
 
 
+@transaction.atomic
+def _begun(delivery_id: int, at: datetime) -> bool:
+    """Whether there is a try to make; nobody else begins one before its time is over."""
+    row = _claimed(delivery_id)
+    if row is None:
+        return False
+    if row.attempts >= MOST_ATTEMPTS:
+        _give_up(row, at)
+        return False
+    row.attempts += 1
+    row.next_try_at = at + _delay(row.attempts)
+    row.save(update_fields=["attempts", "next_try_at"])
+    return True
+
+
 def _claimed(delivery_id: int) -> Delivery | None:
     rows = Delivery.objects.select_for_update(skip_locked=True)
     return rows.filter(pk=delivery_id, state__in=_OPEN).first()
@@ -113,7 +131,6 @@ def _finish(row: Delivery, outcome: Outcome, at: datetime) -> None:
         close_alert(key=_matter(row), by=MARKET, at=at)
     row.state = State.PARKED if outcome.parked else State.DONE
     row.note = outcome.note[:500]
-    row.attempts += 1
     row.processed_at, row.next_try_at, row.error = at, None, ""
     row.save()
     if outcome.parked:
@@ -143,14 +160,18 @@ def _note_failure(delivery_id: int, error: Exception, at: datetime) -> None:
     row = Delivery.objects.select_for_update().filter(pk=delivery_id, state__in=_OPEN).first()
     if row is None:
         return
-    row.attempts += 1
-    row.state = State.FAILED
     row.error = "".join(traceback.format_exception(error))[-ERROR_CHARACTERS:]
-    row.next_try_at = None if row.attempts >= MOST_ATTEMPTS else at + _delay(row.attempts)
+    if row.attempts >= MOST_ATTEMPTS:
+        _give_up(row, at)
+        return
+    row.state, row.next_try_at = State.FAILED, at + _delay(row.attempts)
     row.save()
-    if row.next_try_at is None:
-        text = f"Эвотор, {row.hook}: не удалось обработать за {row.attempts} попыток."
-        _alert(row, text, at)
+
+
+def _give_up(row: Delivery, at: datetime) -> None:
+    row.state, row.next_try_at = State.FAILED, None
+    row.save()
+    _alert(row, f"Эвотор, {row.hook}: не удалось обработать за {row.attempts} попыток.", at)
 
 
 def _delay(attempts: int) -> timedelta:

@@ -67,9 +67,12 @@ def gaps_accepted_up_to(subscription_id: str) -> int:
 
 def waiting_deliveries(*, at: datetime) -> list[int]:
     """Deliveries to process now, in the order in which they came."""
-    due = Q(state=Delivery.State.NEW) | Q(state=Delivery.State.FAILED, next_try_at__lte=at)
+    new = Q(state=Delivery.State.NEW, next_try_at=None)
+    again = Q(state__in=[Delivery.State.NEW, Delivery.State.FAILED], next_try_at__lte=at)
     return list(
-        Delivery.objects.filter(due).order_by("pk").values_list("pk", flat=True)[:SWEEP_LIMIT]
+        Delivery.objects.filter(new | again)
+        .order_by("pk")
+        .values_list("pk", flat=True)[:SWEEP_LIMIT]
     )
 
 

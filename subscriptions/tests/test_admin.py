@@ -1,5 +1,6 @@
 """Staff's pages about modules, tariffs and subscriptions."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -8,11 +9,12 @@ from django.urls import reverse
 
 from cabinet.models import AuditEvent, User
 from cabinet.wording import money
-from subscriptions.models import Gift, Module, StaffStop
+from subscriptions.models import Gift, Module, StaffStop, Tariff
 from subscriptions.tests.conftest import START
 
 END = START + timedelta(days=28)
 pytestmark = pytest.mark.django_db
+LIST = "/admin/subscriptions/subscription/"
 PAGES = ("module", "tariff", "subscription", "installation", "marketrequest")
 
 
@@ -39,7 +41,7 @@ def change(row):
 
 def act(client, action, row, **data):
     return client.post(
-        reverse("admin:subscriptions_subscription_changelist"),
+        LIST,
         {"action": action, "_selected_action": [row.pk], **data},
         follow=True,
     )
@@ -74,16 +76,84 @@ def test_days_are_given_with_a_reason(staff, make):
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ({"days": "7"}, "Укажите причину"),
-        ({"reason": "сбой"}, "от 1 до 366"),
-        ({"days": "много", "reason": "сбой"}, "Действие не выбрано"),
+        ({"days": "7"}, "number-1: Укажите причину: её увидит клиент."),
+        ({"reason": "сбой"}, "number-1: Подарить можно от 1 до 366 дней."),
+        ({"days": "много", "reason": "сбой"}, "Дней: Введите целое число."),
+        ({"days": "0", "reason": "сбой"}, "Дней: Убедитесь, что это значение больше либо равно 1."),
     ],
 )
 def test_days_are_refused_in_words(staff, make, data, sentence):
     page = act(staff, "give_days", make(entitled_from=START, entitled_until=END), **data)
 
     assert Gift.objects.count() == 0
-    assert sentence in page.content.decode()
+    assert [str(one).removeprefix("Кассовые сервисы ") for one in page.context["messages"]] == [
+        sentence
+    ]
+
+
+def typed(page):
+    """What stands in the action bar, and which rows are ticked."""
+    bar = page.context["action_form"]
+    boxes = re.findall('<input[^>]*class="action-select"[^>]*>', page.content.decode())
+    ticked = [int(re.search(r'value="(\d+)"', box)[1]) for box in boxes if " checked" in box]
+    return {name: bar[name].value() for name in ("action", "days", "reason")}, ticked
+
+
+NOTHING = {"action": None, "days": None, "reason": None}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"days": "7", "reason": " "},
+        {"days": "много", "reason": "сбой"},
+        {"days": "", "reason": "сбой"},
+    ],
+)
+def test_what_was_typed_is_there_after_a_refusal_and_once(staff, make, data):
+    row, _other = make(entitled_from=START, entitled_until=END), make(2)
+
+    refused = act(staff, "give_days", row, **data)
+    later = staff.get(LIST)
+
+    assert typed(refused) == ({"action": "give_days"} | data, [row.pk])
+    assert typed(later) == (NOTHING, [])
+
+
+def test_only_refused_rows_are_chosen_again(staff, make):
+    silent = make(entitled_from=START, paid_until=END)
+    ended = make(2, entitled_from=START, entitled_until=END)
+    data = {"action": "stop", "_selected_action": [silent.pk, ended.pk], "reason": "молчание"}
+
+    page = staff.post(LIST, data, follow=True)
+
+    assert typed(page) == ({"action": "stop", "days": "", "reason": "молчание"}, [ended.pk])
+    assert StaffStop.objects.get().subscription_id == silent.pk
+
+
+def test_what_was_typed_without_choosing_rows_is_there(staff, make):
+    make(entitled_from=START, entitled_until=END)
+    data = {"action": "give_days", "index": "0", "days": "7", "reason": "сбой"}
+
+    page = staff.post(LIST, data, follow=True)
+
+    assert typed(page) == ({"action": "give_days", "days": "7", "reason": "сбой"}, [])
+
+
+def test_what_was_typed_stays_on_its_own_list(staff, make):
+    row = make(entitled_from=START, entitled_until=END)
+    staff.post(LIST, {"action": "give_days", "_selected_action": [row.pk], "days": "7"})
+
+    other = staff.get(reverse("admin:evotor_subscriptionevent_changelist"))
+
+    assert typed(other) == (NOTHING, [])
+    assert typed(staff.get(LIST))[1] == [row.pk]
+
+
+def test_nothing_is_typed_again_after_a_success(staff, make):
+    row = make(entitled_from=START, entitled_until=END)
+
+    assert typed(act(staff, "give_days", row, days="7", reason="сбой")) == (NOTHING, [])
 
 
 def test_subscription_is_stopped_with_a_reason(staff, make):
@@ -204,6 +274,45 @@ def test_tariff_can_be_edited_until_somebody_takes_it(staff, make, tariff):
     assert (unused, tariff.price_kopecks) == (40_000, 40_000)
     assert tariff.archived_at is not None
     assert deleting.status_code == 403
+
+
+SWITCHING = {
+    "activation_fee_kopecks": 1_500,
+    "deactivation_fee_kopecks": 0,
+    "min_active_days": 30,
+    "min_inactive_days": None,
+}
+
+
+def test_switch_terms_of_a_tariff_are_typed_until_somebody_takes_it(staff, make, tariff):
+    given = {name: "" if value is None else value for name, value in SWITCHING.items()}
+    staff.post(change(tariff), tariff_form(tariff, **given))
+    unused = Tariff.objects.values(*SWITCHING).get()
+
+    make()
+    page = staff.get(change(tariff)).content.decode()
+    staff.post(change(tariff), tariff_form(tariff, **given | {"min_active_days": 1}))
+
+    assert (unused, Tariff.objects.values(*SWITCHING).get()) == (SWITCHING, SWITCHING)
+    assert "Условия переключения" in page
+    assert 'name="min_active_days"' not in page
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        (
+            "activation_fee_kopecks",
+            1_000_001,
+            "Плата за переключение не\u00a0больше 1\u00a0000\u00a0000\u00a0коп.",
+        ),
+        ("min_inactive_days", 367, "Наименьший срок не\u00a0больше 366\u00a0дней."),
+    ],
+)
+def test_switch_terms_beyond_reason_are_refused_in_words(staff, tariff, field, value, sentence):
+    page = staff.post(change(tariff), tariff_form(tariff, **{field: value})).content.decode()
+
+    assert sentence in page
 
 
 def test_sums_are_shown_in_roubles(staff, make):

@@ -96,6 +96,12 @@ def test_external_id_is_unique_in_its_source(make):
         ("tariff_months_known", {"months": 2}),
         ("tariff_price_positive", {"price_kopecks": 0}),
         ("plan_id", {"plan_id": "kassovye-1m"}),
+        ("tariff_switch_fees_in_range", {"activation_fee_kopecks": 1_000_001}),
+        ("tariff_switch_fees_in_range", {"deactivation_fee_kopecks": 1_000_001}),
+        ("activation_fee_kopecks_check", {"activation_fee_kopecks": -1}),
+        ("tariff_switch_days_in_range", {"min_active_days": 367}),
+        ("tariff_switch_days_in_range", {"min_inactive_days": 367}),
+        ("min_inactive_days_check", {"min_inactive_days": -1}),
     ],
 )
 def test_tariff_is_checked(module, tariff, name, fields):
@@ -103,6 +109,23 @@ def test_tariff_is_checked(module, tariff, name, fields):
 
     with refuses(name):
         Tariff.objects.create(module=module, **facts)
+
+
+@pytest.mark.parametrize("word", [(None, None), (0, 0), (1_000_000, 366)])
+def test_tariff_may_say_what_a_switch_costs_or_leave_it_to_the_contract(module, word):
+    fee, days = word
+    facts = {
+        "activation_fee_kopecks": fee,
+        "deactivation_fee_kopecks": fee,
+        "min_active_days": days,
+        "min_inactive_days": days,
+    }
+
+    Tariff.objects.create(
+        module=module, plan_id="new", title="Т", months=1, price_kopecks=1, **facts
+    )
+
+    assert Tariff.objects.values(*facts).get() == facts
 
 
 @pytest.mark.parametrize(

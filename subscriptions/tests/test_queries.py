@@ -7,9 +7,10 @@ import pytest
 
 from cabinet.models import Merchant
 from subscriptions import queries
-from subscriptions.models import Installation, MarketRequest, Module, Period, Tariff
+from subscriptions.models import Installation, MarketRequest, Module, Period, Subscription, Tariff
 from subscriptions.pricing import Line
 from subscriptions.queries import LiveSubscription, PeriodView, TariffView
+from subscriptions.rules import SwitchTerms
 from subscriptions.states import Source, SubscriptionState
 from subscriptions.tests.conftest import START
 
@@ -45,6 +46,37 @@ def test_live_are_those_entitled_now_the_oldest_first(make, merchant, stranger):
         LiveSubscription(open_end.pk, module_id, 2, None, START + DAY),
     ]
     assert [queries.entitled(row, START + DAY) for row in (open_end, ahead)] == [True, True]
+
+
+def test_switch_terms_are_those_of_the_tariff_that_is_paid_now(
+    make, module, tariff, django_assert_num_queries
+):
+    contract = SwitchTerms(1_500, 700, 30, 14)
+    tariff.activation_fee_kopecks = 0
+    tariff.save()
+    dearer = Tariff.objects.create(
+        module=module,
+        plan_id="3m",
+        title="Квартал",
+        months=3,
+        price_kopecks=1,
+        min_inactive_days=60,
+    )
+    row = make(entitled_from=START)
+    period(row, START, START + DAY, 1, tariff=dearer)
+    period(row, START + DAY, START + 2 * DAY, 1)
+    rows = Subscription.objects.select_related("tariff").prefetch_related("periods__tariff")
+    ready = rows.get()
+
+    with django_assert_num_queries(0):
+        found = [
+            queries.switch_terms(subscription=ready, contract=contract, at=START + days * DAY)
+            for days in (0, 1, 2)
+        ]
+        uncovered = queries.switch_terms(subscription=None, contract=contract, at=START)
+
+    assert found == [SwitchTerms(1_500, 700, 30, 60), contract, SwitchTerms(0, 700, 30, 14)]
+    assert uncovered == contract
 
 
 def test_paid_cards_are_those_of_the_running_period(make, merchant):

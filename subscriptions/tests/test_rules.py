@@ -1,5 +1,6 @@
 """Entitlement, states and installs, without a database."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ from subscriptions.rules import (
     StaffStop,
     Standing,
     Stretch,
+    SwitchTerms,
 )
 from subscriptions.states import SUBSCRIPTION_TRANSITIONS, PeriodKind, SubscriptionState
 
@@ -302,3 +304,33 @@ def test_installs_do_not_depend_on_the_order_of_arrival(order):
 )
 def test_removal_without_an_install_is_nothing(moves, expected):
     assert rules.installations(moves) == expected
+
+
+# --- what a switch costs ------------------------------------------------------------------------
+
+CONTRACT = SwitchTerms(1_500, 700, 30, 14)
+
+
+@dataclass(frozen=True)
+class Told:
+    """The four words of a tariff; None where it has none."""
+
+    activation_fee_kopecks: int | None = None
+    deactivation_fee_kopecks: int | None = None
+    min_active_days: int | None = None
+    min_inactive_days: int | None = None
+
+
+@pytest.mark.parametrize(
+    ("tariff", "expected"),
+    [
+        (None, CONTRACT),
+        (Told(), CONTRACT),
+        (Told(0, 0, 0, 0), SwitchTerms(0, 0, 0, 0)),
+        (Told(9_900, 100, 90, 1), SwitchTerms(9_900, 100, 90, 1)),
+        (Told(deactivation_fee_kopecks=100), SwitchTerms(1_500, 100, 30, 14)),
+        (Told(min_inactive_days=0), SwitchTerms(1_500, 700, 30, 0)),
+    ],
+)
+def test_word_of_the_tariff_stands_before_that_of_the_contract(tariff, expected):
+    assert rules.switch_terms(tariff=tariff, contract=CONTRACT) == expected

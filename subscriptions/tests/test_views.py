@@ -449,6 +449,26 @@ def test_fewer_cards_return_nothing_and_wait_for_the_next_period(browser, owner,
     assert "К оплате сейчас 0 ₽" in offer
 
 
+def test_choosing_other_terms_may_be_left(browser, owner, module):
+    row = subscribe(owner, module)
+
+    page = browser.get(f"/subscription/{row.pk}/change/").content.decode()
+
+    assert '<a class="button button-secondary" href="/subscription/">Назад</a>' in page
+
+
+def test_headings_of_price_tables_are_told_apart(browser, owner, module):
+    other = Module.objects.create(
+        code="other", title="Другой", market_product_id="00000000-0000-4000-8000-000000000001"
+    )
+    Tariff.objects.create(module=other, plan_id="other", title="Т", months=1, price_kopecks=1)
+
+    pages = [browser.get(address).content.decode() for address in ("/modules/", "/subscription/")]
+
+    found = [re.findall(r'<h2 id="(tariffs-[^"]*)"', page) for page in pages]
+    assert found == [[f"tariffs-{module.pk}", f"tariffs-{other.pk}"], ["tariffs-1", "tariffs-2"]]
+
+
 def test_change_asks_for_something_else_than_it_is(browser, owner, module):
     row = subscribe(owner, module)
     tariff = Tariff.objects.get(plan_id="kassovye-1m")

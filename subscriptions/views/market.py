@@ -50,9 +50,12 @@ def go(
     module: Module,
     kind: MarketRequest.Kind,
     estimate: Estimate | None = None,
-    **wanted: str,
+    wanted: str = "",
 ) -> HttpResponseBase:
-    """Note that the person goes to the market, and show the way there."""
+    """Note that the person goes to the market, and show the way there.
+
+    `wanted` is what to choose over there, in words.
+    """
     row = services.note_market_request(
         merchant=request.merchant,
         module=module,
@@ -62,7 +65,7 @@ def go(
         at=clock.now(),
     )
     address = reverse("market_leave", kwargs={"pk": row.pk})
-    return redirect(f"{address}?{urlencode(wanted)}" if wanted else address)
+    return redirect(f"{address}?{urlencode({'wanted': wanted})}" if wanted else address)
 
 
 @require_safe
@@ -80,6 +83,7 @@ def leave(request: MerchantRequest, pk: int) -> HttpResponseBase:
         "there": _there(row, now),
         "wanted": request.GET.get("wanted", "")[:200],
         "address": _address(request, row),
+        "estimate_words": words.ESTIMATE,
         "back_url": reverse(_home(kind)),
     }
     return render(request, "subscriptions/leave.html", context)

@@ -74,7 +74,7 @@ def install(request: MerchantRequest, pk: int) -> HttpResponseBase:
 
 
 def _install_brings(request: MerchantRequest, running: list[SubscriptionView]) -> str:
-    if running and (end := running[0].paid_until or running[0].trial_until):
+    if running and (end := running[0].billed_until):
         until = words.day(end, ZoneInfo(request.merchant.timezone))
         return f"Оплаченное время идёт до {until} Заново платить не нужно: карты, тариф и выбор сохранились."
     return (

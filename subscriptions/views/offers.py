@@ -22,10 +22,12 @@ def renewal(view: SubscriptionView, at: datetime, zone: ZoneInfo) -> Estimate | 
         return view.estimate
     if view.months is None or view.price_kopecks is None:
         return None
-    today = local_day(at, zone)
-    days = (add_months(today, view.months) - today).days
-    return pricing.estimate_renewal(
-        Terms(view.tariff_title, view.price_kopecks, view.next_cards, days)
+    return pricing.estimate_period(
+        tariff=view.tariff_title,
+        card_kopecks=view.price_kopecks,
+        cards=view.next_cards,
+        months=view.months,
+        starts_on=local_day(at, zone),
     )
 
 
@@ -33,7 +35,7 @@ def paid_until_after(view: SubscriptionView, at: datetime, zone: ZoneInfo) -> da
     """Till when a renewal now would pay; None where the period is not known."""
     if view.months is None:
         return None
-    end = view.paid_until or view.trial_until
+    end = view.billed_until
     kept = end is not None and view.state is not SubscriptionState.ENDED
     return add_months(local_day(end if kept and end else at, zone), view.months)
 

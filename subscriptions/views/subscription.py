@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
@@ -69,12 +70,12 @@ class Shown:
 @merchant_page(Right.SEE_SUBSCRIPTION)
 def subscription(request: MerchantRequest) -> HttpResponseBase:
     """Every subscription of the merchant, or how to begin."""
-    now = clock.now()
+    now, zone = clock.now(), ZoneInfo(request.merchant.timezone)
     modules = {one.id: one for one in queries.modules_view(request.merchant, now)}
     chosen = chosen_cards(request.merchant)
     waits = market.waiting(request.merchant, now, modules=False)
     shown = [
-        _shown(request, view, modules.get(view.module_id), chosen.get(view.id, Chosen()), waits)
+        _shown(view, modules.get(view.module_id), chosen.get(view.id, Chosen()), waits, zone, now)
         for view in queries.subscription_views(request.merchant, now)
     ]
     in_front = [one for one in shown if one.view.state is not State.ENDED] or shown[:1]
@@ -85,20 +86,21 @@ def subscription(request: MerchantRequest) -> HttpResponseBase:
         "waits": waits,
         "pay_reason": market.reason(request, Right.PAY),
         "stop_reason": market.reason(request, Right.STOP),
+        "estimate_words": words.ESTIMATE,
         "may_choose": not market.reason(request, Right.CHOOSE_CARDS),
     }
     return render(request, "subscriptions/subscription.html", context)
 
 
 def _shown(
-    request: MerchantRequest,
     view: SubscriptionView,
     module: ModuleView | None,
     chosen: Chosen,
     waits: list[market.Waiting],
+    zone: ZoneInfo,
+    at: datetime,
 ) -> Shown:
-    now, zone = clock.now(), ZoneInfo(request.merchant.timezone)
-    dunning = offers.dunning(view, now)
+    dunning = offers.dunning(view, at)
     return Shown(
         view=view,
         chosen=chosen,
@@ -145,11 +147,12 @@ class Offer:
 
 @dataclass(frozen=True)
 class Case:
-    """A subscription on which something is asked."""
+    """A subscription on which something is asked at the instant `at`."""
 
     request: MerchantRequest
     row: Subscription
     view: SubscriptionView
+    at: datetime
 
     @property
     def zone(self) -> ZoneInfo:
@@ -164,8 +167,9 @@ class Case:
 
 def _case(request: MerchantRequest, pk: int) -> Case:
     row = own_or_404(Subscription.objects.select_related("module"), request.merchant, pk=pk)
-    views = queries.subscription_views(request.merchant, clock.now())
-    return Case(request, row, next(view for view in views if view.id == row.pk))
+    now = clock.now()
+    views = queries.subscription_views(request.merchant, now)
+    return Case(request, row, next(view for view in views if view.id == row.pk), now)
 
 
 def _asked(
@@ -178,12 +182,8 @@ def _asked(
         return redirect("subscription")
     made = offer(case)
     if request.method == "POST" and _still_the_same(request, made):
-        return market.go(request, case.row.module, made.kind, made.estimate, **_wanted(made))
+        return market.go(request, case.row.module, made.kind, made.estimate, made.wanted)
     return _confirm(request, made)
-
-
-def _wanted(offer: Offer) -> dict[str, str]:
-    return {"wanted": offer.wanted} if offer.wanted else {}
 
 
 def _still_the_same(request: MerchantRequest, offer: Offer) -> bool:
@@ -218,13 +218,12 @@ def renew(request: MerchantRequest, pk: int) -> HttpResponseBase:
 
 
 def _renewal(case: Case) -> Offer:
-    now = clock.now()
-    until = offers.paid_until_after(case.view, now, case.zone)
+    until = offers.paid_until_after(case.view, case.at, case.zone)
     return Offer(
         Kind.RENEW,
         "Продлить подписку",
         words.renewal_brings(case.view, wording.day(until) if until else ""),
-        offers.renewal(case.view, now, case.zone),
+        offers.renewal(case.view, case.at, case.zone),
     )
 
 
@@ -252,9 +251,9 @@ def resume(request: MerchantRequest, pk: int) -> HttpResponseBase:
 
 
 def _resuming(case: Case) -> Offer:
-    end = case.view.paid_until or case.view.trial_until
+    end = case.view.billed_until
     when = f" {words.day(end, case.zone)}" if end else "."
-    estimate = offers.renewal(case.view, clock.now(), case.zone)
+    estimate = offers.renewal(case.view, case.at, case.zone)
     later = wording.money(estimate.total_kopecks) if estimate else "по тарифу"
     return Offer(
         Kind.RESUME,
@@ -294,7 +293,7 @@ def _change_form(case: Case) -> ChangeForm:
 
 
 def _module(case: Case) -> ModuleView:
-    modules = queries.modules_view(case.request.merchant, clock.now())
+    modules = queries.modules_view(case.request.merchant, case.at)
     module = next((one for one in modules if one.id == case.row.module_id), None)
     return module or ModuleView(case.row.module_id, "", case.view.module_title, "", "", None, 0, ())
 
@@ -309,20 +308,20 @@ def _change_to(
 ) -> HttpResponseBase:
     made = _changing(case, tariff, cards)
     if request.method == "POST" and _still_the_same(request, made):
-        return market.go(request, case.row.module, made.kind, made.estimate, **_wanted(made))
+        return market.go(request, case.row.module, made.kind, made.estimate, made.wanted)
     kept = ChangeConfirmForm(initial={"tariff": tariff.id, "cards": cards})
     return _confirm(request, made, kept)
 
 
 def _changing(case: Case, tariff: TariffView, cards: int) -> Offer:
-    end = case.view.paid_until or case.view.trial_until
+    end = case.view.billed_until
     when = f"С {words.day(end, case.zone)}" if end else "Дальше"
     later = f"{wording.money(tariff.price_kopecks * cards)} за {wording.months(tariff.months)}"
     return Offer(
         Kind.CHANGE,
         "Изменить период или число карт",
         words.change_brings(case.view, cards, case.zone),
-        offers.change(case.view, tariff, cards, clock.now(), case.zone),
+        offers.change(case.view, tariff, cards, case.at, case.zone),
         after=(Fact(when, later, f"{wording.cards(cards)}, {words.ESTIMATE}"),),
         wanted=f"тариф «{tariff.title}», {wording.cards(cards)}",
     )

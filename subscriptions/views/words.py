@@ -39,7 +39,7 @@ def day(at: datetime, zone: ZoneInfo) -> str:
 
 def why(view: SubscriptionView, dunning: Dunning | None, zone: ZoneInfo) -> str:
     """One paragraph: does it work, is it paid, and why so."""
-    end = view.paid_until or view.trial_until
+    end = view.billed_until
     shown_end = day(end, zone) if end else ""
     match view.state:
         case SubscriptionState.CREATED:
@@ -70,7 +70,7 @@ def _overdue(view: SubscriptionView, dunning: Dunning | None, end: str) -> str:
 
 
 def _stopping(view: SubscriptionView, zone: ZoneInfo) -> str:
-    end = view.entitled_until or view.paid_until or view.trial_until
+    end = view.works_until
     till = f"Карты работают до {day(end, zone)}" if end else "Карты пока работают."
     if view.terminated_at is not None:
         return f"Подписка закончена. {till} Дальше ничего не спишется."
@@ -78,7 +78,7 @@ def _stopping(view: SubscriptionView, zone: ZoneInfo) -> str:
 
 
 def _ended(view: SubscriptionView, zone: ZoneInfo) -> str:
-    end = view.entitled_until or view.paid_until or view.trial_until
+    end = view.works_until
     since = f" {day(end, zone)}" if end else "."
     return f"Подписка закончилась{since} Смарт-карты отключены как неоплаченные."
 
@@ -144,15 +144,19 @@ def renewal_brings(view: SubscriptionView, until: str) -> str:
 def buy_again(view: SubscriptionView) -> str:
     """What to press in the market where a renewal is a new purchase on the former terms."""
     tariff = f"тариф «{view.tariff_title}»" if view.tariff_title else "тариф"
-    cards = wording.counted(view.next_cards, "смарт-карту", "смарт-карты", "смарт-карт")
-    return f"В маркете выберите {tariff} и {cards}, потом нажмите «Установить»."
+    return f"В маркете выберите {tariff} и {_choose(view.next_cards)}, потом нажмите «Установить»."
+
+
+def _choose(cards: int) -> str:
+    """«1 смарт-карту»: what is chosen or bought."""
+    return wording.counted(cards, "смарт-карту", "смарт-карты", "смарт-карт")
 
 
 def change_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
     """What another number of cards does to them, and when."""
-    end = view.paid_until or view.trial_until
+    end = view.billed_until
     if cards > view.paid_cards:
-        more = wording.counted(cards - view.paid_cards, "смарт-карту", "смарт-карты", "смарт-карт")
+        more = _choose(cards - view.paid_cards)
         return f"Как только Эвотор подтвердит оплату, вы сможете выбрать ещё {more}."
     if cards == view.paid_cards:
         return "Число смарт-карт не меняется: все продолжат работать."
@@ -170,7 +174,7 @@ def _fewer(now: int, then: int, end: str) -> str:
 
 def stop_brings(view: SubscriptionView, cards: int, zone: ZoneInfo) -> str:
     """What happens after a stop or a removal, to how many cards and when."""
-    end = view.entitled_until or view.paid_until or view.trial_until
+    end = view.works_until
     if not cards:
         return (
             f"Оплаченное время идёт до {day(end, zone)}" if end else "Смарт-карт это не коснётся."

@@ -102,7 +102,10 @@ def test_gap_is_accepted_with_a_reason_only(staff, token):
     before = GapDecision.objects.count()
     staff.post(address, data | {"reason": "Эвотор подтвердил"})
 
-    assert "Укажите причину" in refused.content.decode()
+    page = refused.content.decode()
+    assert "Укажите причину" in page
+    assert page.count('class="action-select" aria-label') == page.count(" checked>")
+    assert page.count(" checked>") == len(data["_selected_action"])
     assert before == 0
     assert GapDecision.objects.get().reason == "Эвотор подтвердил"
     assert market.subscription().terminated_at == market.FIRST_END

@@ -386,7 +386,59 @@ def test_failure_of_what_another_worker_has_done_meanwhile_is_no_failure(known, 
         inbox.logger.removeHandler(handler)
 
     delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempts, delivery.error) == (Delivery.State.DONE, 0, "")
+    assert (delivery.state, delivery.attempts, delivery.error) == (Delivery.State.DONE, 1, "")
+
+
+@pytest.fixture
+def deadly_receiver():
+    """The process ends in the middle of a projection: no `except` of ours hears of it."""
+
+    def die(**_kwargs):
+        raise SystemExit
+
+    entitlement_changed.connect(die)
+    yield
+    entitlement_changed.disconnect(die)
+
+
+def try_deadly(delivery, at):
+    """One more process that dies of it; the row afterwards."""
+    with pytest.raises(SystemExit):
+        inbox.process(delivery_id=delivery.pk, at=at)
+    delivery.refresh_from_db()
+    return delivery.state, delivery.attempts, delivery.next_try_at - at
+
+
+def test_event_that_ends_its_process_is_left_to_staff_after_eight_tries(known, deadly_receiver):
+    delivery, at = store(market.created()), market.NOW
+
+    tries = []
+    for _ in range(inbox.MOST_ATTEMPTS):
+        assert queries.waiting_deliveries(at=at) == [delivery.pk]
+        tries.append(try_deadly(delivery, at))
+        assert queries.waiting_deliveries(at=at) == []
+        at = delivery.next_try_at
+    done = inbox.process(delivery_id=delivery.pk, at=at)
+
+    delivery.refresh_from_db()
+    assert tries == [
+        (Delivery.State.NEW, count, timedelta(seconds=10 * 3 ** (count - 1)))
+        for count in range(1, inbox.MOST_ATTEMPTS + 1)
+    ]
+    assert (done, delivery.state, delivery.next_try_at) == (False, Delivery.State.FAILED, None)
+    assert queries.waiting_deliveries(at=at + timedelta(days=9)) == []
+    assert list(Alert.objects.values_list("key", flat=True)) == [f"evotor.delivery.{delivery.pk}"]
+
+
+def test_event_that_ended_its_process_stands_back_for_the_others(known, deadly_receiver):
+    deadly = store(market.created())
+    other = store(market.created(subscriptionId="5e8f1c2a-0000-4000-8000-000000000002"))
+
+    try_deadly(deadly, market.NOW)
+
+    later = market.NOW + timedelta(seconds=10)
+    assert queries.waiting_deliveries(at=market.NOW) == [other.pk]
+    assert queries.waiting_deliveries(at=later) == [deadly.pk, other.pk]
 
 
 def test_replay_of_what_is_still_unknown_leaves_its_one_matter_open(known):

@@ -36,7 +36,7 @@ FAULTS: tuple[dict[str, object], ...] = (
     {"kind": "drop_after"},
     {"kind": "http_500"},
     {"kind": "http_429", "retry_after": 1},
-    {"kind": "maintenance"},
+    {"kind": "maintenance", "retry_after": 2},
     {"kind": "maintenance", "retry_after": 1},
     {"kind": "garbage"},
     {"kind": "half_body"},

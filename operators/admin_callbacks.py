@@ -23,8 +23,7 @@ from operators import subscribing
 from operators.admin_exchanges import CappedPaginator
 from operators.events import EventType, known_type
 from operators.masking import Masker
-from operators.models import Callback, OperatorAccount
-from operators.services import SECRETS
+from operators.models import Callback
 
 _KINDS = {
     EventType.SERVICE: "состояние смарт-карты",
@@ -166,8 +165,7 @@ class CallbackAdmin(ReadOnlyAdmin):
         pressed = next((name for name in _DEEDS if name in request.POST), None)
         if pressed is None or not _may_press(request):
             raise PermissionDenied
-        rows = OperatorAccount.objects.filter(adapter__in=subscribing.WITH_HUB)
-        account = get_object_or_404(rows.defer(*SECRETS), pk=pk)
+        account = get_object_or_404(subscribing.accounts_with_hub(), pk=pk)
         deed, done = _DEEDS[pressed]
         try:
             left = deed(account=account, by=staff_actor(cast("User", request.user)), at=clock.now())

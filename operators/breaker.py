@@ -1,4 +1,5 @@
-"""Opens when an operator is down, closes by itself: a probe (login and a cheap read) decides.
+"""Opens when an operator is down, closes by itself: a probe (login and a cheap read) decides, and then
+the first command that waits.
 
 The state stands in PostgreSQL, beside the account: pages and staff read it, and an emptied Redis
 forgets nothing.
@@ -27,28 +28,35 @@ def is_trouble(error: ErrorClass | None) -> bool:
 
 
 @transaction.atomic
-def note(account: OperatorAccount, *, good: int, bad: int, at: datetime) -> None:
-    """Count what came of some calls: any good one closes, `THRESHOLD` bad ones in a row open.
+def note(
+    account: OperatorAccount, *, good: int, bad: int, at: datetime, by_switches: bool = False
+) -> None:
+    """Count what came of some calls: a good one closes, `THRESHOLD` bad ones in a row open.
 
-    Calls that say nothing of the operator (none good, none bad) change nothing. Writes nothing while
-    all is well. `account` is brought up to date.
+    While switches fail (`by_switches`), a good reading is no sign that they work again. Calls that say
+    nothing of the operator (none good, none bad) change nothing. Writes nothing while all is well.
+    `account` is brought up to date.
     """
     had_troubles = account.failures_in_a_row or account.broken_since is not None
     if not bad and not (good and had_troubles):
         return
     row = OperatorAccount.objects.select_for_update().get(pk=account.pk)
-    if good:
+    if good and (by_switches or not row.switches_fail):
         _close(row, at)
-    else:
+    elif bad:
+        row.switches_fail = row.switches_fail or by_switches
         _count(row, bad, at)
-    for name in ("failures_in_a_row", "broken_since", "probe_at"):
+    for name in _KEPT:
         setattr(account, name, getattr(row, name))
+
+
+_KEPT = ("failures_in_a_row", "switches_fail", "broken_since", "probe_at")
 
 
 def _close(row: OperatorAccount, at: datetime) -> None:
     if row.broken_since is not None:
         alerts.close_alert(key=_key(row), by=SYSTEM, at=at)
-    row.failures_in_a_row = 0
+    row.failures_in_a_row, row.switches_fail = 0, False
     row.broken_since = row.probe_at = None
     _save(row)
 
@@ -87,7 +95,7 @@ def put_off_probe(account: OperatorAccount, *, at: datetime) -> None:
 
 
 def _save(row: OperatorAccount) -> None:
-    row.save(update_fields=["failures_in_a_row", "broken_since", "probe_at"])
+    row.save(update_fields=_KEPT)
 
 
 def _key(row: OperatorAccount) -> str:

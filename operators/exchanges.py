@@ -27,15 +27,18 @@ def keep(
     at: datetime,
     iccid: str = "",
     command_id: int | None = None,
+    by_contract: bool = True,
 ) -> None:
     """Add a batch of exchanges with one INSERT, and remember what they say of our keys.
 
     An exchange that does not say when it was, or about what, gets `at`, `iccid` and `command_id`.
+    `by_contract` is false for calls with other keys than the contract's.
     """
     Exchange.objects.bulk_create(
         _row(account, exchange, at, About(iccid, command_id)) for exchange in heard
     )
-    keys.note(account, heard, at=at)
+    if by_contract:
+        keys.note(account, heard, at=at)
 
 
 def _row(account: OperatorAccount, heard: Heard, at: datetime, about: About) -> Exchange:

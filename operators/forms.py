@@ -239,8 +239,9 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
         return super().save(commit)
 
     def has_new_keys(self) -> bool:
-        """Whether what the operator knows us by is another now, or whom we ask."""
-        return self.credentials() != self._stored or "base_url" in self.changed_data
+        """Whether what the operator knows us by is another now, or whom we ask, or how we log in."""
+        asked_otherwise = not {"base_url", "profile"}.isdisjoint(self.changed_data)
+        return asked_otherwise or self.credentials() != self._stored
 
     def changes_of_profile(self) -> dict[str, list[str]]:
         """Every place of the description that is another now, for the journal; never a key's value."""

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from cabinet.errors import Refused
-from operators.ports import OUR_QUOTA, TOKENS_AWAY, CallKind, LostReply, NotJson, Reply, Unavailable
+from operators.ports import OUR_QUOTA, CallKind, ErrorClass, LostReply, NotJson, Reply, Unavailable
 from operators.waits import retry_after
 
-REDIS_AWAY = "Не отвечает Redis, а без счётчика вызовов ничего не отправляется. Повторите позже."
+_KEYS_REFUSED = "Оператор не принял ключ договора. Исправьте ключ и нажмите «Проверить связь»."
 _NO_SUCH_CALL = frozenset({404, 405, 501})
 _GONE = frozenset({200, 202, 204, 404, 410})
 _LONGEST_NUMBER = 200
@@ -24,7 +24,8 @@ class HubRefused(Refused):
 class Call(Protocol):
     """One call below the contract's address, with its key, its quota and its log.
 
-    Raises `Unavailable` if surely nothing was done, and `LostReply`.
+    Raises `Unavailable` if surely nothing was done, of class `AUTH` where the keys were refused, and
+    `LostReply`.
     """
 
     def __call__(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply: ...
@@ -82,8 +83,6 @@ def _number(reply: Reply) -> str:
 
 def _trouble(reply: Reply) -> HubRefused:
     match reply.status:
-        case 401:
-            said = "Оператор не принял ключ договора. Исправьте ключ и нажмите «Проверить связь»."
         case 403:
             said = "Ключ договора не даёт права на подписку: попросите оператора его дать."
         case 429 | 503:
@@ -96,8 +95,8 @@ def _trouble(reply: Reply) -> HubRefused:
 
 
 def _not_asked(trouble: Unavailable) -> str:
-    if trouble.code == TOKENS_AWAY:
-        return REDIS_AWAY
+    if trouble.error is ErrorClass.AUTH:
+        return _KEYS_REFUSED
     if trouble.code == OUR_QUOTA:
         wait = math.ceil(trouble.retry_after or 1)
         return (

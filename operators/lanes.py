@@ -1,20 +1,17 @@
 """Lanes to an operator: whoever holds a lane of an account is the only one in it, on all machines.
 
 An advisory lock of PostgreSQL: it dies with its connection, so a killed worker never keeps a lane. It
-belongs to the database session, so it is let go on the connection that took it, and one session may
-take the same lane again inside (a line that holds its lane probes through it).
+belongs to the database session, so it is let go on the connection that took it.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from django.db import connection
+from django.db import OperationalError, connection, transaction
+from psycopg2.errors import LockNotAvailable
 
 from operators.models import OperatorAccount
-
-_ASKED_AGAIN_EVERY = 0.1
 
 
 class Lane(IntEnum):
@@ -30,7 +27,7 @@ def hold_lane(account_id: int, lane: Lane = Lane.MAIN, *, patience: float = 0) -
 
     With `patience` 0 it is asked for once and nobody waits.
     """
-    ours = _taken(account_id, lane, until=time.monotonic() + patience)
+    ours = _waited_for(account_id, lane, patience) if patience else _taken(account_id, lane)
     try:
         yield ours
     finally:
@@ -43,6 +40,7 @@ def beside_the_line(account: OperatorAccount, *, patience: float) -> Iterator[bo
     """Whether one call more may be made within the block, beside the workers' line of the account.
 
     Where the operator takes one call at a time, the line must be at rest: its lane is held meanwhile.
+    Where it takes several, this may be one more than the contract's number.
     """
     if account.concurrency > 1:
         yield True
@@ -51,12 +49,23 @@ def beside_the_line(account: OperatorAccount, *, patience: float) -> Iterator[bo
         yield ours
 
 
-def _taken(account_id: int, lane: Lane, *, until: float) -> bool:
-    while not _asked("SELECT pg_try_advisory_lock(%s, %s)", account_id, lane):
-        left = until - time.monotonic()
-        if left <= 0:
+def _taken(account_id: int, lane: Lane) -> bool:
+    return bool(_asked("SELECT pg_try_advisory_lock(%s, %s)", account_id, lane))
+
+
+def _waited_for(account_id: int, lane: Lane, patience: float) -> bool:
+    """In PostgreSQL's own queue: a line that begins anew finds somebody waiting, and lets him go first."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = %s", [f"{round(patience * 1000)}ms"])
+            cursor.execute(
+                "SET LOCAL statement_timeout = %s", [f"{round(patience * 1000) + 5000}ms"]
+            )
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [lane.value, account_id])
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
             return False
-        time.sleep(min(_ASKED_AGAIN_EVERY, left))
+        raise
     return True
 
 

@@ -41,43 +41,54 @@ _PERSONS = frozenset(
 # Long beginnings of the words that operators refuse with, and of the names of their blocks: no surname
 # begins so.
 _STEMS = _listed("""
-    аварийн авториз администр активац активир активн аутентиф блокир блокиров больше валидац
-    внутренн возможн восстанов временн выполнен выполня деактив действи добровольн договор
-    достигн заблок заверш задолженн запрещ запрос значени изменени интервал исключени
-    количеств команд конфликт корректн максималь маршрут меньше мошенн найден неверн недейств
-    недопуст недостаточ неизвестн некоррект необходим неправ обработ обратит обслужив
-    ограничен ожида операт операц отклон отключ отсутств ошибк параметр первоначальн
-    персональн повтор подключ подозрен подписк подтвержд попроб похищ превыш принадлеж
-    приостан проверк проверьт разреш соединени состояни существу текущ техническ телефон
-    транзакц требует удален устройств учетн финансов функци частот
-    access account activat authent authoriz cannot concurrent conflict connect credential
+    аварийн авториз администр активац активир аутентиф блокирова блокировк валидац внутренн
+    возможн восстановл выполнен выполня деактив действи добровольн достигн заблокир завершени
+    задолженн запрещ значени изменени интервал исключени количеств конфликт корректн максимальн
+    маршрут мошенничес недейств недопустим недостаточ некоррект необходим неправильн обработ
+    обратит обслужив ограничен ожидани оперативн операци отклонен отключ отсутств параметр
+    первоначальн персональн повторит повторн подключени подозрени подписк подтвержд похищен
+    превыш принадлеж приостан разрешен соединени состояни существу текущ техническ транзакц
+    требует удалени устройств учетн функци
+    access account activat authent authoriz concurrent conflict connect credential
     deactivat disabled endpoint exceed excepti expired forbidden function gateway incorrect
     insufficient internal invalid maintenance operation parameter permission reject request
-    required resource response securit service session subscription suspend technical temporar
+    required resource response securit service subscription suspend technical temporar
     timeout transacti transition unauthor unavailab unknown unsupported
 """)
-# Their shorter words whole: «Симонов», «Долгов» and «Карташова» begin with some of them.
+# Their other words whole: «Симонов», «Меньшенин», «Найденов» and «Командиров» begin with some of them;
+# «запросов» and «финансов» are no less a surname, and so is «Неизвестный».
 _WORDS = frozenset(
     _listed("""
-    баланс ведется ведутся госуслугах госуслуги дата даты данные данных долг долга долги долгу
-    длина доступ доступа доступе доступен доступна доступно доступны занят занята занято
-    запись записи записей закон закона закону истек истекла истекло карт карта карте картой
-    карту карты ключ ключа ключей ключи код кода коды кража краже кражи лимит лимита лимитов
-    лимиту лимиты логин логина метод метода номер номера номере номеров номером номеру ответ
-    ответа отказ отказа отказано пароль пароля поле полей поля порог порога принят принята
-    принято прочая прочие работ работа работе работы регион региона режим режиме сбой сбоя
+    активен активна активно активны баланс билайн больше ведется ведутся временная временно
+    временное временной временную временные временный госуслугах госуслуги данные данных дата
+    даты длина договор договора договоре договором договору договоры долг долга долги долгу
+    доступ доступа доступе доступен доступна доступно доступны есиа завершен завершена завершено
+    завершены завершить закон закона закону занят занята занято записей записи запись запрос
+    запроса запросе запросом запросу запросы истек истекла истекло карт карта карте картой карту
+    карты ключ ключа ключей ключи код кода коды команд команда команде командой команду команды
+    кража краже кражи лимит лимита лимитов лимиту лимиты логин логина меньше метод метода
+    мошенник мтс найден найдена найдено найдены неверен неверна неверная неверно неверного
+    неверное неверной неверную неверные неверный неверных неизвестен неизвестна неизвестная
+    неизвестно неизвестное неизвестны неизвестные номер номера номере номеров номером номеру
+    ожидает ожидается ожидайте оператор оператора операторе оператором оператору операторы ответ
+    ответа отказ отказа отказано ошибка ошибке ошибки ошибкой ошибку ошибок пароль пароля повтор
+    повтора повторе подключен подключена подключено подключены подключить поле полей поля
+    попробуйте порог порога принят принята принято проверка проверке проверки проверкой проверку
+    проверьте прочая прочие работ работа работе работы регион региона режим режиме сбой сбоя
     связи связь сейчас сервер сервера сервис сервиса сим слишком смарт смена смене смены срок
-    срока статус статуса тариф тарифа тип типа токен токена услуг услуга услуге услуги услугу
-    утеря утере утеряна утрата утрате файл файла формат формата фрод час часа часов часы шлюз
-    шлюза уже указан указана указано есиа мтс билайн
+    срока статус статуса тариф тарифа телефон телефона телефоне телефоном телефону телефоны тип
+    типа токен токена удален удалена удалено удалены уже указан указана указано услуг услуга
+    услуге услуги услугу утере утеря утеряна утрата утрате файл файла финансовая финансового
+    финансовое финансовой финансовую финансовые финансовый финансы формат формата фрод час часа
+    часов частота частоте частотой частоту частоты часы шлюз шлюза
     a active already an and api are as at auth bad be bearer block blocked body busy by can
-    card cards change changed code codes ctn data denied device devices do ejb error errors
-    exist exists fail failed failure fault field fields for found from gone has have header
-    headers html http iccid id if imei imsi in is it its json key keys limit limits login many
-    message method missing msisdn must network no not null number numbers object of on or
+    cannot card cards change changed code codes ctn data denied device devices do ejb error
+    errors exist exists fail failed failure fault field fields for found from gone has have
+    header headers html http iccid id if imei imsi in is it its json key keys limit limits login
+    many message method missing msisdn must network no not null number numbers object of on or
     parse pending plan please process processed query quota rate rateplan reason retry server
-    sim simstatus soap state states status system the this timed to token tokens too try type
-    types unable url valid value values version wait was we were with wrong xml you your
+    session sim simstatus soap state states status system the this timed to token tokens too try
+    type types unable url valid value values version wait was we were with wrong xml you your
     а без в вам вас ваш во для до же за и из или к ко как мы на над нам не нет нельзя но о об
     он она они от по под при с со так также то только у что эта это этот был была были было
     быть есть можно

@@ -183,6 +183,10 @@ class TokensAway(Exception):
     """The store of tokens does not answer. Raised by a `TokenStore`; nothing has been sent."""
 
 
+class LockTaken(TokensAway):
+    """The store answers, but somebody else held the lock for longer than we wait."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """One whole HTTP answer. `headers` find names in any case; `seconds` is what the call took.
@@ -263,7 +267,8 @@ class Capabilities:
     an accepted request stops being waited for. `per_second`, `per_minute`: the usual contract's
     quota. `check_by_sim`: the operator tells of a card's requests without our knowing their ids.
     `list_changes`: it tells which cards changed since a moment. `identity`: it tells whether a number
-    is confirmed on Госуслуги (`read_identity`). `shows_holds`: a reading of a card that the operator
+    is confirmed on Госуслуги (`read_identity`). `hub`: our address can be registered at its `/hub`
+    (`call`). `shows_holds`: a reading of a card that the operator
     itself holds says so; where it does not, only a refused switch tells.
     """
 
@@ -281,6 +286,7 @@ class Capabilities:
     check_by_sim: bool = False
     list_changes: bool = False
     identity: bool = False
+    hub: bool = False
     shows_holds: bool = True
 
 
@@ -347,6 +353,15 @@ class Operator(Protocol):
         """
         ...
 
+    def call(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
+        """One call below the contract's address, logging in first: whatever it answers, save that refused
+        keys are `Unavailable` of class `AUTH`.
+
+        May be left out as `read_identity` may, where `capabilities.hub` is false. Raises `Unavailable` if
+        surely nothing was done, and `LostReply`.
+        """
+        ...
+
     def ping(self) -> str:
         """Log in and read something cheap. Returns a Russian sentence; raises `Unavailable`."""
         ...
@@ -367,4 +382,13 @@ class NoIdentity:
     def read_identity(self, *, sim: Sim) -> Identity:
         """Raises `Unavailable` of class `UNSUPPORTED`."""
         text = "оператор не сообщает о подтверждении номера"
+        raise Unavailable(ErrorClass.UNSUPPORTED, "", text)
+
+
+class NoHub:
+    """What the registry gives to adapters of operators that have no `/hub`."""
+
+    def call(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
+        """Raises `Unavailable` of class `UNSUPPORTED`."""
+        text = "у оператора нет подписки на уведомления"
         raise Unavailable(ErrorClass.UNSUPPORTED, "", text)

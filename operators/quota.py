@@ -92,6 +92,16 @@ return 0
 """
 )
 _LOST = -1
+
+# KEYS: pause asked for by the operator, the last pause that grew. ARGV in ms: the first, the longest,
+# how long after its end the next one still grows from it. Answers the new pause, 0 within a pause.
+_GROW = """
+if redis.call('PTTL', KEYS[1]) > 0 then return 0 end
+local before = tonumber(redis.call('GET', KEYS[2]) or '0')
+local now = math.min(math.max(before * 2, tonumber(ARGV[1])), tonumber(ARGV[2]))
+redis.call('SET', KEYS[2], now, 'PX', now + tonumber(ARGV[3]))
+return now
+"""
 # A shorter pause never ends a longer one: answers to calls that were in the air come after it.
 _PAUSE = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
@@ -129,6 +139,11 @@ def client(url: str) -> "redis.Redis":
 @lru_cache(maxsize=16)
 def _script(url: str, text: str) -> Any:
     return client(url).register_script(text)
+
+
+@lru_cache(maxsize=4)
+def _growing(url: str) -> Any:
+    return client(url).register_script(_GROW)
 
 
 def windows(account: OperatorAccount) -> list[Window]:
@@ -247,15 +262,17 @@ def obey(account: OperatorAccount, words: Iterable[Word]) -> None:
 
 
 def _grown_pause(account: OperatorAccount) -> float:
-    key = f"quota:{account.code}:refusals"
+    """The first pause, or twice the one before where its end is not long ago; a refusal that comes
+    while nobody calls anyway (it left before the pause) asks for nothing more.
+    """
+    words = ("pause", "refusals")
+    keys = [f"quota:{account.code}:{word}" for word in words]
+    limits = (FIRST_PAUSE, LONGEST_GROWN_PAUSE, _GROWS_WITHIN)
     try:
-        pipe: Any = client(settings.REDIS_URL).pipeline()
-        # The counter ends a while after the longest pause that it can ask for.
-        longest = round((LONGEST_GROWN_PAUSE + _GROWS_WITHIN) * 1000)
-        number, _ = pipe.incr(key).pexpire(key, longest).execute()
+        grown = _growing(settings.REDIS_URL)(keys=keys, args=[int(one * 1000) for one in limits])
     except redis.RedisError:
         return FIRST_PAUSE
-    return min(FIRST_PAUSE * 2.0 ** min(int(number) - 1, 10), LONGEST_GROWN_PAUSE)
+    return int(grown) / 1000
 
 
 def pause(account: OperatorAccount, seconds: float) -> None:

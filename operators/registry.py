@@ -15,15 +15,27 @@ from django.utils.module_loading import import_string
 
 from operators.http import NOTHING_OF_OURS, About, Door, Exchange, always_open, spending, unmeasured
 from operators.masking import masker
-from operators.ports import CallKind, Capabilities, Connection, NoIdentity, Operator, TokenStore
+from operators.ports import (
+    CallKind,
+    Capabilities,
+    Connection,
+    NoHub,
+    NoIdentity,
+    Operator,
+    TokenStore,
+)
 from operators.shown import shown_by
 from operators.told import heard_out, once_told
 
 # The description of a protocol as it is stored: a JSON object.
 Profile = Mapping[str, Any]
 _METHODS = ("submit", "check", "check_by_sim", "read_state", "list_changes", "ping")
-# An adapter may leave these out where its capabilities do not promise them.
-_OPTIONAL = {"read_identity": NoIdentity.read_identity}
+# An adapter may leave these out where its capabilities do not promise them: what promises each, and what
+# stands in its place.
+_OPTIONAL: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    "read_identity": ("identity", NoIdentity.read_identity),
+    "call": ("hub", NoHub.call),
+}
 
 
 class NoSuchAdapter(LookupError):
@@ -124,7 +136,8 @@ def _bounded(found: type[Operator], seconds: float, described: Capabilities) -> 
         return bounded
 
     members: dict[str, Any] = {name: within(getattr(found, name)) for name in _METHODS}
-    members |= {name: within(getattr(found, name, usual)) for name, usual in _OPTIONAL.items()}
+    optional = {name: getattr(found, name, usual) for name, (_, usual) in _OPTIONAL.items()}
+    members |= {name: within(method) for name, method in optional.items()}
     return type(found.__name__, (found,), members | {"capabilities": described})
 
 
@@ -142,7 +155,8 @@ def problem(code: str) -> str:
 
 
 def _promises(found: type[Operator], name: str) -> bool:
-    return found.capabilities.identity or hasattr(found, name)
+    promise, _ = _OPTIONAL[name]
+    return getattr(found.capabilities, promise) or hasattr(found, name)
 
 
 def _fits(found: type[Operator], name: str) -> bool:

@@ -26,6 +26,7 @@ from operators.models import OperatorAccount
 from operators.ports import (
     OUR_QUOTA,
     TOKENS_AWAY,
+    LockTaken,
     Operator,
     TokensAway,
     TokenStore,
@@ -46,7 +47,8 @@ _SKEW_STEP = 5.0
 
 @dataclass(frozen=True)
 class RedisTokens:
-    """Access tokens in Redis, encrypted; raises TokensAway where Redis does not answer.
+    """Access tokens in Redis, encrypted; raises TokensAway where Redis does not answer, LockTaken where
+    another keeps a lock for longer than `patience` seconds (`lock_seconds` where none are given).
 
     `of` is the mark of the address and the keys that a token was given for: with another mark it is
     not found, so that it is never sent elsewhere nor taken for a proof of other keys.
@@ -55,6 +57,7 @@ class RedisTokens:
     url: str
     lock_seconds: float
     of: str = ""
+    patience: float | None = None
 
     def get(self, key: str) -> str | None:
         with _redis_is_there():
@@ -80,12 +83,12 @@ class RedisTokens:
         lock = quota.client(self.url).lock(
             self._name(key, "token-lock"),
             timeout=self.lock_seconds,
-            blocking_timeout=self.lock_seconds,
+            blocking_timeout=self.lock_seconds if self.patience is None else self.patience,
         )
         with _redis_is_there():
             taken = lock.acquire()
         if not taken:
-            raise TokensAway("Другой процесс слишком долго входит к оператору")
+            raise LockTaken("Другой процесс слишком долго входит к оператору")
         try:
             yield lock
         finally:
@@ -114,7 +117,8 @@ def _mark(account: OperatorAccount) -> str:
     return salted_hmac("operators.services.tokens", told, algorithm="sha256").hexdigest()[:16]
 
 
-def _workers_tokens(account: OperatorAccount) -> RedisTokens:
+def workers_tokens(account: OperatorAccount) -> RedisTokens:
+    """Where the workers keep the access tokens of this address and these keys."""
     return RedisTokens(settings.REDIS_URL, lock_seconds=account.timeout_seconds, of=_mark(account))
 
 
@@ -142,7 +146,7 @@ def connect(
         ca_bundle=account.ca_bundle,
         timeout_seconds=timeout_seconds or account.timeout_seconds,
         concurrency=account.concurrency,
-        tokens=tokens or _workers_tokens(account),
+        tokens=tokens or workers_tokens(account),
         on_exchange=heard,
         admit=quota.Turnstile(account, urgency),
         about=about,
@@ -305,7 +309,7 @@ def close_breaker(*, account: OperatorAccount, reason: str, by: Actor, at: datet
     account = OperatorAccount.objects.select_for_update().defer(*SECRETS).get(pk=account.pk)
     if not breaker.is_open(account):
         raise BreakerRefused("Предохранитель уже закрыт.")
-    breaker.note(account, good=1, bad=0, at=at)
+    breaker.note(account, good=1, bad=0, at=at, by_switches=True)
     audit.record(
         target=account,
         action="account.breaker_closed",

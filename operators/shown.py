@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from operators.allowed import ANY, Place, Shown, may_be_shown
-from operators.declared.paths import parse
+from operators.allowed import ANY, Place, Shown
 
 
 def shown_by(code: str, adapter: type, profile: Mapping[str, Any] | None) -> Shown | None:
@@ -19,7 +18,7 @@ def shown_by(code: str, adapter: type, profile: Mapping[str, Any] | None) -> Sho
 
     Of a described operator they are its profile's, see `operators.declared.places`.
     """
-    if not hasattr(adapter, "places_of"):
+    if not hasattr(adapter, "shown_of"):
         return _SHOWN.get(code)
     return _described(adapter, json.dumps(profile)) if profile else None
 
@@ -27,20 +26,8 @@ def shown_by(code: str, adapter: type, profile: Mapping[str, Any] | None) -> Sho
 @lru_cache(maxsize=64)
 def _described(adapter: Any, profile: str) -> Shown:
     """Asked before every call: reading a profile costs more than comparing two."""
-    document = json.loads(profile)
-    places: frozenset[Place] = adapter.places_of(document)
-    words, texts = frozenset(filter(may_be_shown, places)), _texts_of(document)
-    return Shown(words - texts, words & texts)
-
-
-def _texts_of(document: Mapping[str, Any]) -> frozenset[Place]:
-    """Where a described operator explains itself; the document is one that has been read already."""
-    said = (document.get("errors") or {}).get("text") or []
-    described = (call or {} for call in document["calls"].values())
-    answers = (call.get("answer") or {} for call in described)
-    written = [*([said] if isinstance(said, str) else said), *(one.get("text") for one in answers)]
-    found = (parse(text).steps for text in written if text)
-    return frozenset(tuple(step for step in way if isinstance(step, str)) for way in found)
+    shown: Shown = adapter.shown_of(json.loads(profile))
+    return shown
 
 
 def _at(before: Iterable[str], *names: str) -> set[Place]:

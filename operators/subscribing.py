@@ -4,14 +4,15 @@ An optional ability of a protocol, beside its switches. One subscription a contr
 the place of the former, which is let go after it: an event that came twice is taken once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
@@ -19,14 +20,21 @@ from django.utils.crypto import salted_hmac
 from cabinet import alerts, audit
 from cabinet.actors import Actor
 from cabinet.crypto import Undecryptable
-from operators import quota
+from operators import quota, registry
 from operators.callbacks import secrets_of
 from operators.heard import Exchange
-from operators.http import spending
-from operators.hub import REDIS_AWAY, Call, Hub, HubRefused
+from operators.hub import Call, Hub, HubRefused
 from operators.lanes import beside_the_line
 from operators.models import Callback, HubSubscription, OperatorAccount
-from operators.ports import CallKind, ErrorClass, Reply, TokensAway, Unavailable
+from operators.ports import (
+    CallKind,
+    ErrorClass,
+    LockTaken,
+    Operator,
+    Reply,
+    TokensAway,
+    Unavailable,
+)
 from operators.services import (
     LANE_PATIENCE,
     PING_SECONDS,
@@ -37,14 +45,17 @@ from operators.services import (
 )
 from operators.signals import keys_in_order
 from operators.waits import retry_after
+from operators.witness import OwnTokens
 
-# Protocols whose operators have `/hub`: those of `docs/reference/partner-api.yaml`.
-WITH_HUB = ("tmf640",)
 _UNSIGNED = "Впишите в договоре «Ключ подписи уведомлений»: без него события не принимаются."
 _LINE_BUSY = (
     "Этот оператор принимает только один вызов за раз, и сейчас ему уходят команды."
     " Повторите через\u00a0минуту."
 )
+_TAKEN = "Подпиской уже занят другой сотрудник. Повторите через\u00a0минуту."
+_REDIS_AWAY = "Не отвечает Redis, а без счётчика вызовов ничего не отправляется. Повторите позже."
+# How long one person has a contract's `/hub` at most: the turn of its line, and two calls.
+_HELD_SECONDS = 2 * (LANE_PATIENCE + 2 * PING_SECONDS)
 _PAUSES = {429: ErrorClass.RATE_LIMITED, 503: ErrorClass.MAINTENANCE}
 _UNREADABLE = "Ключи договора не читаются: ключ шифрования сменился. Введите их заново."
 
@@ -65,10 +76,16 @@ class HubView:
     lack: str
 
 
+def accounts_with_hub() -> QuerySet[OperatorAccount]:
+    """The contracts whose operators have `/hub`, without their secrets."""
+    protocols = [code for code in registry.codes() if registry.capabilities(code).hub]
+    return OperatorAccount.objects.filter(adapter__in=protocols).defer(*SECRETS)
+
+
 def hub_views() -> list[HubView]:
     """Every contract whose operator has `/hub`, by title. Keys that cannot be read close no page."""
-    rows = OperatorAccount.objects.filter(adapter__in=WITH_HUB).select_related("hub")
-    return [_view(account) for account in rows.defer(*SECRETS).order_by("title", "pk")]
+    rows = accounts_with_hub().select_related("hub").order_by("title", "pk")
+    return [_view(account) for account in rows]
 
 
 def _view(account: OperatorAccount) -> HubView:
@@ -192,41 +209,40 @@ def _note(account: OperatorAccount, action: str, text: str, *, by: Actor, at: da
 def _line(account: OperatorAccount) -> Iterator[Hub]:
     """The operator's `/hub` for one person at a time, so that two clicks leave one subscription.
 
-    Keeps a thread of the web no longer than «Проверить связь» does. Raises HubRefused.
+    Keeps a thread of the web as «Проверить связь» does: for its turn at most `LANE_PATIENCE` seconds, for
+    each of its one or two calls, logging in included, at most `PING_SECONDS`; of two people the second is
+    refused at once. Raises HubRefused.
     """
     heard: list[Exchange] = []
+    locks = RedisTokens(settings.REDIS_URL, lock_seconds=_HELD_SECONDS, patience=0)
     seconds = min(PING_SECONDS, account.timeout_seconds)
-    tokens = RedisTokens(settings.REDIS_URL, lock_seconds=2 * seconds)
     try:
         with ExitStack() as held:
+            held.enter_context(locks.lock(f"hub:{account.code}"))
             if not held.enter_context(beside_the_line(account, patience=LANE_PATIENCE)):
                 raise HubRefused(_LINE_BUSY)
-            held.enter_context(tokens.lock(f"hub:{account.code}"))
             if quota.seconds_to_wait(account) <= quota.LONGEST_NAP:
                 quota.note_call(account)
-            held.enter_context(spending(seconds))
-            yield Hub(_call(account, heard.append))
+            operator = connect(
+                account, heard=heard.append, tokens=OwnTokens(), timeout_seconds=seconds
+            )
+            yield Hub(_obeying(account, operator))
+    except LockTaken as taken:
+        raise HubRefused(_TAKEN) from taken
     except (TokensAway, quota.QuotaAway) as away:
-        raise HubRefused(REDIS_AWAY) from away
+        raise HubRefused(_REDIS_AWAY) from away
     except Undecryptable as unreadable:
         raise HubRefused(_UNREADABLE) from unreadable
     finally:
         note_exchanges(account, heard)
 
 
-class _Caller(Protocol):
-    """An adapter of the partner's contract: the port itself has no such call."""
+def _obeying(account: OperatorAccount, operator: Operator) -> Call:
+    """How the adapter calls below the contract's address; the pauses that it is asked for are kept."""
 
-    def call(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply: ...
-
-
-def _call(account: OperatorAccount, heard: Callable[[Exchange], None]) -> Call:
-    """How the adapter calls below the contract's address, logging in first; pauses are obeyed."""
-    call = cast("_Caller", connect(account, heard=heard)).call
-
-    def obeying(method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
+    def call(method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
         try:
-            reply = call(method, path, kind, **parts)
+            reply = operator.call(method, path, kind, **parts)
         except Unavailable as trouble:
             quota.obey(account, [trouble])
             raise
@@ -235,7 +251,7 @@ def _call(account: OperatorAccount, heard: Callable[[Exchange], None]) -> Call:
             quota.obey(account, [Unavailable(_PAUSES[reply.status], str(reply.status), "", pause)])
         return reply
 
-    return obeying
+    return call
 
 
 def _alert(account_id: int) -> str:
@@ -244,18 +260,28 @@ def _alert(account_id: int) -> str:
 
 @receiver(keys_in_order, dispatch_uid="operators.subscribing")
 def note_outdated(*, account_id: int, by: Actor, at: datetime, **_kwargs: Any) -> None:
-    """Staff are told where a contract's keys or our address have changed since it was subscribed."""
-    rows = OperatorAccount.objects.filter(pk=account_id, hub__isnull=False).select_related("hub")
-    account = rows.defer(*SECRETS).first()
-    if account is None:
-        return
-    outdated = _outdated(account.hub, account)
-    if not outdated:
-        alerts.close_alert(key=_alert(account_id), by=by, at=at)
-        return
-    alerts.raise_alert(
-        key=_alert(account_id),
-        text=f"{account}: подписка на уведомления устарела. {' '.join(outdated)} Подпишитесь заново.",
-        at=at,
-        link=reverse("admin:operators_callback_hubs"),
-    )
+    """Staff are told where a contract was changed since it was subscribed."""
+    _tell_outdated(_subscribed().filter(pk=account_id), by=by, at=at)
+
+
+def note_all_outdated(*, by: Actor, at: datetime) -> None:
+    """The same of every subscription, whatever changed it: our own address changes without a click."""
+    _tell_outdated(_subscribed(), by=by, at=at)
+
+
+def _subscribed() -> QuerySet[OperatorAccount]:
+    return OperatorAccount.objects.filter(hub__isnull=False).select_related("hub").defer(*SECRETS)
+
+
+def _tell_outdated(accounts: Iterable[OperatorAccount], *, by: Actor, at: datetime) -> None:
+    for account in accounts:
+        outdated = _outdated(account.hub, account)
+        if not outdated:
+            alerts.close_alert(key=_alert(account.pk), by=by, at=at)
+            continue
+        alerts.raise_alert(
+            key=_alert(account.pk),
+            text=f"{account}: подписка на уведомления устарела. {' '.join(outdated)} Подпишитесь заново.",
+            at=at,
+            link=reverse("admin:operators_callback_hubs"),
+        )

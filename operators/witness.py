@@ -125,7 +125,7 @@ class Wire:
         heard, self.heard[:] = self.heard[:], []
         if heard and windows(self.account):
             note_call(self.account)
-        exchanges.keep(self.account, heard, at=clock.now())
+        exchanges.keep(self.account, heard, at=clock.now(), by_contract=False)
 
 
 @dataclass

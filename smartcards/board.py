@@ -42,7 +42,6 @@ PROMISE_CACHED_SECONDS = 300
 # A promise names no less than a minute.
 SHORTEST_PROMISE = 60
 
-# What the step says of a command whose «already so» is read once more, as `outcomes` writes it.
 _FLYING = frozenset({CommandState.SENDING, CommandState.ACCEPTED})
 _NOT_TAKEN = frozenset({CommandState.QUEUED, CommandState.SENDING})
 _UNKNOWN = frozenset({CommandState.CHECKING, CommandState.NEEDS_STAFF})

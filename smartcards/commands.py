@@ -288,14 +288,17 @@ def finish_done_many(rows: Sequence[Command], *, at: datetime) -> None:
 def _confirm_many(rows: Sequence[Command], kind: CommandKind, at: datetime) -> None:
     on = kind == CommandKind.ACTIVATE
     confirmed = Confirmed.ACTIVE if on else Confirmed.INACTIVE
-    SmartCard.objects.filter(pk__in=[row.card_id for row in rows]).update(
+    cards = SmartCard.objects.filter(pk__in=[row.card_id for row in rows])
+    if not on:  # the silence of the others began before
+        cards.filter(confirmed=Confirmed.ACTIVE).update(off_since=at)
+    cards.update(
         confirmed=confirmed,
         block_reason="" if on else "voluntary",
         confirmed_at=at,
         confirmed_from=Told.REQUEST,
         lost_to_operator_at=None,
         may_hold_until=None,
-        off_since=None if on else at,
+        **({"off_since": None} if on else {}),
     )
     silent = [row.card_id for row in rows if on and may_be_held(row.card, at)]
     if silent:

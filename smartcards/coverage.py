@@ -244,7 +244,8 @@ def _switch_off_dropped(cards: Sequence[SmartCard], *, by: Actor, at: datetime) 
     held = set(busy.values_list("card_id", flat=True))
     working = [card for card in cards if card.confirmed == Confirmed.ACTIVE and card.pk not in held]
     origin = rules.origin_of_a_choice(len(working))
-    for card in working:
+    # The queues of several contracts in one order, as reconcile takes them.
+    for card in sorted(working, key=lambda card: (card.account_id, card.pk)):
         commands.create(
             card=card,
             kind=CommandKind.DEACTIVATE,

@@ -162,8 +162,10 @@ _CONDITIONS: dict[Drift, Q] = {
         under_way=False,
     ),
     # Without a wish it is nobody's: reconcile leaves it alone, and it costs all the same.
-    Drift.ON_BUT_UNPAID: _ON & (Q(wished_on=True) | Q(wished_on=None)) & Q(paid=False),
-    Drift.ON_THOUGH_WISHED_OFF: _ON & Q(wished_on=False),
+    Drift.ON_BUT_UNPAID: _ON
+    & (Q(wished_on=True) | Q(wished_on=None) | Q(merchant=None))
+    & Q(paid=False),
+    Drift.ON_THOUGH_WISHED_OFF: _ON & Q(wished_on=False, merchant__isnull=False),
     Drift.HELD: _IN_USE
     & (
         Q(confirmed=Confirmed.HELD)

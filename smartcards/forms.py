@@ -13,6 +13,7 @@ from smartcards.pages import terms, words
 from smartcards.pages.choice import PAGE_SIZE
 from smartcards.pages.overview import Shelf, Wish
 from smartcards.states import Withdrawal
+from subscriptions.rules import SwitchTerms
 
 # Ten more than a page shows; a longer list was not made by our page.
 _MOST_BOXES = PAGE_SIZE + 10
@@ -106,10 +107,13 @@ class ReplaceForm(forms.Form):
     )
 
     def __init__(
-        self, data: Mapping[str, Any] | None = None, *, cards: Iterable[SmartCard]
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        cards: Iterable[tuple[SmartCard, SwitchTerms]],
     ) -> None:
         super().__init__(data)
-        choices = [(card.pk, _card_name(card)) for card in cards]
+        choices = [(card.pk, _card_name(card, found)) for card, found in cards]
         cast("forms.ChoiceField", self.fields["card"]).choices = choices
 
     @property
@@ -118,13 +122,13 @@ class ReplaceForm(forms.Form):
         return not cast("forms.ChoiceField", self.fields["card"]).choices
 
 
-def _card_name(card: SmartCard) -> str:
+def _card_name(card: SmartCard, found: SwitchTerms) -> str:
     named = (
         " ".join(words.number_of(card).groups),
         card.account.title,
         card.label,
         words.place_of(card),
-        terms.fee_line(card.account),
+        terms.fee_line(found),
     )
     return ", ".join(filter(None, named))
 

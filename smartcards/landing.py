@@ -51,11 +51,9 @@ def is_the_operators_word(result: Result) -> bool:
 def error_of(result: Result) -> ErrorClass | None:
     """What an answer says of the operator's health; our own waiting for a turn says nothing."""
     word = _word(result)
-    if isinstance(word, Rejected | Unavailable) and word.code in waits.OUR_OWN:
+    if not isinstance(word, Rejected | Unknown | Unavailable) or word.code in waits.OUR_OWN:
         return None
-    if isinstance(word, Rejected | Unknown | Unavailable):
-        return ErrorClass(word.error)
-    return None
+    return ErrorClass(word.error)
 
 
 def asked_pause(result: Result) -> float:

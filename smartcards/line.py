@@ -20,9 +20,15 @@ from operators import breaker, quota
 from operators.http import About, Exchange
 from operators.lanes import Lane, hold_lane
 from operators.models import OperatorAccount
-from operators.ports import Unknown
+from operators.ports import TokenStore, Unknown
 from operators.quota import Urgency
-from operators.services import connect, note_exchanges, probe, working_account
+from operators.services import (
+    connect,
+    note_exchanges,
+    probe,
+    workers_tokens,
+    working_account,
+)
 from operators.windows import window_end
 from smartcards import brake, changes, dispatch, lanes, questions
 from smartcards.crew import Crew
@@ -77,7 +83,7 @@ class Line:
     asked: int = 0
     pace: Pace = field(default_factory=Pace)
     paused: bool = False
-    switches_fail: bool = False
+    tokens: TokenStore | None = None
     flights: dict[Future[object], Job] = field(default_factory=dict)
     heard: list[Exchange] = field(default_factory=list)
 
@@ -202,6 +208,7 @@ class Line:
             self.account,
             heard=self.heard.append,
             urgency=job.urgency,
+            tokens=self.tokens,
             about=About(iccid=job.sim.iccid, command_id=job.command_id),
         )
         if isinstance(job, Letter):
@@ -259,13 +266,9 @@ class Line:
         obey(self.account, [*sent, *told])
 
     def _note_health(self, sent: Sequence[Result], told: Sequence[Result]) -> None:
-        """While switches fail, a good reading is no sign that they work again."""
-        good, bad = _tally(sent)
-        if good or bad:
-            self.switches_fail = not good
-        known, unknown = _tally(told)
-        good += 0 if self.switches_fail else known
-        breaker.note(self.account, good=good, bad=bad + unknown, at=self.clock())
+        for results, by_switches in ((sent, True), (told, False)):
+            good, bad = _tally(results)
+            breaker.note(self.account, good=good, bad=bad, at=self.clock(), by_switches=by_switches)
 
     def _is_up(self, at: datetime) -> bool:
         """The breaker: closed, or closed again by a probe that is due now.
@@ -283,7 +286,7 @@ class Line:
             return False
         if self._try_one(at):
             return False
-        breaker.note(self.account, good=1, bad=0, at=self.clock())
+        breaker.note(self.account, good=1, bad=0, at=self.clock(), by_switches=True)
         return True
 
     def _may_probe(self, at: datetime) -> bool:
@@ -344,7 +347,8 @@ def work(
         if not _can_be_called(account, clock()):
             return 0, 0
         with Crew(threads) as crew:
-            line = Line(account, clock, crew, time.monotonic() + budget, lane)
+            ends_at, tokens = time.monotonic() + budget, workers_tokens(account)
+            line = Line(account, clock, crew, ends_at, lane, tokens=tokens)
             if reading:
                 line.asked += changes.read_changes(account, clock, enough=line.catch_up)
                 line.reading = True

@@ -65,6 +65,9 @@ class SmartCard(models.Model):
     identity_at = models.DateTimeField("Госуслуги прочитаны", null=True, blank=True)
     off_since = models.DateTimeField("молчит с", null=True, blank=True)
     may_hold_until = models.DateTimeField("сеть может придержать связь до", null=True, blank=True)
+    unnamed_since = models.DateTimeField(
+        "блокировку не называют с", null=True, blank=True, editable=False
+    )
 
     withdrawn_at = models.DateTimeField("выведена", null=True, blank=True)
     withdrawn_because = models.CharField(

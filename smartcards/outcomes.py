@@ -241,6 +241,8 @@ def _pending(command: Command, retry_in: float | None, at: datetime) -> None:
         return
     pause = max(poll_pause(command, command.questions), retry_in or 0)
     command.check_at = at + timedelta(seconds=pause)
+    if command.deadline_at is not None and command.deadline_at > at:
+        command.check_at = min(command.check_at, command.deadline_at)
     command.save(update_fields=["check_at", "questions"])
     _give_up_if_asked_enough(command, at)
 
@@ -287,7 +289,10 @@ def _lost(command: Command, card: SmartCard, at: datetime) -> None:
 
 
 def apply_reading(command: Command, card: SmartCard, reading: Reading, *, at: datetime) -> None:
-    """The card's state read after an unknown outcome decides it."""
+    """The card's state read after an unknown outcome decides it.
+
+    Where only weak readings are to be had, one that shows what was wanted is taken: nobody else tells.
+    """
     command.questions += 1
     readings.note_reading(card, reading, at=at)
     wanted = SimState.ACTIVE if command.kind == CommandKind.ACTIVATE else SimState.INACTIVE

@@ -159,6 +159,21 @@ def stand_ins(merchant: Merchant) -> QuerySet[SmartCard]:
     return rows.select_related("account", "terminal__shop").order_by("handed_at", "pk")
 
 
+def priced_stand_ins(
+    merchant: Merchant, *, instead_of: SmartCard, at: datetime
+) -> list[tuple[SmartCard, SwitchTerms]]:
+    """The same, each with the terms of its switches once it has the place of the other card."""
+    places = Coverage.objects.filter(card=instead_of).select_related("subscription__tariff")
+    last = (
+        places.prefetch_related("subscription__periods__tariff").order_by("-since", "-pk").first()
+    )
+    paid_by = last.subscription if last else None
+    return [
+        (card, switch_terms(subscription=paid_by, contract=card.account, at=at))
+        for card in stand_ins(merchant)
+    ]
+
+
 def places(merchant: Merchant, at: datetime) -> Places:
     """Paid cards of the merchant over all live subscriptions, and the open coverages."""
     total = sum(live.paid_cards for live in live_subscriptions(merchant=merchant, at=at))

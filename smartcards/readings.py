@@ -30,6 +30,7 @@ _CONFIRMED = {
     SimState.RETIRED: Confirmed.RETIRED,
     SimState.UNKNOWN: Confirmed.UNKNOWN,
 }
+_SEEN_FIELDS = ["read_at", "unnamed_since", "seen_msisdn", "seen_imei", "lost_to_operator_at"]
 _OFF_BY_NOBODY_ELSE = frozenset({SimState.INACTIVE, SimState.NEW})
 
 
@@ -105,26 +106,19 @@ def _weakly_known(card: SmartCard, reading: Reading) -> Known | None:
         return None
     if reading.state in _OFF_BY_NOBODY_ELSE:
         return _told_by(card, reading)
-    ended = reading.state == SimState.ACTIVE or (
-        reading.state == SimState.UNKNOWN and _was_silent_before(card)
-    )
+    # One answer that does not name the block proves nothing.
+    ended = reading.state == SimState.ACTIVE or card.unnamed_since is not None
     return (Confirmed.UNKNOWN, "") if ended else None
-
-
-def _was_silent_before(card: SmartCard) -> bool:
-    """The reading before this one did not name the block either: one empty answer proves nothing."""
-    if card.read_at is None or card.confirmed_at is None:
-        return False
-    return card.read_at > card.confirmed_at
 
 
 def _note_seen(card: SmartCard, reading: Reading, at: datetime) -> None:
     card.read_at = at
+    card.unnamed_since = at if reading.state == SimState.UNKNOWN else None
     card.seen_msisdn = reading.msisdn[:15]
     card.seen_imei = reading.imei[:16]
     # An operator that answers about a card knows it.
     card.lost_to_operator_at = None
-    card.save(update_fields=["read_at", "seen_msisdn", "seen_imei", "lost_to_operator_at"])
+    card.save(update_fields=_SEEN_FIELDS)
     if not card.msisdn and reading.msisdn:
         _take_number(card, reading.msisdn, at)
 

@@ -96,7 +96,7 @@ def _queue_plain(seen: Sequence[SmartCard], at: datetime) -> set[int]:
     for card in queries.with_facts(plain).order_by("pk"):
         if rules.next_command(queries.facts_of(card, at)) == CommandKind.ACTIVATE:
             wanted.setdefault(card.account_id, []).append(card)
-    for cards in wanted.values():
+    for _, cards in sorted(wanted.items()):
         commands.create_many(
             cards=cards,
             kind=CommandKind.ACTIVATE,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError
 
 from cabinet import clock, health
@@ -61,10 +62,10 @@ def _reconcile(at: datetime) -> None:
 
 
 def _try(step: Callable[[datetime], object], at: datetime) -> None:
-    """One step that fails never keeps the others, and the wake-ups behind them, from being done."""
+    """One step that fails, or takes all the time, never keeps the others and the wake-ups from being done."""
     try:
         step(at)
-    except DatabaseError:
+    except (DatabaseError, SoftTimeLimitExceeded):
         logger.exception("A step of the sweep failed, the next sweep tries again")
 
 

@@ -49,6 +49,8 @@ EXCEPTIONS = {
     "operators/services.py:connect": READS,
     "operators/services.py:note_exchanges": OUR_OWN_MARK,
     "operators/services.py:ping": "a question to the operator changes nothing of ours",
+    "operators/services.py:probe": "a question to the operator changes nothing of ours",
+    "operators/services.py:workers_tokens": READS,
     "operators/services.py:working_account": READS,
     "smartcards/brake.py:database_mark": READS,
     "smartcards/brake.py:engage": SYSTEM_ACTS,

@@ -181,7 +181,7 @@ def _subscriptions(merchant: Merchant, number: int) -> None:
 
 
 LISTS = (
-    ("cards", _cards, 11),
+    ("cards", _cards, 12),
     ("choose_cards", _cards, 10),
     ("orders", _orders, 5),
     ("team", _team, 4),

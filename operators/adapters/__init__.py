@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from operators.ports import (
-    OUR_QUOTA,
     Accepted,
     CallKind,
     Connection,
@@ -23,7 +22,7 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
-from operators.waits import retry_after
+from operators.waits import asked_pause, retry_after
 
 # A token about to run out would run out on its way, or while a slow answer is awaited.
 _TOKEN_MARGIN_SECONDS = 60.0
@@ -122,8 +121,7 @@ def rejected(trouble: Unavailable) -> Rejected:
 
 def taken_unseen(request_id: str, trouble: Unavailable) -> Accepted:
     """A switch that was taken, whose proof could not be read; the operator may have asked us to wait."""
-    pause = None if trouble.code == OUR_QUOTA else trouble.retry_after
-    return Accepted(request_id, trouble.retry_after, pause)
+    return Accepted(request_id, trouble.retry_after, asked_pause(trouble) or None)
 
 
 def oauth_token(connection: Connection, url: str, *, key: str, secret: str) -> Token:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from operators.adapters import Token, TokenKeeper, lost_reply, not_sent, rejected, taken_unseen
+from operators.allowed import Shown
 from operators.declared import answers, outgoing, places, rows, signing, templates, tokens
 from operators.declared.abilities import capabilities_of
 from operators.declared.answers import Taken
@@ -26,6 +27,7 @@ from operators.declared.profile import (
     Proof,
 )
 from operators.declared.refusals import body_of, garbage, refusal_of, token_of
+from operators.declared.sources import Envelope
 from operators.declared.templates import Unfit, Values
 from operators.declared.validate import load
 from operators.ports import (
@@ -78,11 +80,10 @@ class Declared:
 
     def __init__(self, connection: Connection) -> None:
         """Raises `operators.declared.profile.InvalidProfile`."""
-        self._connection = connection
-        profile = load(connection.profile or {})
-        self._base = connection.base_url.rstrip("/") or profile.base_url
-        # Links of answers are those of the address that we ask.
-        self._profile = replace(profile, base_url=self._base)
+        self._connection, self._profile = connection, load(connection.profile or {})
+        self._base = connection.base_url.rstrip("/") or self._profile.base_url
+        # What the last login gave: no link of an answer may be kept with it.
+        self._fetched: list[str] = []
         login = self._profile.login.call
         self._tokens = TokenKeeper(connection, partial(self._login, login)) if login else None
 
@@ -92,9 +93,9 @@ class Declared:
         return capabilities_of(load(document))
 
     @staticmethod
-    def places_of(document: Mapping[str, Any]) -> frozenset[tuple[str, ...]]:
+    def shown_of(document: Mapping[str, Any]) -> Shown:
         """Where answers have what is read; the log keeps no more. Raises as `capabilities_of`."""
-        return places.places_of(load(document))
+        return places.shown_of(load(document))
 
     # --- the port -----------------------------------------------------------------------------
 
@@ -144,7 +145,10 @@ class Declared:
         refused = refusal_of(self._profile.errors, call, reply)
         if refused is not None:
             return refused.submit_result()
-        result = answers.submit_result(self._profile, call, reply, sim, WANTED[action], key)
+        around, wanted = self._around(reply), WANTED[action]
+        result = answers.submit_result(
+            self._profile, call, reply, around, sim=sim, wanted=wanted, key=key
+        )
         return self._seen(action, sim, key) if isinstance(result, Taken) else result
 
     def check(self, *, request_id: str, sim: Sim, submitted_at: datetime, at: datetime) -> Check:
@@ -155,7 +159,7 @@ class Declared:
         call = self._profile.calls.get(CallName.CHECK)
         if call is None:
             return Check(CheckState.LOST, text="оператор не нумерует запросы")
-        if call.link and not request_id.startswith("/"):
+        if call.link == "request_id" and not request_id.startswith("/"):
             return Check(CheckState.LOST, text="это не ссылка на запрос, а номер")
         times = self._times(at) | outgoing.submitted_values(submitted_at, self._profile.zone)
         values = self._card(sim, call) | times | {"request_id": request_id}
@@ -164,7 +168,8 @@ class Declared:
             said = answers.check_by_status(self._profile, call, reply)
             if said is not None:
                 return said
-            return answers.check_result(self._profile, call, reply, request_id, sim)
+            around = self._around(reply)
+            return answers.check_result(self._profile, call.answer, reply, around, request_id, sim)
         except Unavailable as trouble:
             if trouble.error is not ErrorClass.NOT_FOUND:
                 raise
@@ -191,7 +196,8 @@ class Declared:
         if cursor and following is not None and following.kind is NextKind.LINK:
             call = replace(call, path=_NEXT_PAGE, query=())
         reply = self._ask(call, CallKind.READ, values)
-        return answers.changes(self._profile, call.answer, reply, cursor)
+        body, around = body_of(reply), self._around(reply)
+        return answers.changes(self._profile, call.answer, body, around, cursor)
 
     def ping(self) -> str:
         """The profile's cheap call; without one, a login, where there is one."""
@@ -266,8 +272,11 @@ class Declared:
         return self._values_of(call, self._ask(call, CallKind.READ, values), sim)
 
     def _values_of(self, call: Call, reply: Reply, sim: Sim) -> Values:
-        around = answers.around_of(self._profile, reply)
-        return rows.found_values(call.answer, body_of(reply), around, sim)
+        return rows.found_values(call.answer, body_of(reply), self._around(reply), sim)
+
+    def _around(self, reply: Reply) -> Envelope:
+        own = outgoing.own_of(self._profile, self._connection.credentials, self._fetched)
+        return Envelope(reply.headers, self._base, own)
 
     def _times(self, at: datetime) -> dict[str, str | int]:
         return outgoing.time_values(at, self._profile.zone)
@@ -328,7 +337,7 @@ class Declared:
 
     def _with_keys(self, made: Request, values: Values, token: str = "") -> Request:
         login, keys = self._profile.login, self._connection.credentials
-        fetched = tokens.unpacked(login, token) or []
+        fetched = self._fetched = tokens.unpacked(login, token) or []
         try:
             return self._signed(outgoing.with_keys(made, login, keys, fetched), values)
         except Unfit as unfit:

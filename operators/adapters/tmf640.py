@@ -113,6 +113,7 @@ class Tmf640(NoChangeList):
         poll_plan=(2, 5, 10, 30, 60, 120, 300),
         quiet_seconds=30,
         deadline_seconds=1800,
+        hub=True,
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -170,6 +171,13 @@ class Tmf640(NoChangeList):
             raise _garbage()
         return "Оператор отвечает, ключ принят."
 
+    def call(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
+        """Our own calls at the partner's `/hub`, which is beyond the services."""
+        reply = self._called(method, path, kind, **parts)
+        if reply.status == 401:
+            raise _trouble(reply).unavailable()
+        return reply
+
     # --- the wire -----------------------------------------------------------------------------
 
     def _login(self) -> Token:
@@ -197,7 +205,7 @@ class Tmf640(NoChangeList):
         return found[0]
 
     def _patch(self, service: dict[str, Any], wanted: str, key: str) -> Reply:
-        return self.call(
+        return self._called(
             "PATCH",
             f"/service/{quote(str(service['id']), safe='')}",
             CallKind.SUBMIT,
@@ -208,14 +216,14 @@ class Tmf640(NoChangeList):
     def _ask(self, path: str, kind: CallKind, params: dict[str, str] | None = None) -> Reply:
         """A question: any trouble at all is `Unavailable`."""
         try:
-            reply = self.call("GET", path, kind, params=params)
+            reply = self._called("GET", path, kind, params=params)
         except LostReply as lost:
             raise lost_reply(lost) from lost
         if reply.status not in {200, 206}:
             raise _trouble(reply).unavailable()
         return reply
 
-    def call(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
+    def _called(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
         """One call, repeated once with a new token where the old one was refused.
 
         Raises `Unavailable` if surely nothing was done, and `LostReply`.

@@ -57,11 +57,11 @@ _CHECKS = {
     Result.LOST: CheckState.LOST,
 }
 _NO_ID = ("оператор принял запрос, но не дал его номера", ErrorClass.UNKNOWN_OUTCOME, "no_id")
-_NO_LINK = (
-    "оператор принял запрос, но ссылка на исход ведёт не на адрес договора, слишком длинна, или её нет",
-    ErrorClass.UNKNOWN_OUTCOME,
-    "no_link",
+_NO_LINK_TEXT = (
+    "оператор принял запрос, но не дал ссылки, по которой можно узнать исход: "
+    "её нет, она длиннее 200 знаков или ведёт на чужой адрес"
 )
+_NO_LINK = (_NO_LINK_TEXT, ErrorClass.UNKNOWN_OUTCOME, "no_link")
 # Refusals after which nothing is sent again by itself.
 _FINAL = frozenset(
     {
@@ -172,9 +172,8 @@ def _word(path: Path | None, data: Any) -> str:
     return path.word(data) if path is not None else ""
 
 
-def changes(profile: Profile, answer: Answer, reply: Reply, cursor: str) -> Changes:
+def changes(profile: Profile, answer: Answer, body: Any, around: Envelope, cursor: str) -> Changes:
     """One page of a list of changes. Raises `Unavailable`."""
-    body, around = body_of(reply), around_of(profile, reply)
     found = rows(answer, body)
     read = ((digits(_word(answer.iccid, row)), _reading(profile, answer, row)) for row in found)
     items = tuple((iccid, seen or Reading(SimState.UNKNOWN)) for iccid, seen in read if iccid)
@@ -186,11 +185,19 @@ def changes(profile: Profile, answer: Answer, reply: Reply, cursor: str) -> Chan
 
 def _following(following: Next, body: Any, around: Envelope, cursor: str, rows: int) -> str | None:
     if following.kind is not NextKind.PAGE:
-        return (following.source or Source()).word(body, around) or None
+        return _mark(following.source or Source(), body, around)
     is_short = following.size is not None and rows < following.size
     if is_short or _word(following.last, body) == "true":
         return None
     return str(int(cursor) + 1)
+
+
+def _mark(source: Source, body: Any, around: Envelope) -> str | None:
+    """The next page by the operator's word; None at the end. Raises `Unavailable`."""
+    mark = source.word(body, around)
+    if not mark and source.stands(body, around):
+        raise garbage()  # there is a next page, and what it tells would be lost
+    return mark or None
 
 
 def repeats(answer: Answer, body: Any, values: Values) -> bool:
@@ -201,16 +208,18 @@ def repeats(answer: Answer, body: Any, values: Values) -> bool:
     )
 
 
-def around_of(profile: Profile, reply: Reply) -> Envelope:
-    """What comes around the body of an answer."""
-    return Envelope(reply.headers, profile.base_url)
-
-
 # --- switches ---------------------------------------------------------------------------------------
 
 
 def submit_result(
-    profile: Profile, call: Call, reply: Reply, sim: Sim, wanted: SimState, key: str
+    profile: Profile,
+    call: Call,
+    reply: Reply,
+    around: Envelope,
+    *,
+    sim: Sim,
+    wanted: SimState,
+    key: str,
 ) -> SubmitResult | Taken:
     """What a reply without a refusal proves of a switch."""
     if reply.status in call.statuses:
@@ -224,9 +233,10 @@ def submit_result(
         case Proof.STATE:
             return _by_state(profile, call.answer, body, wanted)
         case Proof.RESULT:
-            return _by_result(profile, call.answer, reply, body, key)
+            number = _request_id(call.answer, body, around, key)
+            return _by_result(profile, call.answer, reply, body, number)
         case Proof.REQUEST:
-            number = _request_id(profile, call.answer, reply, body, key)
+            number = _request_id(call.answer, body, around, key)
             return _by_request(profile, call.answer, reply, number)
         case Proof.READ if body is not None or not reply.body:
             return Taken()
@@ -257,7 +267,7 @@ def _by_state(profile: Profile, answer: Answer, body: Any, wanted: SimState) -> 
 
 
 def _by_result(
-    profile: Profile, answer: Answer, reply: Reply, body: Any, key: str
+    profile: Profile, answer: Answer, reply: Reply, body: Any, number: str
 ) -> SubmitResult | Taken:
     said = _word(answer.result, body)
     match profile.results.get(said.casefold()):
@@ -270,7 +280,6 @@ def _by_result(
             sure = error not in UNSURE or code.casefold() in profile.errors.not_done_codes
             return Refusal(error, code or said, text, None, sure).submit_result()
         case Result.ACCEPTED | Result.PENDING:
-            number = _request_id(profile, answer, reply, body, key)
             return _by_request(profile, answer, reply, number) if number else Taken()
     return Unknown(f"незнакомый ответ оператора «{said}»", code=said[:100])
 
@@ -283,10 +292,10 @@ def _by_request(profile: Profile, answer: Answer, reply: Reply, number: str) -> 
     return Accepted(number, pause(profile.errors, ErrorClass.CONFLICT_PENDING, reply))
 
 
-def _request_id(profile: Profile, answer: Answer, reply: Reply, body: Any, key: str) -> str:
+def _request_id(answer: Answer, body: Any, around: Envelope, key: str) -> str:
     if answer.request_is_key:
         return key
-    return (answer.request_id or Source()).word(body, around_of(profile, reply))
+    return (answer.request_id or Source()).word(body, around)
 
 
 def after_preparing(result: SubmitResult) -> SubmitResult:
@@ -319,9 +328,10 @@ def _check(result: Result, said: str) -> Check:
     return Check(_CHECKS.get(result, CheckState.PENDING), said)
 
 
-def check_result(profile: Profile, call: Call, reply: Reply, request_id: str, sim: Sim) -> Check:
+def check_result(
+    profile: Profile, answer: Answer, reply: Reply, around: Envelope, request_id: str, sim: Sim
+) -> Check:
     """What an answer says of a request. Raises `Unavailable`."""
-    answer, around = call.answer, around_of(profile, reply)
     row = request_row(answer, body_of(reply), around, request_id, sim)
     said = _word(answer.result, row)
     if not said:

@@ -213,6 +213,27 @@ def _form(made: Request) -> Mapping[str, str]:
     return made.data if isinstance(made.data, Mapping) else {}
 
 
+def own_of(profile: Profile, credentials: Values, tokens: Sequence[str] = ()) -> links.Own:
+    """What `with_keys` puts into every request, and so no link of an answer is kept with."""
+    login, fixed = profile.login, [(key.place, key.field) for key in profile.login.keys]
+    if login.place is not None and login.kind in _FIXED:
+        fixed.insert(0, (login.place, _FIXED[login.kind]))
+    sign = () if login.sign is None else (login.sign.place,)
+    places = [*login.token_places, *(place for place, _ in fixed), *sign]
+    segments = [
+        f"{place.prefix}{credentials.get(name, '')}"
+        for place, name in fixed
+        if place.where is Where.PATH
+    ]
+    secrets = {credentials.get(key.name, "") for key in profile.credentials if key.secret}
+    return links.Own(
+        names=frozenset(place.name for place in places if place.where is Where.QUERY),
+        # The last that was put there stands first.
+        segments=tuple(reversed(segments)),
+        secrets=frozenset({*secrets, *tokens}),
+    )
+
+
 # --- values -------------------------------------------------------------------------------------------
 
 

@@ -212,7 +212,13 @@ class Call:
     @property
     def own_names(self) -> set[str]:
         """The variables of the request."""
-        texts = [self.path, *(text for _, text in self.query), *(text for _, text in self.headers)]
+        in_headers = {name for _, text in self.headers for name in text.names}
+        return self.names_outside_headers | in_headers
+
+    @property
+    def names_outside_headers(self) -> set[str]:
+        """The variables of the address and of the body, which say what the request is about."""
+        texts = [self.path, *(text for _, text in self.query)]
         return {name for text in texts for name in text.names} | json_names(self.body.template)
 
     @property

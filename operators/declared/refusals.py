@@ -2,12 +2,12 @@
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from operators.declared.paths import Path, unwrapped
-from operators.declared.profile import Call, Errors, Named, Profile, Where
+from operators.declared.profile import Call, Errors, Named, Profile
+from operators.declared.sources import header_of
 from operators.masking import charset_of
 from operators.ports import (
     Already,
@@ -139,14 +139,9 @@ def token_of(profile: Profile, reply: Reply) -> tuple[str, float]:
 
 
 def _token(where: Path | Named | None, reply: Reply, body: Any) -> str:
-    if not isinstance(where, Named):
-        return where.word(body) if where is not None else ""
-    if where.where is Where.HEADER:
-        return reply.headers.get(where.name, "").strip()
-    # Several cookies of one answer come joined by commas, as does the date of their end.
-    name = re.escape(where.name)
-    cookie = re.search(rf'(?:^|,)\s*{name}="?([^\s",;\\]+)', reply.headers.get("Set-Cookie", ""))
-    return cookie[1] if cookie else ""
+    if isinstance(where, Named):
+        return header_of(where, reply.headers)
+    return where.word(body) if where is not None else ""
 
 
 def _no_token(errors: Errors, body: Any) -> Unavailable:

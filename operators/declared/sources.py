@@ -7,7 +7,7 @@ A path into the body, or `header:Location`. After a colon the part: `:last`, the
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -36,10 +36,11 @@ class Part(StrEnum):
 
 @dataclass(frozen=True)
 class Envelope:
-    """What comes around the body of an answer: its headers, and the address it came from."""
+    """What comes around the body of an answer: its headers, the address it came from, what of links is ours."""
 
     headers: Mapping[str, str]
     base_url: str
+    own: links.Own = field(default_factory=links.Own)
 
 
 @dataclass(frozen=True)
@@ -69,22 +70,33 @@ class Source:
 
     def words(self, row: Any, around: Envelope) -> list[str]:
         """Every word that stands there."""
+        return [part for one in self._said(row, around) if (part := self._part(one, around))]
+
+    def stands(self, row: Any, around: Envelope) -> bool:
+        """Whether anything is there at all, be it of use or not."""
+        whole = self.path.every(row) if self.path is not None else []
+        return any(self._said(row, around)) or any(
+            isinstance(one, dict | list) and one for one in whole
+        )
+
+    def _said(self, row: Any, around: Envelope) -> list[str]:
+        """The words as they stand there; of a list of links the one that is meant."""
         said = self.path.words(row) if self.path is not None else [self._named(around)]
-        return [part for one in said if (part := self._part(one, around.base_url))]
+        if self.part is not Part.RELATION:
+            return said
+        return [links.related(one, self.name) for one in said]
 
     def _named(self, around: Envelope) -> str:
         return header_of(self.named, around.headers) if self.named is not None else ""
 
-    def _part(self, said: str, base_url: str) -> str:
+    def _part(self, said: str, around: Envelope) -> str:
         match self.part:
             case Part.SEGMENT:
                 return links.segment(said, self.index)
             case Part.PARAMETER:
                 return links.parameter(said, self.name)
-            case Part.LINK:
-                return links.below(base_url, said)
-            case Part.RELATION:
-                return links.below(base_url, links.related(said, self.name))
+            case Part.LINK | Part.RELATION:
+                return links.below(around.base_url, said, around.own)
         return said
 
 

@@ -24,7 +24,11 @@ from operators.ports import Action, ErrorClass, SimState
 _MAX_PROBLEMS = 50
 _REQUEST_ID = "request_id"
 # Whose rows are told apart by something else, or must be told apart by more.
-_OWN_ROWS = frozenset({CallName.CHECK, CallName.FIND, CallName.LIST_CHANGES, CallName.PING})
+_OWN_ROWS = frozenset(
+    f"calls.{name}"
+    for name in (CallName.CHECK, CallName.FIND, CallName.LIST_CHANGES, CallName.PING)
+)
+_ANOTHERS = "иначе можно переключить чужую смарт-карту"
 
 
 def validate(document: Any) -> list[Problem]:
@@ -51,12 +55,13 @@ def _examined(document: Any) -> tuple[Profile | None, list[Problem]]:
 def _contradictions(profile: Profile) -> Iterator[Problem]:
     for action in Action:
         yield from _switch(profile, action)
+        yield from _prepare(profile, action)
     for place, call in _all_calls(profile):
         yield from _body(place, call)
         yield from _place_in_body(profile, place, call)
         yield from _link(profile, place, call)
+        yield from _rows(place, call)
     for name, call in profile.calls.items():
-        yield from _rows(name, call)
         yield from _absent(profile, name, call)
     yield from _not_done(profile)
     yield from _words(profile)
@@ -88,6 +93,24 @@ def _switch(profile: Profile, action: Action) -> Iterator[Problem]:
         yield _needed("calls", "read", f"им проверяется {place}")
     if Proof.RESULT in needed and not set(profile.results.values()) & {Result.DONE, Result.ALREADY}:
         yield Problem("results.words", "ни одно слово не значит done или already")
+
+
+def _prepare(profile: Profile, action: Action) -> Iterator[Problem]:
+    """What only asks may be answered about any card: its values must not choose which one is switched.
+
+    Headers choose none: a version that is not this card's is refused.
+    """
+    name = SWITCHES[action]
+    call = profile.calls[name]
+    asked = call.prepare
+    if asked is None or asked.method != "GET" or _names_a_card(asked.answer):
+        return
+    if call.names_outside_headers & set(asked.answer.take):
+        yield _needed(f"calls.{name}.prepare", "answer.iccid", _ANOTHERS)
+
+
+def _names_a_card(answer: Answer) -> bool:
+    return answer.iccid is not None or answer.msisdn is not None
 
 
 def _request(profile: Profile, place: str, answer: Answer) -> Iterator[Problem]:
@@ -145,11 +168,10 @@ def _place_in_body(profile: Profile, place: str, call: Call) -> Iterator[Problem
         )
 
 
-def _rows(name: CallName, call: Call) -> Iterator[Problem]:
-    answer = call.answer
-    named = answer.iccid is not None or answer.msisdn is not None
-    if answer.rows is not None and not named and name not in _OWN_ROWS:
-        yield _needed(f"calls.{name}", "answer.iccid", "по нему выбирается строка списка")
+def _rows(place: str, call: Call) -> Iterator[Problem]:
+    named = _names_a_card(call.answer)
+    if call.answer.rows is not None and not named and place not in _OWN_ROWS:
+        yield _needed(place, "answer.iccid", "по нему выбирается строка списка")
 
 
 def _absent(profile: Profile, name: CallName, call: Call) -> Iterator[Problem]:
@@ -177,8 +199,8 @@ def _find(profile: Profile) -> Iterator[Problem]:
     used = set().union(*(one.names for one in profile.calls.values()))
     if call.answer.id is None and ("id" in used or not call.answer.take):
         yield _needed("calls.find", "answer.id", "это номер карты у оператора, поле {id}")
-    if call.answer.iccid is None and call.answer.msisdn is None:
-        yield _needed("calls.find", "answer.iccid", "иначе можно переключить чужую смарт-карту")
+    if not _names_a_card(call.answer):
+        yield _needed("calls.find", "answer.iccid", _ANOTHERS)
 
 
 def _read(profile: Profile) -> Iterator[Problem]:

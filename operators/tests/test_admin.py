@@ -772,6 +772,22 @@ def described() -> OperatorAccount:
     )
 
 
+def test_new_description_is_not_refused_before_it_is_tried(boss, described):
+    since = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+    OperatorAccount.objects.update(keys_refused_since=since)
+    form = boss.get(page_of(described)).context["adminform"].form
+    shown = {name: form[name].value() for name in form.fields}
+    sent = {name: value for name, value in shown.items() if value not in (None, False)}
+
+    boss.post(page_of(described), sent | {"per_second": "2"})
+    other = OperatorAccount.objects.get()
+    boss.post(page_of(described), sent | {"profile": json.dumps(EXAMPLE | {"title": "Новый"})})
+
+    stored = OperatorAccount.objects.get()
+    assert (other.per_second, other.keys_refused_since) == (2, since)
+    assert (stored.profile["title"], stored.keys_refused_since) == ("Новый", None)
+
+
 def test_requests_are_shown_before_anything_is_sent(boss, described):
     page = boss.get(f"{LIST}{described.pk}/dry-run/").content.decode()
 

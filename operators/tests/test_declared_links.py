@@ -1,12 +1,14 @@
 """Links in answers: their parts, and operations and pages that are asked about by their address."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from cabinet.sandbox.http import Request, Response, json_response
 from operators.declared import links, outgoing, paths, sources, templates
 from operators.declared.keys import Named, Where
+from operators.declared.links import Own
 from operators.declared.profile import CallName
 from operators.declared.sources import Envelope, Part, Source
 from operators.declared.validate import load
@@ -16,9 +18,11 @@ from operators.ports import (
     Changes,
     Check,
     CheckState,
+    ErrorClass,
     Operator,
     Reading,
     SimState,
+    Unavailable,
     Unknown,
 )
 from operators.tests.bench import SIM, submit
@@ -173,6 +177,12 @@ def asked(operator: Operator, request_id: str) -> Check:
     return operator.check(request_id=request_id, sim=SIM, submitted_at=AT, at=AT)
 
 
+NO_LINK = (
+    "оператор принял запрос, но не дал ссылки, по которой можно узнать исход: "
+    "её нет, она длиннее 200 знаков или ведёт на чужой адрес"
+)
+
+
 @pytest.mark.parametrize(
     "location", ["https://evil.example/ops/77", "", f"/ops/{'7' * 200}", "http://["]
 )
@@ -181,8 +191,7 @@ def test_operation_elsewhere_is_an_unknown_outcome_and_gets_no_keys(tmp_path, lo
     with played(tmp_path, FOLLOWED, {"api_key": "key-1"}, handlers) as (operator, part):
         result = submit(operator, Action.ACTIVATE)
 
-    text = "оператор принял запрос, но ссылка на исход ведёт не на адрес договора, слишком длинна, или её нет"
-    assert result == Unknown(text, code="no_link")
+    assert result == Unknown(NO_LINK, code="no_link")
     assert part.paths() == ["POST /on"]
 
 
@@ -194,9 +203,112 @@ def test_number_that_is_no_link_is_not_followed(tmp_path):
     assert part.asked == []
 
 
+def test_operation_may_be_asked_about_at_a_link_of_the_search(tmp_path):
+    find = {"path": "/find", "answer": {"iccid": "iccid", "take": {"jobs": "jobs:link"}}}
+    check = {"path": "{jobs}", "query": {"id": "{request_id}"}, "answer": {"result": "percent"}}
+    document = profile(
+        {"success": {"202": "request"}, "answer": {"request_id": "id"}},
+        calls={"find": find, "check": check},
+        results={"words": {"100": "done"}},
+    )
+    handlers = {
+        "GET /find": says({"iccid": ICCID, "jobs": "/jobs?of=1"}),
+        "GET /jobs": says({"percent": 100}),
+    }
+    with played(tmp_path, document, {}, handlers) as (operator, part):
+        check_ = asked(operator, "77")
+
+    assert check_ == Check(CheckState.COMPLETED, "100")
+    assert part.asked[1].query == {"of": ["1"], "id": ["77"]}
+
+
+# --- what of a link is ours --------------------------------------------------------------------------
+
+OWN = Own(frozenset({"api key", "sig"}), ("bot77/1", "app"), frozenset({"s3cr+t", "abc", ""}))
+
+
+@pytest.mark.parametrize(
+    ("link", "kept"),
+    [
+        ("/ops?job=7&api%20key=x&sig=y", "/ops?job=7"),
+        ("/ops?api+key=x&api+key=y", "/ops"),
+        ("/ops?job=a%2Fb&empty=&sig", "/ops?job=a%2Fb&empty="),
+        ("/v1/bot77%2F1/app/ops/7", "/v1/ops/7"),
+        ("/v1/app/bot77%2F1/ops/7", "/v1/bot77%2F1/ops/7"),
+        ("/bot77%2F1/app/ops/7", "/bot77%2F1/app/ops/7"),
+        ("/v1/bot77%2F1", "/v1/"),
+        ("/ops?job=abc", "/ops?job=abc"),
+        ("/ops?t=s3cr%2Bt", ""),
+        ("/ops/s3cr+t/7", ""),
+        ("/ops?next=%2Fs3cr+t", ""),
+    ],
+)
+def test_link_is_kept_without_what_is_ours(link, kept):
+    assert links.below(BASE, link, OWN) == kept
+
+
+QUERY_KEY = {"kind": "key", "place": {"in": "query", "name": "k"}}
+PATH_KEY = {"kind": "key", "place": {"in": "path", "prefix": "bot"}}
+APP = [{"name": "app", "label": "Приложение"}]
+TWO_KEYS = {"login": PATH_KEY | {"keys": [{"field": "app", "in": "path"}]}, "fields": APP}
+SIGNED = {
+    "kind": "basic",
+    "sign": {"algorithm": "md5", "text": "{password}", "in": "query", "name": "sign"},
+}
+KEYS = {"api_key": "key-1234", "app": "app-1234", "username": "u", "password": "p-1234"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "base", "link", "kept"),
+    [
+        ({"login": QUERY_KEY}, "", "/ops?job=7&k=key-1234", "/ops?job=7"),
+        ({"login": PATH_KEY}, "/botkey-1234", "/botkey-1234/ops?job=7", "/ops?job=7"),
+        (TWO_KEYS, "/app-1234/botkey-1234", "/app-1234/botkey-1234/ops?job=7", "/ops?job=7"),
+        ({"login": SIGNED}, "", "/ops?job=7&sign=0", "/ops?job=7"),
+    ],
+)
+def test_key_in_a_link_is_not_kept_and_goes_along_once(tmp_path, parts, base, link, kept):
+    document = {**FOLLOWED, **parts}
+    done = says({"percent": 100, "self": link})
+    handlers = {f"POST {base}/on": says(None, 202, Location=link), f"GET {base}/ops": done}
+    with played(tmp_path, document, KEYS, handlers) as (operator, part):
+        taken = submit(operator, Action.ACTIVATE)
+        check = asked(operator, kept)
+
+    assert (taken, check) == (Accepted(kept), Check(CheckState.COMPLETED, "100"))
+    sent = part.asked[1]
+    assert sent.path == f"{base}/ops"
+    assert sent.query["job"] == ["7"]
+    assert sent.query.get("k", ["key-1234"]) == ["key-1234"]
+
+
+TOKEN = {"kind": "token_call", "url": "/login", "token": "t",
+         "place": {"in": "header", "name": "X-Token"}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("login", "link"),
+    [
+        (QUERY_KEY, "/ops?job=7&api_key=key-1234"),
+        (QUERY_KEY, "/key-1234/ops"),
+        (TOKEN, "/ops?job=7&session=tok-1234"),
+    ],
+)
+def test_link_with_a_secret_elsewhere_is_none(tmp_path, login, link):
+    handlers = {
+        "POST /login": says({"t": "tok-1234"}),
+        "POST /on": says(None, 202, Location=link),
+    }
+    with played(tmp_path, {**FOLLOWED, "login": login}, KEYS, handlers) as (operator, _):
+        assert submit(operator, Action.ACTIVATE) == Unknown(NO_LINK, code="no_link")
+
+
 def test_taken_value_that_is_no_link_stops_the_call():
     call = load(
-        profile({"prepare": {"path": "/s", "answer": {"take": {"go": "go:link"}}}, "path": "{go}"})
+        profile(
+            {"path": "{go}"}
+            | {"prepare": {"path": "/s", "answer": {"iccid": "i", "take": {"go": "go:link"}}}}
+        )
     )
 
     with pytest.raises(templates.Unfit) as refused:
@@ -278,6 +390,52 @@ def test_next_page_is_followed_by_its_address(tmp_path, where):
         {"from": [str(int(AT.timestamp() * 1000))]},
         {"from": ["1"], "page": ["2"]},
     ]
+
+
+@pytest.mark.parametrize(
+    ("where", "page"),
+    [
+        ("links.next:link", {"links": {"next": "https://evil.example/changes?page=2"}}),
+        ("links.next:link", {"links": {"next": "/changes?id=1&id=2"}}),
+        ("links.next:link", {"links": {"next": {"href": "/changes?page=2"}}}),
+        ("links.next:link", {"links": {"next": "/changes?page=2&was=key-1234"}}),
+        ("links.next:rel=next", {"links": {"next": "<//evil.example/>; rel=next"}}),
+    ],
+)
+def test_next_page_that_cannot_be_followed_is_no_end(tmp_path, where, page):
+    body = {"items": [{"iccid": ICCID, "state": "on"}], **page}
+    with (
+        played(tmp_path, changes_by(where), KEYS, {"GET /changes": says(body)}) as (operator, _),
+        pytest.raises(Unavailable) as refused,
+    ):
+        operator.list_changes(since=AT, cursor="")
+
+    assert (refused.value.error, refused.value.code) == (ErrorClass.TRANSIENT, "garbage")
+
+
+@pytest.mark.parametrize(
+    ("where", "page"),
+    [
+        ("links.next:link", {"links": {"next": None}}),
+        ("links.next:link", {"links": {"next": " "}}),
+        ("links.next:link", {"links": {"next": []}}),
+        ("links.next:rel=next", {"links": {"next": "<//evil.example/>; rel=last"}}),
+        ("header:Link:rel=next", {}),
+    ],
+)
+def test_list_ends_where_there_is_no_next_page(tmp_path, where, page):
+    body = {"items": [{"iccid": ICCID, "state": "on"}], **page}
+    with played(tmp_path, changes_by(where), KEYS, {"GET /changes": says(body)}) as (operator, _):
+        found = operator.list_changes(since=AT, cursor="")
+
+    assert found == Changes(((ICCID, Reading(SimState.ACTIVE, raw="on")),), None)
+
+
+def changes_by(where: str) -> dict[str, Any]:
+    """A list of changes whose pages are named there."""
+    answer = {"rows": "items", **SEEN, "next": {"kind": "link", "path": where}}
+    changed = {"path": "/changes", "answer": answer}
+    return profile({}, calls={"list_changes": changed}, login=QUERY_KEY)
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,49 @@ def test_preparation_that_only_asks_leaves_nothing_open(tmp_path):
     assert part.paths() == ["GET /s", "GET /s", "POST /on"]
 
 
+CARDS = says({"items": [{"iccid": "8970", "id": 1}, {"iccid": ICCID, "id": 2}]})
+
+
+@pytest.mark.parametrize(
+    ("switch", "answer", "why"),
+    [
+        ({"path": "/sims/{sim}/on"}, {"rows": "items"}, "по нему выбирается строка списка"),
+        ({"path": "/sims/{sim}/on"}, {}, "иначе можно переключить чужую смарт-карту"),
+        ({"query": {"sim": "{sim}"}}, {}, "иначе можно переключить чужую смарт-карту"),
+        (
+            {"body": {"kind": "json", "template": {"sim": "{sim}"}}},
+            {},
+            "иначе можно переключить чужую смарт-карту",
+        ),
+    ],
+)
+def test_preparation_must_name_the_card_that_it_chooses(switch, answer, why):
+    answer = {**answer, "take": {"sim": "id"}}
+    asked = {"path": "/sims", "query": {"iccid": "{iccid}"}, "answer": answer}
+
+    unnamed = problems({**switch, "prepare": asked})
+    named = problems({**switch, "prepare": asked | {"answer": answer | {"msisdn": "tel"}}})
+    ordered_ = problems({**switch, "prepare": asked | {"method": "POST"}})
+
+    told = [
+        f"calls.{name}.prepare.answer.iccid: нужно заполнить: {why}"
+        for name in ("activate", "deactivate")
+    ]
+    assert (sorted(set(unnamed) & set(told)), named) == (told, [])
+    assert ordered_ == (told if answer.get("rows") else [])
+
+
+def test_list_of_all_cards_gives_the_one_that_was_asked_about(tmp_path):
+    answer = {"rows": "items", "iccid": "iccid", "take": {"sim": "id"}}
+    asked = {"path": "/sims", "query": {"iccid": "{iccid}"}, "answer": answer}
+    document = profile({"path": "/sims/{sim}/on", "prepare": asked})
+    handlers = {"GET /sims": CARDS, "POST /sims/2/on": ON}
+    with played(tmp_path, document, {}, handlers) as (operator, part):
+        assert submit(operator, Action.ACTIVATE) == Applied("on")
+
+    assert part.paths() == ["GET /sims", "POST /sims/2/on"]
+
+
 def test_preparation_may_give_nothing_but_its_success(tmp_path):
     prepare = {"method": "POST", "path": "/unlock", "success": [204]}
     handlers = {"POST /unlock": lambda _: Response(204), "POST /on": ON}
@@ -286,7 +329,7 @@ def test_only_a_taken_object_has_fields_to_send_back(tmp_path):
     ]
     document = profile(
         {"body": {"kind": "json", "template": [{"...": "{name}"}]}}
-        | {"prepare": {"path": "/s", "answer": {"take": {"name": "who"}}}}
+        | {"prepare": {"path": "/s", "answer": {"iccid": "iccid", "take": {"name": "who"}}}}
     )
     with played(tmp_path, document, {}, {"GET /s": says(CARD)}) as (operator, part):
         result = submit(operator, Action.ACTIVATE)

@@ -481,12 +481,21 @@ def test_pauses_that_nobody_named_grow_while_refusals_follow():
 
 def test_first_refusal_after_a_while_begins_a_new_row():
     account = make()
-    for _ in range(4):
-        obeyed(account, limited())
+    grown = [obeyed(account, limited()) for _ in range(4)]
     left = quota.client(django_settings.REDIS_URL).pttl(f"quota:{account.code}:refusals")
     quota.client(django_settings.REDIS_URL).delete(f"quota:{account.code}:refusals")
 
-    assert (60_000 < left <= 90_000, obeyed(account, limited())) == (True, 2)
+    assert (grown, obeyed(account, limited())) == ([2, 4, 8, 16], 2)
+    assert 45_000 < left <= 46_000
+
+
+def test_refusals_of_calls_that_left_before_the_pause_ask_for_nothing_more():
+    account = make()
+
+    for _ in range(6):
+        quota.obey(account, [limited()])
+
+    assert 1 < quota.pause_left(account) <= 2
 
 
 def test_refusal_is_obeyed_as_far_as_it_can_be_without_the_server(settings, caplog):

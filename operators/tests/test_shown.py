@@ -12,6 +12,7 @@ from operators.masking import masker
 from operators.ports import Reply
 from operators.shown import shown_by
 from operators.tests.bench import SIM, MemoryTokens, running
+from operators.tests.described import profile
 
 SOAP = (
     '<?xml version="1.0"?><S:Envelope xmlns:S="http://schemas.xmlsoap.org/soap/envelope/"><S:Body>'
@@ -31,6 +32,39 @@ def body_of(code: str, answer: object) -> str:
     raw = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
     shown = shown_by(code, registry.adapter_class(code), None)
     return masker([], shown).reply(Reply(200, {}, raw)).partition("\n\n")[2]
+
+
+def test_described_operator_s_sentences_are_kept_without_names_wherever_they_stand():
+    said = "Абонент Иванов Иван Иванович не найден"
+    listed = {
+        "rows": "data.items",
+        "iccid": "icc",
+        "request_id": "id",
+        "result": "st",
+        "text": "why",
+    }
+    keyed = {"rows": "cards", "iccid": "@key", "result": "st", "text": "why"}
+    document = profile(
+        {"success": {"202": "request"}, "answer": {"request_id": "id"}},
+        calls={"check": {"path": "/c", "answer": listed}, "ping": {"path": "/p", "answer": keyed}},
+        errors={"code": ["e[0].code", "e[0].message"], "text": "e[0].message"},
+        results={"words": {"1": "done"}},
+    )  # fmt: skip
+    shown = shown_by("declared", registry.adapter_class("declared"), document)
+    answer = {
+        "data": {"items": [{"st": "2", "why": said, "who": said}]},
+        "cards": {"8970": {"st": "2", "why": said}},
+        "e": [{"code": "GONE", "message": said}],
+    }
+
+    kept = masker([], shown).reply(Reply(200, {}, json.dumps(answer).encode()))
+
+    left = "Абонент ••• не найден"
+    assert json.loads(kept.partition("\n\n")[2]) == {
+        "data": {"items": [{"st": "2", "why": left, "who": MASK}]},
+        "cards": {"8970": {"st": "2", "why": left}},
+        "e": [{"code": "GONE", "message": left}],
+    }
 
 
 def test_every_protocol_says_its_places_or_has_a_row():

@@ -20,8 +20,8 @@ from cabinet.actors import SYSTEM
 from cabinet.models import Alert, AuditEvent
 from cabinet.sandbox.http import Request, Response, Route, Wire, json_response
 from cabinet.sandbox.server import serving
-from operators import quota, services
-from operators.hub import REDIS_AWAY, HubRefused
+from operators import quota, services, tasks
+from operators.hub import HubRefused
 from operators.lanes import hold_lane
 from operators.models import Callback, Exchange, HubSubscription, OperatorAccount
 from operators.services import note_new_keys
@@ -51,6 +51,7 @@ class Partner:
 
     made: Response = field(default_factory=lambda: json_response({"id": "sub-1"}, 201))
     gone: Response = field(default_factory=lambda: Response(status=204))
+    let_in: Response = field(default_factory=lambda: json_response({"access_token": "new"}))
     asked: list[tuple[str, str, Any, str]] = field(default_factory=list)
     answers: list[Response] = field(default_factory=list)
     hold: threading.Event | None = None
@@ -60,6 +61,7 @@ class Partner:
         return [
             Route("POST", "/api/hub", lambda request: self._answer(request, self.made)),
             Route("DELETE", "/api/hub/.+", lambda request: self._answer(request, self.gone)),
+            Route("POST", "/api/token", lambda _request: self.let_in),
         ]
 
     def _answer(self, request: Request, answer: Response) -> Response:
@@ -207,6 +209,9 @@ def error(status: int, **body: Any) -> Response:
 
 NO_HUB = f"Попросите его вписать наш адрес у себя: {ADDRESS}"
 NO_TURN = "Сейчас вызовы не уходят: квота занята или оператор попросил подождать. Повторите через "
+REDIS_AWAY = "Не отвечает Redis, а без счётчика вызовов ничего не отправляется. Повторите позже."
+TAKEN = "Подпиской уже занят другой сотрудник. Повторите через минуту."
+KEYS_REFUSED = "Оператор не принял ключ договора. Исправьте ключ и нажмите «Проверить связь»."
 NAMELESS = (
     "Оператор подписал нас, но не назвал номера подписки (id), и снять её отсюда будет нельзя."
     " Покажите это оператору: ответ лежит в журнале обмена."
@@ -218,10 +223,7 @@ NAMELESS = (
     [
         (error(404), f"У оператора нет вызова /hub (ответ 404). {NO_HUB}"),
         (error(501), f"У оператора нет вызова /hub (ответ 501). {NO_HUB}"),
-        (
-            error(401),
-            "Оператор не принял ключ договора. Исправьте ключ и нажмите «Проверить связь».",
-        ),
+        (error(401), KEYS_REFUSED),
         (error(403), "Ключ договора не даёт права на подписку: попросите оператора его дать."),
         (
             error(400, code="badAddress", reason="Only https here"),
@@ -323,18 +325,42 @@ def test_redis_that_is_away_is_told(partner, account, settings):
     assert partner.asked == []
 
 
-def test_login_that_takes_too_long_is_told(account):
-    account.credentials = {
-        "token_url": f"{account.base_url}/token",
-        "client_id": "id",
-        "client_secret": "secret",
-    }
-    account.save()
-    others = services._workers_tokens(account)
+OAUTH = {"client_id": "id", "client_secret": "secret"}
 
-    # Nobody lets go of the right to log in.
+
+def test_login_of_the_workers_is_not_waited_for(partner, account):
+    account.credentials = OAUTH | {"token_url": f"{account.base_url}/token"}
+    account.save()
+    others = services.workers_tokens(account)
+
     with others.lock("token:partner"):
-        assert refused(subscribe, account) == REDIS_AWAY
+        subscribe(account=account, by=SYSTEM, at=AT)
+
+    assert [bearer for *_, bearer in partner.asked] == ["Bearer new"]
+    assert others.get("token:partner") is None
+
+
+def since_refused(account: OperatorAccount) -> bool:
+    return OperatorAccount.objects.get(pk=account.pk).keys_refused_since is not None
+
+
+def test_refused_key_is_known_till_it_is_accepted(partner, account):
+    partner.answers = [error(401)]
+
+    said = refused(subscribe, account)
+    after_refusal = since_refused(account)
+    subscribe(account=account, by=SYSTEM, at=LATER)
+
+    assert (said, after_refusal, since_refused(account)) == (KEYS_REFUSED, True, False)
+
+
+def test_refused_login_is_known_too(partner, account):
+    account.credentials = OAUTH | {"token_url": f"{account.base_url}/token"}
+    account.save()
+    partner.let_in = error(401)
+
+    assert (refused(subscribe, account), since_refused(account)) == (KEYS_REFUSED, True)
+    assert partner.asked == []
 
 
 def test_without_a_secret_nothing_is_asked(partner, account):
@@ -356,25 +382,25 @@ def test_unreadable_keys_are_told(partner, account, settings):
     assert partner.asked == []
 
 
-def test_two_clicks_at_once_leave_one_subscription(partner, account):
+def test_of_two_people_at_once_the_second_is_told_and_waits_for_nothing(partner, account):
     partner.hold = threading.Event()
-    partner.answers = [json_response({"id": number}, 201) for number in ("sub-1", "sub-2")]
 
     def click() -> None:
         subscribe(account=account, by=SYSTEM, at=AT)
         connection.close()
 
-    threads = [threading.Thread(target=click) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5)  # without the lock both would ask now
+    first = threading.Thread(target=click)
+    first.start()
+    while not partner.asked:
+        time.sleep(0.02)
+    began = time.monotonic()
+    told = [refused(subscribe, account), refused(unsubscribe, account)]
+    took = time.monotonic() - began
     partner.hold.set()
-    for thread in threads:
-        thread.join(20)
+    first.join(20)
 
-    asked = [(method, path) for method, path, _, _ in partner.asked]
-    assert asked == [("POST", "/api/hub"), ("POST", "/api/hub"), ("DELETE", "/api/hub/sub-1")]
-    assert [number for number, *_ in kept()] == ["sub-2"]
+    assert (told, took < 1) == ([TAKEN, TAKEN], True)
+    assert ([method for method, *_ in partner.asked], len(kept())) == (["POST"], 1)
 
 
 def test_row_without_a_number_is_refused(account):
@@ -520,6 +546,18 @@ def test_matter_is_closed_where_the_old_secret_is_back(account):
         note_new_keys(account_id=account.pk, by=SYSTEM, at=AT)
 
     assert [closed for *_, closed in alerts()] == [True]
+
+
+def test_staff_are_told_of_our_own_changed_address_within_an_hour(account, settings):
+    subscribe(account=account, by=SYSTEM, at=AT)
+    seen = []
+    for address in (OURS, "https://new.example.ru", OURS):
+        settings.PUBLIC_URL = address
+        tasks.purge()
+        seen.append(alerts())
+
+    text = f"Партнёр: подписка на уведомления устарела. {MOVED} Подпишитесь заново."
+    assert seen == [[], [(text, PAGE, False)], [(text, PAGE, True)]]
 
 
 def test_contract_without_a_subscription_is_no_matter(account):

@@ -42,7 +42,7 @@ def activation_terms(card: SmartCard, zone: tzinfo, at: datetime) -> Terms:
     silence = (_silence(card),) if commands.may_be_held(card, at) else ()
     return Terms(
         fee=found.activation_fee_kopecks,
-        fees=_fees("Плата оператору за включение", found.activation_fee_kopecks),
+        fees=_fees("Плата за включение", found.activation_fee_kopecks),
         warnings=_too_soon_on(card, found, zone, at),
         hints=(*silence, *_pause(card, zone, at)),
     )
@@ -53,7 +53,7 @@ def deactivation_terms(card: SmartCard, zone: tzinfo, at: datetime) -> Terms:
     found = queries.switch_terms_of(card, at)
     return Terms(
         fee=found.deactivation_fee_kopecks,
-        fees=_fees("Плата оператору за отключение", found.deactivation_fee_kopecks),
+        fees=_fees("Плата за отключение", found.deactivation_fee_kopecks),
         warnings=(*_too_soon_off(card, found, zone, at), *_stays_off(found, at, zone)),
         hints=_pause(card, zone, at),
     )
@@ -67,9 +67,9 @@ def asks_before_activation(card: SmartCard, at: datetime) -> bool:
     return bool(found.activation_fee_kopecks) or _off_till(card, found, at) is not None
 
 
-def fee_line(account: OperatorAccount) -> str:
-    """«включение 15 ₽», for a choice among cards of several operators; empty where it is free."""
-    fee = account.activation_fee_kopecks
+def fee_line(found: SwitchTerms) -> str:
+    """«включение 15 ₽», for a choice among cards; empty where it is free."""
+    fee = found.activation_fee_kopecks
     return f"включение {wording.money(fee)}" if fee else ""
 
 
@@ -112,7 +112,7 @@ def _pause(card: SmartCard, zone: tzinfo, at: datetime) -> tuple[str, ...]:
 
 
 def _off_till(card: SmartCard, found: SwitchTerms, at: datetime) -> datetime | None:
-    """The end of the shortest time that the operator wants the card to be off, if it is still to come."""
+    """The end of the shortest time that the card is to be off, if it is still to come."""
     if not found.min_inactive_days or card.off_since is None:
         return None
     ends = card.off_since + timedelta(days=found.min_inactive_days)
@@ -126,9 +126,9 @@ def _too_soon_on(
     if ends is None:
         return ()
     said = (
-        f"По договору с оператором смарт-карту отключают не меньше чем на "
+        f"По условиям подключения смарт-карту отключают не меньше чем на "
         f"{wording.days(found.min_inactive_days)}, до {_day(ends, zone)} Если включить её раньше, "
-        "оператор может взять дополнительную плату или включить позже."
+        "может понадобиться дополнительная плата или включение задержится."
     )
     return (said,)
 
@@ -142,8 +142,8 @@ def _too_soon_off(
     if ends is None or ends <= at:
         return ()
     said = (
-        f"По договору с оператором смарт-карта должна проработать не меньше {_days_of(days)}, "
-        f"до {_day(ends, zone)} Если отключить её раньше, оператор может взять плату за весь срок."
+        f"По условиям подключения смарт-карта должна проработать не меньше {_days_of(days)}, "
+        f"до {_day(ends, zone)} Если отключить её раньше, плату могут взять за весь срок."
     )
     return (said,)
 
@@ -153,7 +153,7 @@ def _stays_off(found: SwitchTerms, at: datetime, zone: tzinfo) -> tuple[str, ...
     if not days:
         return ()
     said = (
-        f"По договору с оператором отключают не меньше чем на {wording.days(days)}: включение раньше "
+        f"По условиям подключения отключают не меньше чем на {wording.days(days)}: включение раньше "
         f"{_day(at + timedelta(days=days), zone)} может стоить дополнительных денег."
     )
     return (said,)

@@ -14,6 +14,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 
 from cabinet import wording
 from cabinet.models import Merchant
+from cabinet.states import ActorKind
 from operators.board import maintenance
 from operators.models import OperatorAccount
 from smartcards import queries
@@ -219,7 +220,8 @@ def brake_on(command: Command) -> str:
 def _stops(brake: Brake, command: Command) -> bool:
     """The same as the dispatcher leaves in the queue."""
     if brake.report_only_at is not None:
-        return command.origin == Origin.RECONCILE or command.created_at < brake.report_only_at
+        asked_by_nobody = command.asked_by_kind == ActorKind.SYSTEM
+        return asked_by_nobody or command.created_at < brake.report_only_at
     off_by_itself = command.kind == CommandKind.DEACTIVATE and command.origin == Origin.RECONCILE
     return off_by_itself and queries.is_braked(brake)
 

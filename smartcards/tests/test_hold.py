@@ -223,7 +223,7 @@ def test_activation_that_costs_shows_the_sum_and_waits(owner, merchant):
     by_an_old_button = owner.post(address)
 
     for page in (by_link, by_an_old_button):
-        assert "Плата оператору за включение" in text_of(page)
+        assert "Плата за включение" in text_of(page)
         assert "15,50 ₽" in text_of(page)
     assert f'href="{address}">Активировать</a>' in text_of(owner.get("/"))
     assert Command.objects.count() == 0

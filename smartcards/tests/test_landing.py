@@ -4,6 +4,8 @@ import pytest
 from django.conf import settings
 
 from operators import quota
+from operators.adapters import not_sent
+from operators.declared import answers
 from operators.ports import (
     OUR_QUOTA,
     TOKENS_AWAY,
@@ -12,16 +14,19 @@ from operators.ports import (
     Check,
     CheckState,
     ErrorClass,
+    NotSent,
     Reading,
     Rejected,
     SimState,
     Unavailable,
     Unknown,
 )
+from operators.waits import OUR_OWN
 from smartcards.landing import (
     BROKEN,
     Landed,
     asked_pause,
+    error_of,
     is_the_operators_word,
     measured,
     obey,
@@ -74,6 +79,27 @@ def test_broken_adapter_leaves_a_letter_unknown_and_a_question_unanswered():
 )
 def test_whose_word_an_answer_is(result, theirs):
     assert is_the_operators_word(result) is theirs
+
+
+@pytest.mark.parametrize("code", sorted(OUR_OWN))
+@pytest.mark.parametrize("error", [ErrorClass.TRANSIENT, ErrorClass.RATE_LIMITED])
+def test_trouble_of_our_own_says_nothing_of_the_operator(code, error):
+    ours = [Rejected(error, code, ""), Unknown("", error, code), unanswered(error, code)]
+    prepared = answers.after_preparing(Rejected(error, code, ""))
+    theirs = [Rejected(error, "503", ""), Unknown("", error, "503"), unanswered(error, "503")]
+
+    assert prepared == Unknown("", error, code)
+    assert [error_of(one) for one in [*ours, prepared]] == [None] * 4
+    assert [error_of(one) for one in [*theirs, Unknown("")]] == [
+        *[error] * 3,
+        ErrorClass.UNKNOWN_OUTCOME,
+    ]
+
+
+def test_our_own_trouble_before_the_second_call_is_told_by_the_codes_of_our_own():
+    tired = not_sent(NotSent("", code="quota")).code
+
+    assert {tired, TOKENS_AWAY} <= OUR_OWN
 
 
 @pytest.mark.parametrize(

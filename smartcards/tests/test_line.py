@@ -560,6 +560,26 @@ def test_good_readings_do_not_hide_that_switches_fail(partner):
     assert partner.account.broken_since is not None
 
 
+def test_good_readings_of_the_next_line_do_not_hide_it_either(partner):
+    use(partner, concurrency=1)
+    partner.bench.fault("submit", "http_500", times=None)
+    for _ in range(4):
+        partner.activate(partner.card())
+    partner.work()
+    make_card(partner.merchant, account=partner.account)
+
+    line.work(account_id=partner.account.pk, clock=partner.clock, reading=True)
+    partner.account.refresh_from_db()
+    while_reading = (kinds(partner)[-1], partner.account.failures_in_a_row)
+    partner.bench.call("DELETE", "/faults")
+    partner.activate(partner.card())
+    partner.work()
+
+    partner.account.refresh_from_db()
+    after = (partner.account.failures_in_a_row, partner.account.switches_fail)
+    assert (while_reading, after) == (("read", 4), (0, False))
+
+
 def test_probe_waits_for_the_quota(tmp_path):
     with standing("tmf640", tmp_path, per_second=10) as stand:
         broken_down(stand)

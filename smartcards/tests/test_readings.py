@@ -9,9 +9,11 @@ from django.db.models import F
 
 from cabinet.models import Alert, AuditEvent
 from operators.models import OperatorAccount
-from operators.ports import BlockReason, Reading, Sim, SimState
-from smartcards import commands, healing, line, queries, readings, releases
+from operators.ports import BlockReason, ErrorClass, Reading, Sim, SimState, Unavailable
+from operators.quota import Urgency
+from smartcards import commands, healing, line, queries, questions, readings, releases
 from smartcards.models import Command, SmartCard
+from smartcards.questions import Answer
 from smartcards.reconcile import reconcile_all, reconcile_merchant
 from smartcards.states import CommandKind, CommandState, Confirmed, Told
 from smartcards.tests import stand as stands
@@ -133,12 +135,26 @@ def test_block_that_a_refusal_told_is_not_ended_by_a_weak_reading(merchant, then
     assert read(card, *then) == (HELD, "unknown")
 
 
-def test_first_empty_answer_of_a_card_that_was_to_be_read_at_once_ends_nothing(merchant):
+def test_only_two_empty_answers_in_a_row_end_a_block(merchant):
     card = make_card(merchant, confirmed=HELD, block_reason="debt", confirmed_from=Told.READING)
+    blocked_for_no_reason = Reading(SimState.HELD, BlockReason.UNKNOWN)
 
-    assert read(card, SILENCE) == (HELD, "debt")
+    answers = (SILENCE, blocked_for_no_reason, SILENCE, SILENCE)
+    told = [read(card, answer) for answer in answers]
 
-    SmartCard.objects.filter(pk=card.pk).update(confirmed_at=None)
+    assert told == [(HELD, "debt")] * 3 + [(Confirmed.UNKNOWN, "")]
+
+
+def test_reading_that_failed_is_no_empty_answer(merchant):
+    held = {"confirmed": HELD, "block_reason": "debt", "confirmed_from": Told.READING}
+    card = make_card(merchant, **held, confirmed_at=NOW, read_at=NOW)
+    question = questions.Question(
+        card_id=card.pk, sim=Sim(card.iccid, card.msisdn), urgency=Urgency.SPARE
+    )
+    trouble = Unavailable(ErrorClass.TRANSIENT, "500", "")
+
+    questions.record([(question, Answer(unavailable=trouble))], at=NOW + timedelta(hours=24))
+
     assert read(card, SILENCE) == (HELD, "debt")
 
 

@@ -630,7 +630,7 @@ def test_a_second_look_at_a_card_measures_nothing_again(django_assert_num_querie
     merchant = make_merchant()
     cover(make_card(merchant, **WORKS), make_live_subscription(merchant))
     measured(seconds=5)
-    [card] = queries.with_facts(SmartCard.objects.filter(merchant=merchant))
+    [card] = queries.with_facts(SmartCard.objects.filter(merchant=merchant), terms=True)
     first = card_page(card=card, merchant=merchant, role=Role.OWNER, at=NOW)
 
     with django_assert_num_queries(5):

@@ -61,7 +61,7 @@ def replace(request: MerchantRequest, pk: int) -> HttpResponseBase:
     if request.method == "POST" and request.POST.get("card") == str(row.replaced_by_id):
         messages.info(request, "Запрос уже принят: смарт-карта заменена.")
         return redirect("card", pk=pk)
-    offered = queries.stand_ins(request.merchant)
+    offered = queries.priced_stand_ins(request.merchant, instead_of=row, at=clock.now())
     form = ReplaceForm(request.POST or None, cards=offered)
     if form.is_valid():
         fresh = own_or_404(SmartCard.objects.all(), request.merchant, pk=form.cleaned_data["card"])

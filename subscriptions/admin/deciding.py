@@ -1,5 +1,6 @@
 """Rows to be looked at, with decisions beside them: who decides, why, and what was typed is never lost."""
 
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -34,6 +35,7 @@ def may(request: HttpRequest, permission: str) -> bool:
     return cast("User", request.user).has_perm(permission)
 
 
+_KEY = re.compile("[0-9]{1,18}")
 # Under this name a session keeps what was typed into the action bar of a list and not done.
 _TYPED = "subscriptions.typed"
 
@@ -92,29 +94,32 @@ class DecidingAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         if request.method == "POST" and not _chosen(request):
             self._keep(request, [])
-        kept = self._kept(request)
+        kept = self._taken(request)
         if kept is None:
             return super().changelist_view(request, extra_context)
+        # What was sent in the place of keys must not close the list for as long as the session lasts.
+        keys = [key for key in kept["chosen"] if _KEY.fullmatch(key)]
+        cast("Any", request).chosen_again = keys
         form = self.action_form(auto_id=None, initial=kept["typed"])
         cast("forms.ChoiceField", form.fields["action"]).choices = self.get_action_choices(request)
-        page = super().changelist_view(request, {"action_form": form} | (extra_context or {}))
-        del request.session[_TYPED]
-        return page
+        return super().changelist_view(request, {"action_form": form} | (extra_context or {}))
 
     def _keep(self, request: HttpRequest, chosen: list[str]) -> None:
         typed = {name: request.POST.get(name, "") for name in ("action", "reason", "days")}
         request.session[_TYPED] = {"page": request.path, "typed": typed, "chosen": chosen}
 
-    def _kept(self, request: HttpRequest) -> dict[str, Any] | None:
-        """What was kept for this list, until it is shown."""
+    def _taken(self, request: HttpRequest) -> dict[str, Any] | None:
+        """What was kept for this list, once."""
         kept: dict[str, Any] | None = request.session.get(_TYPED)
-        is_here = kept is not None and kept["page"] == request.path and request.method == "GET"
-        return kept if is_here else None
+        if kept is None or kept["page"] != request.path or request.method != "GET":
+            return None
+        del request.session[_TYPED]
+        return kept
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
-        kept = self._kept(request)
-        return rows if kept is None else rows.annotate(is_kept=Q(pk__in=kept["chosen"]))
+        chosen: list[str] | None = getattr(request, "chosen_again", None)
+        return rows if chosen is None else rows.annotate(is_kept=Q(pk__in=chosen))
 
     def action_checkbox(self, obj: Model) -> SafeString:
         look = {"class": "action-select", "aria-label": f"Выбрать: {obj}"}

@@ -110,7 +110,7 @@ def process(*, delivery_id: int, at: datetime) -> bool:
 def _begun(delivery_id: int, at: datetime) -> bool:
     """Whether there is a try to make; nobody else begins one before its time is over."""
     row = _claimed(delivery_id)
-    if row is None:
+    if row is None or (row.next_try_at is not None and row.next_try_at > at):
         return False
     if row.attempts >= MOST_ATTEMPTS:
         _give_up(row, at)

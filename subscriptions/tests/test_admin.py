@@ -156,6 +156,17 @@ def test_nothing_is_typed_again_after_a_success(staff, make):
     assert typed(act(staff, "give_days", row, days="7", reason="сбой")) == (NOTHING, [])
 
 
+@pytest.mark.parametrize("sent", ["abc", "", "-1", "²", "9" * 30])
+def test_what_is_no_row_closes_no_list(staff, make, sent):
+    row = make(entitled_from=START, entitled_until=END)
+    data = {"action": "give_days", "_selected_action": [sent, row.pk], "days": "0"}
+
+    pages = [staff.post(LIST, data, follow=True), staff.get(LIST)]
+
+    assert [page.status_code for page in pages] == [200, 200]
+    assert [typed(page)[1] for page in pages] == [[row.pk], []]
+
+
 def test_subscription_is_stopped_with_a_reason(staff, make):
     row = make(entitled_from=START, paid_until=END)
 

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -44,6 +45,11 @@ class Shown:
     texts: frozenset[Place] = frozenset()
     markup: bool = False
     plain: bool = False
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every name on the way to such a place."""
+        return frozenset(name for place in self.words | self.texts for name in place)
 
 
 def may_be_shown(place: Place) -> bool:
@@ -85,7 +91,7 @@ class _Kept:
         """Decoded JSON in its own shape."""
         if isinstance(value, Mapping):
             return {
-                str(self.show(str(name))): self.value(inner, (*way, _step(str(name), value)))
+                self._name(str(name)): self.value(inner, (*way, _step(str(name), value)))
                 for name, inner in value.items()
             }
         if isinstance(value, list):
@@ -108,6 +114,10 @@ class _Kept:
             return f", страница «{self.tell(page[1].strip())}»"
         is_sentence = text[0] not in '{[<"' and len(text) <= _LONGEST_SENTENCE
         return f", текст «{self.tell(text)}»" if self.shown.plain and is_sentence else ""
+
+    def _name(self, name: str) -> str:
+        """The name of a field; one that somebody described is nobody's."""
+        return name if name in self.shown.names else str(self.show(name))
 
     def _leaf(self, value: Any, way: Place) -> Any:
         if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
@@ -144,7 +154,9 @@ def _step(name: str, among: Mapping[str, Any]) -> str:
     return f"value={str(among[namer]).casefold()}"
 
 
+@lru_cache(maxsize=4096)
 def _stands(way: Place, places: frozenset[Place]) -> bool:
+    """The same few places are asked for with every answer."""
     if way and way[-1].startswith("value=") and hides(way[-1].partition("=")[2]):
         return False
     return any(_fits(way, place) for place in places)

@@ -228,7 +228,7 @@ class Turnstile:
     def __call__(self, kind: CallKind) -> None:
         """Take one place in every window, or raise NotSent with code `quota`. Every call counts.
 
-        Without windows only a pause that the operator asked for can keep a call at home.
+        Without windows only a pause that the operator asked for can keep the first call at home.
         """
         ends_at = time.monotonic() + LONGEST_NAP
         while (wait := self._take()) > 0:
@@ -240,7 +240,7 @@ class Turnstile:
     def _take(self) -> float:
         try:
             if not windows(self.account):
-                return _pause_left(self.account)
+                return 0.0 if self._begun else _pause_left(self.account)
             place = uuid.uuid4().hex
             wait = _ask(self.account, self.urgency, place=place, begun=self._begun)
         except redis.RedisError as error:

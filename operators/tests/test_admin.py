@@ -777,7 +777,9 @@ def test_new_description_is_not_refused_before_it_is_tried(boss, described):
     OperatorAccount.objects.update(keys_refused_since=since)
     form = boss.get(page_of(described)).context["adminform"].form
     shown = {name: form[name].value() for name in form.fields}
-    sent = {name: value for name, value in shown.items() if value not in (None, False)}
+    sent = {
+        name: value for name, value in shown.items() if value is not None and value is not False
+    }
 
     boss.post(page_of(described), sent | {"per_second": "2"})
     other = OperatorAccount.objects.get()

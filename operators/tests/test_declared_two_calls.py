@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cabinet.sandbox.http import Request, Response, Wire, json_response
+from operators import registry
 from operators.declared.dry_run import Shown, dry_questions, dry_run
 from operators.declared.validate import load, validate
 from operators.http import Exchange
@@ -15,12 +16,14 @@ from operators.ports import (
     Action,
     Already,
     Applied,
+    CallKind,
     ErrorClass,
+    NotSent,
     Rejected,
     SubmitResult,
     Unknown,
 )
-from operators.tests.bench import SIM, submit
+from operators.tests.bench import SIM, MemoryTokens, submit
 from operators.tests.described import (
     SEEN,
     Handler,
@@ -31,6 +34,7 @@ from operators.tests.described import (
     says,
     standing,
 )
+from operators.waits import OUR_OWN
 
 ICCID, BASE = SIM.iccid, "https://api.example.com/v1"
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -60,6 +64,8 @@ ORDERED = profile(
         "not_done": ["LATER"],
     },
 )
+TOKEN = {"kind": "token_call", "url": "/login", "token": "t",
+         "place": {"in": "header", "name": "X-Token"}}  # fmt: skip
 MADE = says({"iccid": ICCID, "id": 5}, 201, ETag='"e-1"')
 
 
@@ -138,6 +144,44 @@ LOST = "ответ оператора не получен целиком"
 )  # fmt: skip
 def test_first_call_is_never_made_twice_without_a_reading(tmp_path, order, commit, result, asked):
     assert ordered(tmp_path, order, commit) == (result, asked)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "result"),
+    [
+        (
+            "tokens",
+            Unknown("хранилище ключей доступа не отвечает", ErrorClass.TRANSIENT, "tokens_away"),
+        ),
+        ("turn", Unknown("не наш черёд", ErrorClass.RATE_LIMITED, "not_sent_quota", 3.0)),
+    ],
+)
+def test_our_own_trouble_between_the_calls_is_known_as_ours(tmp_path, trouble, result):
+    tokens, met = MemoryTokens(), []
+
+    def order(request: Request) -> Response:
+        met.append(trouble)
+        tokens.away = trouble == "tokens"
+        return MADE(request)
+
+    def admit(_kind: CallKind) -> None:
+        if "turn" in met:
+            raise NotSent("не наш черёд", "quota", 3.0)
+
+    with standing(tmp_path, {"POST /login": says({"t": "t-1"}), "POST /orders": order}) as (url, _):
+        operator = registry.make(
+            account="test-between",
+            adapter="declared",
+            base_url=url,
+            credentials={"username": "u", "password": "p"},
+            tokens=tokens,
+            admit=admit,
+            profile={**ORDERED, "login": TOKEN},
+        )
+        given = submit(operator, Action.ACTIVATE)
+
+    assert given == result
+    assert result.code in OUR_OWN
 
 
 def test_preparation_that_only_asks_leaves_nothing_open(tmp_path):

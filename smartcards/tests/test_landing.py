@@ -4,7 +4,6 @@ import pytest
 from django.conf import settings
 
 from operators import quota
-from operators.adapters import not_sent
 from operators.declared import answers
 from operators.ports import (
     OUR_QUOTA,
@@ -14,7 +13,6 @@ from operators.ports import (
     Check,
     CheckState,
     ErrorClass,
-    NotSent,
     Reading,
     Rejected,
     SimState,
@@ -94,12 +92,6 @@ def test_trouble_of_our_own_says_nothing_of_the_operator(code, error):
         *[error] * 3,
         ErrorClass.UNKNOWN_OUTCOME,
     ]
-
-
-def test_our_own_trouble_before_the_second_call_is_told_by_the_codes_of_our_own():
-    tired = not_sent(NotSent("", code="quota")).code
-
-    assert {tired, TOKENS_AWAY} <= OUR_OWN
 
 
 @pytest.mark.parametrize(

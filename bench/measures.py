@@ -34,7 +34,7 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def against_bare_calls(number: int = 600) -> Figure:
+def against_bare_calls(number: int = 1200) -> Figure:
     """(a) Commands confirmed a second against a bare thread pool making the same calls.
 
     Half of the bare calls are made before and half after ours, so that a change of the machine's mood

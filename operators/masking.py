@@ -224,6 +224,8 @@ class Masker:
 
     def _pairs(self, text: str) -> str:
         """Words with something like `key: value` or `"key": "value"` in them."""
+        if ":" not in text and "=" not in text:
+            return self.words(text)
         parts, position = [], 0
         for key in _KEY.finditer(text):
             if key.start() < position or not hides(key[1]):
@@ -259,8 +261,11 @@ class Masker:
 
     def _is_wrapped(self, text: str) -> bool:
         """Whether base64 of something with a secret in it stands there, also glued to other letters."""
+        cores = _in_base64(self.secrets)
+        if not cores or len(text) < len(cores[-1]):
+            return False
         plain = text.replace("-", "+").replace("_", "/")
-        return any(core in plain for core in _in_base64(self.secrets))
+        return any(core in plain for core in cores)
 
     def _sure(self, text: str) -> str:
         """The last look: what masking itself has put together is masked again, or nothing is kept."""
@@ -352,18 +357,20 @@ def _value_end(text: str, start: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _in_base64(secrets: tuple[str, ...]) -> frozenset[str]:
-    """What each secret looks like inside base64: three ways, for three bytes make four letters.
+def _in_base64(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """What each secret looks like inside base64: three ways, for three bytes make four letters. The
+    longest first.
 
     Letters that hold bits of the neighbours too are left out.
     """
-    return frozenset(
+    written = {
         base64.b64encode(bytes(before) + given + bytes(2))[
             -(-before * 4 // 3) : (before + len(given)) * 4 // 3
         ].decode()
         for given in (secret.encode() for secret in secrets)
         for before in range(3)
-    )
+    }
+    return tuple(sorted(written, key=len, reverse=True))
 
 
 @lru_cache(maxsize=64)

@@ -141,7 +141,9 @@ def spending(seconds: float) -> Iterator[None]:
     One question to an operator may take several calls (log in, ask, log in anew, ask again), and
     the caller's lease knows only the question.
     """
-    token = _spending.set(time.monotonic() + seconds)
+    ends_at = time.monotonic() + seconds
+    # Inside another block the earlier end counts.
+    token = _spending.set(min(ends_at, _spending.get(ends_at)))
     try:
         yield
     finally:

@@ -33,7 +33,8 @@ def note(
 ) -> None:
     """Count what came of some calls: a good one closes, `THRESHOLD` bad ones in a row open.
 
-    While switches fail (`by_switches`), a good reading is no sign that they work again. Calls that say
+    While switches fail (`by_switches`), a good reading is no sign that they work again: it makes good
+    what other readings met, and no more. Calls that say
     nothing of the operator (none good, none bad) change nothing. Writes nothing while all is well.
     `account` is brought up to date.
     """
@@ -41,22 +42,25 @@ def note(
     if not bad and not (good and had_troubles):
         return
     row = OperatorAccount.objects.select_for_update().get(pk=account.pk)
-    if good and (by_switches or not row.switches_fail):
+    if good and (by_switches or not row.failing_switches):
         _close(row, at)
     elif bad:
-        row.switches_fail = row.switches_fail or by_switches
+        row.failing_switches += bad if by_switches else 0
         _count(row, bad, at)
+    elif not is_open(row):
+        row.failures_in_a_row = row.failing_switches
+        _save(row)
     for name in _KEPT:
         setattr(account, name, getattr(row, name))
 
 
-_KEPT = ("failures_in_a_row", "switches_fail", "broken_since", "probe_at")
+_KEPT = ("failures_in_a_row", "failing_switches", "broken_since", "probe_at")
 
 
 def _close(row: OperatorAccount, at: datetime) -> None:
     if row.broken_since is not None:
         alerts.close_alert(key=_key(row), by=SYSTEM, at=at)
-    row.failures_in_a_row, row.switches_fail = 0, False
+    row.failures_in_a_row = row.failing_switches = 0
     row.broken_since = row.probe_at = None
     _save(row)
 

@@ -99,7 +99,7 @@ class OperatorAccount(models.Model):
     callback_secret = EncryptedTextField("ключ подписи уведомлений", blank=True, default="")
     enabled = models.BooleanField("работает", default=True)
     failures_in_a_row = models.PositiveIntegerField("сбоев подряд", default=0, editable=False)
-    switches_fail = models.BooleanField("не удаются команды", default=False, editable=False)
+    failing_switches = models.PositiveIntegerField("из них команд", default=0, editable=False)
     broken_since = models.DateTimeField("сбой с", null=True, blank=True, editable=False)
     probe_at = models.DateTimeField("следующая проба", null=True, blank=True, editable=False)
     turn = models.BigIntegerField("очередь дошла до", default=0, editable=False)

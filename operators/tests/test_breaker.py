@@ -205,3 +205,45 @@ def test_stale_object_does_not_lose_what_others_counted(account):
     note(stale, bad=1)
 
     assert facts(stale)[:2] == (THRESHOLD + 1, AT)
+
+
+# --- switches and readings --------------------------------------------------------------------------
+
+
+def heard(account: OperatorAccount, *words: str) -> list[tuple[int, int]]:
+    """Troubles in a row, and those of switches among them, after each word."""
+    found = []
+    for word in words:
+        kind, _, outcome = word.partition(" ")
+        counts = {"good": int(outcome == "good"), "bad": int(outcome == "bad")}
+        breaker.note(account, **counts, at=AT, by_switches=kind == "switch")
+        row = OperatorAccount.objects.get(pk=account.pk)
+        found.append((row.failures_in_a_row, row.failing_switches))
+    return found
+
+
+def test_good_reading_makes_good_what_readings_met_and_no_more(account):
+    found = heard(
+        account, "switch bad", "reading bad", "reading good", "switch bad", "reading good"
+    )
+
+    assert found == [(1, 1), (2, 1), (1, 1), (2, 2), (2, 2)]
+    assert not breaker.is_open(account)
+
+
+def test_good_switch_makes_good_everything(account):
+    found = heard(account, "switch bad", "reading bad", "switch good")
+
+    assert found == [(1, 1), (2, 1), (0, 0)]
+
+
+def test_failing_switches_open_it_whatever_is_read_between(account):
+    found = heard(account, *["switch bad", "reading good"] * THRESHOLD)
+
+    assert (found[-1], breaker.is_open(account)) == ((THRESHOLD, THRESHOLD), True)
+
+
+def test_good_reading_closes_what_only_readings_have_opened(account):
+    by_readings = heard(account, *["reading bad"] * THRESHOLD, "reading good")
+
+    assert (by_readings[-1], breaker.is_open(account)) == ((0, 0), False)

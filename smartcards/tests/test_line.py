@@ -576,8 +576,8 @@ def test_good_readings_of_the_next_line_do_not_hide_it_either(partner):
     partner.work()
 
     partner.account.refresh_from_db()
-    after = (partner.account.failures_in_a_row, partner.account.switches_fail)
-    assert (while_reading, after) == (("read", 4), (0, False))
+    after = (partner.account.failures_in_a_row, partner.account.failing_switches)
+    assert (while_reading, after) == (("read", 4), (0, 0))
 
 
 def test_probe_waits_for_the_quota(tmp_path):

@@ -88,11 +88,9 @@ def _next_probe(broken_since: datetime, at: datetime) -> datetime:
 def put_off_probe(account: OperatorAccount, *, at: datetime) -> None:
     """A command has left to try the operator with; till its answer speaks the next probe waits its time.
 
-    `account` is brought up to date. Does nothing while the breaker is closed.
+    `account` is brought up to date. A breaker that was closed meanwhile stays so.
     """
-    if account.broken_since is None:
-        return
-    account.probe_at = _next_probe(account.broken_since, at)
+    account.probe_at = _next_probe(account.broken_since or at, at)
     OperatorAccount.objects.filter(pk=account.pk).exclude(broken_since=None).update(
         probe_at=account.probe_at
     )

@@ -124,9 +124,8 @@ class Masker:
     def body(self, text: str) -> str:
         """A body of any shape."""
         clean = self._known(text[:_PARSED_CHARS].translate(_CONTROLS))
-        if len(text) <= _PARSED_CHARS:
-            return self._shape(clean)
-        return self._torn(self._without_tail(clean)) + CUT
+        is_whole = len(text) <= _PARSED_CHARS
+        return self._shape(clean) if is_whole else self._torn(self._without_tail(clean)) + CUT
 
     def words(self, text: str) -> str:
         """Plain words: our secrets, tokens, e-mail addresses and numbers."""
@@ -264,11 +263,10 @@ class Masker:
         cores = _in_base64(self.secrets)
         if not cores or len(text) < len(cores[-1]):
             return False
-        plain = text.replace("-", "+").replace("_", "/")
-        return any(core in plain for core in cores)
+        return any(core in text.replace("-", "+").replace("_", "/") for core in cores)
 
     def _sure(self, text: str) -> str:
-        """The last look: what masking itself has put together is masked again, or nothing is kept."""
+        """The last look: what masking has put together is masked again, or nothing is kept."""
         for _ in range(3):
             text = self._known(text)
             if not any(secret in text for secret in self.secrets):

@@ -300,8 +300,12 @@ def note_call(account: OperatorAccount) -> None:
 
 
 def _ask(account: OperatorAccount, urgency: Urgency, *, place: str, begun: bool = False) -> int:
-    waits = "" if begun else "1"
-    arguments: list[str | int] = [place, pace_of(account, urgency), waits, _MADE_UP_MS]
+    clicks = urgency is Urgency.CLICK
+    waits = "" if begun or clicks else "1"
+    # A click waits for no pace, but mass work gives its turn for it: otherwise many clicks would fill
+    # the window, and those after them would wait till its first calls are a minute old.
+    pace = pace_of(account, Urgency.MASS if clicks else urgency)
+    arguments: list[str | int] = [place, pace, waits, _MADE_UP_MS]
     for window in windows(account) if begun else share(account, urgency):
         arguments += [window.calls, _length(window)]
     return int(_script(settings.REDIS_URL, _TAKE)(keys=_keys(account), args=arguments))

@@ -198,7 +198,7 @@ def test_switch_not_to_be_seen_yet_is_asked_about_later():
     ("refusal", "accepted"),
     [
         ({"Retry-After": "60"}, Accepted("DEACTIVATED:k-7", 60.0, pause=60.0)),
-        ({}, Accepted("DEACTIVATED:k-7")),
+        ({}, Accepted("DEACTIVATED:k-7", pause=2.0)),
     ],
 )
 def test_pause_asked_for_by_the_proof_of_a_switch_is_passed_on(refusal, accepted):

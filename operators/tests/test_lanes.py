@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connection, connections
 
 from operators.lanes import Lane, beside_the_line, hold_lane
 from operators.models import OperatorAccount
@@ -51,6 +51,20 @@ def test_patience_has_an_end():
         waited = time.monotonic() - started
 
     assert (ours, 0.25 <= waited < 5) == (False, True)
+
+
+def test_database_that_fails_is_no_lane_of_another():
+    def fail(execute, sql, *arguments):
+        if "pg_advisory_lock" in sql:
+            raise OperationalError("the server is gone")
+        return execute(sql, *arguments)
+
+    with (
+        connection.execute_wrapper(fail),
+        pytest.raises(OperationalError, match="gone"),
+        hold_lane(1, patience=1),
+    ):
+        pass
 
 
 def test_lane_dies_with_the_session_that_held_it():

@@ -289,6 +289,7 @@ def test_readings_take_half_of_what_mass_work_may():
     account = counted(per_minute=8, reserve_percent=0)
     for _ in range(4):
         leaves(account)
+    quota.client(django_settings.REDIS_URL).delete(f"quota:{account.code}:paced")
 
     left = [leaves(account, urgency) for urgency in (Urgency.SPARE, Urgency.MASS)]
 
@@ -344,12 +345,24 @@ def test_click_does_not_wait_for_the_pace_of_mass_work():
     assert leaves(account)
 
 
-def test_click_does_not_push_the_pace_of_mass_work_back():
+def test_mass_work_gives_its_next_turn_for_a_click():
     account = counted(per_minute=10)
     leaves(account, Urgency.MASS)
     before = quota.seconds_to_wait(account, Urgency.MASS)
 
     leaves(account)
+
+    pace = 60.5 / 9
+    put_off = quota.seconds_to_wait(account, Urgency.MASS) - before
+    assert pace - 0.5 < put_off <= pace
+
+
+def test_asking_for_a_click_s_turn_puts_nothing_off():
+    account = counted(per_minute=10)
+    leaves(account, Urgency.MASS)
+    before = quota.seconds_to_wait(account, Urgency.MASS)
+
+    quota.seconds_to_wait(account)
 
     assert quota.seconds_to_wait(account, Urgency.MASS) <= before
 

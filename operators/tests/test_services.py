@@ -403,7 +403,7 @@ def test_ping_that_loses_redis_on_its_way_says_so(settings, tmp_path):
 
     with standing(tmp_path, {"POST /token": log_in}) as (url, _):
         keys = {"client_id": "c", "client_secret": "s", "token_url": f"{url}/token"}
-        account = make(adapter="tmf640", base_url=url, credentials=keys)
+        account = make(adapter="tmf640", base_url=url, credentials=keys, per_second=10)
 
         link = ping(account)
 

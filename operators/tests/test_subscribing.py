@@ -408,6 +408,12 @@ def test_row_without_a_number_is_refused(account):
         HubSubscription.objects.create(account=account, number="", since=AT)
 
 
+def test_subscription_is_called_by_its_contract_and_number():
+    row = HubSubscription(account=OperatorAccount(title="Партнёр"), number="77")
+
+    assert str(row) == "Партнёр: 77"
+
+
 # --- unsubscribing ------------------------------------------------------------------------------
 
 

@@ -495,6 +495,50 @@ def test_request_that_is_pending_before_its_deadline_waits_by_the_plan(merchant)
     assert (now.state, now.check_at, now.questions) == (ACCEPTED, NOW + timedelta(seconds=40), 1)
 
 
+@pytest.mark.parametrize(
+    ("deadline", "retry_in", "seconds"),
+    [
+        (timedelta(hours=1), 90, 90),
+        (timedelta(hours=1), 4000, 3600),
+        (timedelta(seconds=-1), 90, 90),
+        (None, 90, 90),
+        (None, None, 40),
+    ],
+)
+def test_operator_may_ask_to_be_asked_later_but_not_after_the_deadline(
+    merchant, deadline, retry_in, seconds
+):
+    ends_at = None if deadline is None else NOW + deadline
+    command, question = asked(
+        merchant, make_account(poll_plan=[5, 40]), request_id="r-1", deadline_at=ends_at
+    )
+
+    answer(question, Answer(check=Check(CheckState.PENDING, retry_in=retry_in)), at=NOW)
+
+    assert row(command).check_at == NOW + timedelta(seconds=seconds)
+
+
+def test_late_answer_among_plain_ones_is_left_out(merchant, account):
+    first, second = waiting(merchant, account, 2)
+    one, other = claimed(account)
+    outdated = replace(other, attempt=other.attempt + 1)
+
+    dispatch.record([(one, Applied()), (outdated, Applied())], at=LATER)
+
+    assert [row(first).state, row(second).state] == [DONE, CommandState.SENDING]
+
+
+def test_long_silence_of_many_cards_is_told_as_of_one(merchant, account):
+    rows = waiting(merchant, account, 2)
+    SmartCard.objects.update(off_since=NOW - timedelta(hours=80))
+    letters = claimed(account)
+
+    dispatch.record([(letter, Applied()) for letter in letters], at=LATER)
+
+    held = SmartCard.objects.values_list("may_hold_until", "off_since")
+    assert list(held) == [(LATER + timedelta(hours=24), None)] * len(rows)
+
+
 def test_silence_past_the_deadline_turns_to_the_card_itself(merchant):
     command, question = asked(
         merchant, make_account(), state=ACCEPTED, request_id="r-1", deadline_at=LATER

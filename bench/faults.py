@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -47,6 +48,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     chosen = arguments()
+    # Pages are played without the collected static files.
+    warnings.filterwarnings("ignore", message="No directory at")
     print(f"seed {chosen.seed}", flush=True)
     environment = dict(os.environ)
     results: list[bool] = []

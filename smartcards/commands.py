@@ -46,19 +46,7 @@ def create(
     A second open command for the card is refused by the database (`command_open_once_per_card`). Mass
     work gives `ring=False` and wakes the dispatcher once at its end.
     """
-    command = Command.objects.create(
-        card=card,
-        account_id=card.account_id,
-        kind=kind,
-        origin=origin,
-        asked_by=by.name[:150],
-        asked_by_kind=by.kind,
-        reason=reason[:300],
-        created_at=at,
-        due_at=_not_before(card, at),
-        turn=take_turn(account_id=card.account_id, merchant_id=card.merchant_id),
-    )
-    _step(command, at, reason)
+    [command] = create_many(cards=[card], kind=kind, origin=origin, by=by, at=at, reason=reason)
     if ring:
         lanes.wake_up(card.account, origin)
     return command
@@ -73,10 +61,7 @@ def create_many(
     at: datetime,
     reason: str = "",
 ) -> list[Command]:
-    """The rows that `create` would write for these cards of one contract and one merchant, together.
-
-    Rings for nobody.
-    """
+    """One for each of these cards of one contract and one merchant, in turn; rings for nobody."""
     turn = take_turn(
         account_id=cards[0].account_id, merchant_id=cards[0].merchant_id, count=len(cards)
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -16,10 +16,9 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cabinet import audit, clock
+from cabinet.admin.staff import actor_of
 from cabinet.crypto import Undecryptable
 from cabinet.errors import Refused
-from cabinet.models import User
-from cabinet.services.staff import staff_actor
 from cabinet.templatetags.ru import moment_full
 from operators import (
     admin_callbacks,
@@ -186,7 +185,7 @@ class OperatorAccountAdmin(_AccountAdmin):
             # Whether these are refused too, the next call will tell.
             obj.keys_refused_since = None
         super().save_model(request, obj, form, change)
-        by, at = staff_actor(cast("User", request.user)), clock.now()
+        by, at = actor_of(request), clock.now()
         services.note_new_keys(account_id=obj.pk, by=by, at=at)
         names = ", ".join(dict.fromkeys([*form.changed_titles(), *form.taken_titles()]))
         changed = f"Изменён договор с оператором «{obj.title}»: {names}"
@@ -283,7 +282,7 @@ class OperatorAccountAdmin(_AccountAdmin):
         if not self.has_change_permission(request, account):
             raise PermissionDenied
         form = forms.ReasonForm(request.POST if request.method == "POST" else None)
-        by = staff_actor(cast("User", request.user))
+        by = actor_of(request)
         try:
             if form.is_valid():
                 reason = form.cleaned_data["reason"]

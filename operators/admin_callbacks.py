@@ -1,7 +1,7 @@
 """Events that operators sent us, for staff: to be looked at only; and who is asked to send them."""
 
 import json
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -16,9 +16,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cabinet import clock
 from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.admin.staff import actor_of
 from cabinet.errors import Refused
-from cabinet.models import User
-from cabinet.services.staff import staff_actor
 from operators import subscribing
 from operators.admin_exchanges import CappedPaginator
 from operators.events import EventType, known_type
@@ -168,7 +167,7 @@ class CallbackAdmin(ReadOnlyAdmin):
         account = get_object_or_404(subscribing.accounts_with_hub(), pk=pk)
         deed, done = _DEEDS[pressed]
         try:
-            left = deed(account=account, by=staff_actor(cast("User", request.user)), at=clock.now())
+            left = deed(account=account, by=actor_of(request), at=clock.now())
         except Refused as refusal:
             messages.error(request, f"«{account}»: {refusal.sentence}")
         else:

@@ -17,10 +17,8 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_http_methods
 
 from cabinet import clock, wording
-from cabinet.actors import Actor
+from cabinet.admin.staff import actor_of, may
 from cabinet.errors import Refused
-from cabinet.models import User
-from cabinet.states import ActorKind
 from operators.models import OperatorAccount
 from smartcards.models import SmartCard
 from smartcards.stock import Imported, check_stock, import_stock
@@ -152,7 +150,7 @@ class StockImportMixin(_CardAdmin):
             account=account,
             parsed=parsed,
             take_good=take_good,
-            by=_staff(request),
+            by=actor_of(request),
             at=clock.now(),
         )
         if not outcome.added:
@@ -185,12 +183,7 @@ class StockImportMixin(_CardAdmin):
 
 
 def _may_import(request: HttpRequest) -> bool:
-    return cast("User", request.user).has_perm(IMPORT_RIGHT)
-
-
-def _staff(request: HttpRequest) -> Actor:
-    user = cast("User", request.user)
-    return Actor(ActorKind.STAFF, user.shown_name, user.pk)
+    return may(request, IMPORT_RIGHT)
 
 
 def _uploaded(file: "UploadedFile[bytes] | None") -> bytes | None:

@@ -10,10 +10,10 @@ from django.utils.html import format_html
 
 from cabinet import clock
 from cabinet.admin.readonly import ReadOnlyAdmin, WordFilter, presence, to_the_second
+from cabinet.admin.staff import actor_of
 from cabinet.alerts import close_alert
 from cabinet.audit_words import ACTIONS, KINDS, action_word, kind_word, work_word
 from cabinet.models import Alert, AuditEvent, Heartbeat, User
-from cabinet.services.staff import staff_actor
 from cabinet.wording import sort_key
 
 
@@ -128,7 +128,7 @@ class AlertAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Закрыть", permissions=["close"])
     def close_selected(self, request: HttpRequest, alerts: QuerySet[Alert]) -> None:
-        by = staff_actor(cast("User", request.user))
+        by = actor_of(request)
         for alert in alerts.filter(closed_at=None):
             close_alert(key=alert.key, by=by, at=clock.now())
         self.message_user(request, "Отмеченные дела закрыты.")

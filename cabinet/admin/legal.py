@@ -1,6 +1,6 @@
 """Legal texts and consents."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -8,10 +8,10 @@ from django.http import HttpRequest
 
 from cabinet import clock
 from cabinet.admin.readonly import ReadOnlyAdmin, presence
+from cabinet.admin.staff import actor_of
 from cabinet.errors import Refused
-from cabinet.models import Consent, LegalDocument, User
+from cabinet.models import Consent, LegalDocument
 from cabinet.services.documents import draft_document, publish_document
-from cabinet.services.staff import staff_actor
 from cabinet.states import DocumentKind
 
 
@@ -43,7 +43,7 @@ class LegalDocumentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         made = draft_document(
             kind=DocumentKind(obj.kind),
             text=obj.text,
-            by=staff_actor(cast("User", request.user)),
+            by=actor_of(request),
             at=clock.now(),
         )
         # The admin goes on with the object it was given.
@@ -53,9 +53,7 @@ class LegalDocumentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def publish(self, request: HttpRequest, documents: QuerySet[LegalDocument]) -> None:
         for document in documents.order_by("kind", "version"):
             try:
-                publish_document(
-                    document=document, by=staff_actor(cast("User", request.user)), at=clock.now()
-                )
+                publish_document(document=document, by=actor_of(request), at=clock.now())
             except Refused as refusal:
                 self.message_user(request, f"{document}: {refusal.sentence}", messages.ERROR)
             else:

@@ -1,7 +1,7 @@
 """Merchants: the list that finds them by anything, the form, and the one page that shows a merchant whole."""
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.conf import settings
@@ -17,11 +17,11 @@ from django.utils.timezone import localtime
 
 from cabinet import audit, clock, queries
 from cabinet.admin.readonly import ReadOnlyAdmin, changed_labels, to_the_second
+from cabinet.admin.staff import actor_of
 from cabinet.forms.company import ZONES
 from cabinet.forms.fields import InnField, KppField, OgrnField, PhoneField
-from cabinet.models import Member, Merchant, Shop, Terminal, User
+from cabinet.models import Member, Merchant, Shop, Terminal
 from cabinet.panels import Panel
-from cabinet.services.staff import staff_actor
 
 JOURNAL_LINES = 100
 
@@ -116,7 +116,7 @@ class MerchantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             target=merchant,
             action=action,
             text=text,
-            by=staff_actor(cast("User", request.user)),
+            by=actor_of(request),
             at=clock.now(),
             merchant_id=merchant.pk,
         )

@@ -11,10 +11,10 @@ from django.http import HttpRequest
 
 from cabinet import audit, clock
 from cabinet.admin.readonly import changed_labels
+from cabinet.admin.staff import actor_of
 from cabinet.admin_site import permission_words
 from cabinet.forms.fields import PhoneField
 from cabinet.models import User
-from cabinet.services.staff import staff_actor
 
 _RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 _RIGHTS_SHOWN = ("is_staff", "is_superuser", "groups", "own_rights")
@@ -95,7 +95,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
             target=obj,
             action="person.changed" if change else "person.added",
             text=f"Изменён человек: {changed_labels(form)}" if change else "Добавлен человек",
-            by=staff_actor(cast("User", request.user)),
+            by=actor_of(request),
             at=clock.now(),
             merchant_id=None,
         )

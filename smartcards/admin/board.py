@@ -11,9 +11,9 @@ from django.template.response import TemplateResponse
 from django.views.decorators.http import require_safe
 
 from cabinet import clock, wording
+from cabinet.admin.staff import may
 from cabinet.admin_site import CabinetAdminSite, SitePage
 from smartcards import board, verdicts
-from smartcards.admin.decisions import may
 from smartcards.verdicts import Level, Slot, Standing
 
 RIGHT = "smartcards.view_command"

@@ -15,10 +15,10 @@ from django.views.decorators.http import require_POST
 
 from cabinet import clock
 from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.admin.staff import actor_of, may
 from cabinet.errors import Refused
 from smartcards import brake, queries
 from smartcards.admin import brake_report
-from smartcards.admin.decisions import actor_of, may
 from smartcards.admin_forms import ReasonForm
 from smartcards.models import Brake
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -19,24 +19,13 @@ from django.views.decorators.http import require_http_methods
 from cabinet import clock
 from cabinet.actors import Actor
 from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.admin.staff import actor_of, may
 from cabinet.errors import Refused
-from cabinet.models import User
-from cabinet.services.staff import staff_actor
 
 # Who acts on cards: the store has `change_smartcard` for its orders, so the commands' right decides.
 ACT_RIGHT = "smartcards.change_command"
 
 Row = TypeVar("Row", bound=Model)
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    """The signed-in member of staff."""
-    return staff_actor(cast("User", request.user))
-
-
-def may(request: HttpRequest, right: str = ACT_RIGHT) -> bool:
-    """Whether the signed-in member of staff carries the right."""
-    return cast("User", request.user).has_perm(right)
 
 
 @dataclass(frozen=True)
@@ -83,7 +72,7 @@ class DecidingAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        links = list(self._possible(row)) if row is not None and may(request) else []
+        links = list(self._possible(row)) if row is not None and may(request, ACT_RIGHT) else []
         title = f"{str(self.opts.verbose_name).capitalize()}: {row}" if row is not None else ""
         context = {"decisions": links, "title": title, "subtitle": None} | (extra_context or {})
         return super().change_view(request, object_id, form_url, context)
@@ -98,7 +87,7 @@ class DecidingAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, pk: int, *, decision: Decision[Any]
     ) -> HttpResponse:
         """Ask, do, go back to the row; a refusal stays on the page with what was typed."""
-        if not may(request):
+        if not may(request, ACT_RIGHT):
             raise PermissionDenied
         row = self.get_queryset(request).filter(pk=pk).first()
         if row is None:

@@ -17,11 +17,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cabinet import clock
 from cabinet.actors import Actor
+from cabinet.admin.staff import actor_of, may
 from cabinet.admin_site import CabinetAdminSite, SitePage
 from cabinet.errors import Refused
 from operators.models import OperatorAccount
 from smartcards import drift, healing, queries, releases, services
-from smartcards.admin.decisions import actor_of, may
+from smartcards.admin.decisions import ACT_RIGHT
 from smartcards.admin.words import block_of
 from smartcards.drift import HEALED_BY_ITSELF, Drift, Found
 from smartcards.models import SmartCard
@@ -190,7 +191,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "totals": drift.totals(lines),
         "total": sum(line.total for line in lines),
         "accounts": OperatorAccount.objects.only("title").order_by("title", "pk"),
-        "lines": [_line(card, may_act=may(request)) for card in found[:PAGE_SIZE]],
+        "lines": [_line(card, may_act=may(request, ACT_RIGHT)) for card in found[:PAGE_SIZE]],
         "before": chosen.query(page=chosen.page - 1) if chosen.page > 1 else "",
         "after": chosen.query(page=chosen.page + 1) if len(found) > PAGE_SIZE else "",
         "healed": [kind.label for kind in Drift if kind in HEALED_BY_ITSELF],
@@ -203,7 +204,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_POST
 def act(request: HttpRequest, pk: int) -> HttpResponse:
     """Do it and go back to the same place of the list; a refusal is said there."""
-    if not (may(request, SEE) and may(request)):
+    if not (may(request, SEE) and may(request, ACT_RIGHT)):
         raise PermissionDenied
     remedy = _BY_NAME.get(request.POST.get("act", ""))
     card = SmartCard.objects.filter(pk=pk).first()

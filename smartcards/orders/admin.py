@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -16,11 +16,9 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_http_methods
 
 from cabinet import clock
-from cabinet.actors import Actor
 from cabinet.admin.readonly import ReadOnlyAdmin
+from cabinet.admin.staff import actor_of, may
 from cabinet.errors import Refused
-from cabinet.models import User
-from cabinet.states import ActorKind
 from smartcards.orders import queries, rules, services
 from smartcards.orders.forms import NoFieldsForm, PackForm, ReasonForm, ShipForm
 from smartcards.orders.models import Order
@@ -183,9 +181,7 @@ class OrderAdmin(ReadOnlyAdmin):
         return order
 
     def _do(self, request: HttpRequest, order: Order, step: Step, form: Form) -> HttpResponse:
-        user = cast("User", request.user)
-        staff = Actor(ActorKind.STAFF, user.shown_name, user.pk)
-        step.run(order=order, by=staff, at=clock.now(), **form.cleaned_data)
+        step.run(order=order, by=actor_of(request), at=clock.now(), **form.cleaned_data)
         messages.success(request, step.done)
         return redirect("admin:orders_order_change", order.pk)
 
@@ -208,7 +204,7 @@ def _step_view(page: OrderAdmin, step: Step) -> Callable[..., HttpResponse]:
 
 
 def _may_step(request: HttpRequest) -> bool:
-    return cast("User", request.user).has_perm(STEP_RIGHT)
+    return may(request, STEP_RIGHT)
 
 
 def _possible(order: Order) -> list[tuple[str, str]]:

@@ -9,9 +9,9 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from cabinet import audit, clock
+from cabinet.admin.staff import actor_of
 from cabinet.wake import wake
 from subscriptions import queries
-from subscriptions.admin.deciding import actor_of
 from subscriptions.admin.sums import roubles
 from subscriptions.models import Module, Tariff
 

@@ -11,16 +11,8 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 
-from cabinet.actors import Actor
 from cabinet.admin.readonly import ReadOnlyAdmin
 from cabinet.errors import Refused
-from cabinet.models import User
-from cabinet.services.staff import staff_actor
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    """The signed-in member of staff."""
-    return staff_actor(cast("User", request.user))
 
 
 class ReasonForm(ActionForm):
@@ -28,11 +20,6 @@ class ReasonForm(ActionForm):
 
     reason = forms.CharField(label="Причина:", max_length=300, required=False)
     days = forms.IntegerField(label="Дней:", min_value=1, max_value=366, required=False)
-
-
-def may(request: HttpRequest, permission: str) -> bool:
-    """Whether this member of staff carries the permission."""
-    return cast("User", request.user).has_perm(permission)
 
 
 _KEY = re.compile("[0-9]{1,18}")

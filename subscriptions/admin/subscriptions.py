@@ -10,8 +10,9 @@ from django.http import HttpRequest
 
 from cabinet import clock
 from cabinet.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
+from cabinet.admin.staff import actor_of, may
 from subscriptions import queries, services
-from subscriptions.admin.deciding import DecidingAdmin, ReasonForm, actor_of, may
+from subscriptions.admin.deciding import DecidingAdmin, ReasonForm
 from subscriptions.admin.sums import roubles
 from subscriptions.models import (
     Gift,

@@ -9,7 +9,8 @@ from django.http import HttpRequest
 
 from cabinet import clock
 from cabinet.admin.readonly import ReadOnlyAdmin, to_the_second
-from subscriptions.admin import DecidingAdmin, ReasonForm, actor_of, may
+from cabinet.admin.staff import actor_of, may
+from subscriptions.admin import DecidingAdmin, ReasonForm
 from subscriptions.evotor import inbox, queries, services
 from subscriptions.evotor.models import (
     Account,

@@ -11,7 +11,8 @@ import pytest
 from django.conf import settings
 
 from cabinet.launcher import servers_for_tests
-from cabinet.launcher.environment import chosen_local_dir, forget_foreign, isolated_environment
+from cabinet.launcher.embedded import given_addresses
+from cabinet.launcher.environment import chosen_local_dir, isolate_environment
 
 # The table of the operators' contract at the end of a run.
 pytest_plugins = ["operators.tests.contract_table"]
@@ -22,7 +23,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("unhurried")
 _running = ExitStack()
 # The name of this process among several of one run («gw0»); empty in the first.
-_helper = os.environ.get("PYTEST_XDIST_WORKER", "")
+_process = os.environ.get("PYTEST_XDIST_WORKER", "")
 # Beside pytest_unconfigure, which a broken start never reaches; closing twice is harmless.
 atexit.register(_running.close)
 
@@ -31,25 +32,20 @@ def _start_servers() -> None:
     """One pair of servers for a run. Each of several processes of it has a database, a Redis database
     and a folder of its own.
     """
-    if _helper:
+    if _process:
         _move_in()
         return
     folder, running = _running.enter_context(
-        servers_for_tests(
-            chosen_local_dir(os.environ) / "test",
-            database_url=os.environ.get("DATABASE_URL", ""),
-            redis_url=os.environ.get("REDIS_URL", ""),
-        )
+        servers_for_tests(chosen_local_dir(os.environ) / "test", **given_addresses())
     )
-    forget_foreign()
-    os.environ.update(isolated_environment(local_dir=folder, running=running))
+    isolate_environment(local_dir=folder, running=running)
 
 
 def _move_in() -> None:
-    folder = Path(os.environ["LOCAL_DIR"]) / _helper
+    folder = Path(os.environ["LOCAL_DIR"]) / _process
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "clock").unlink(missing_ok=True)
-    number = int(_helper.removeprefix("gw")) + 1
+    number = int(_process.removeprefix("gw")) + 1
     os.environ["LOCAL_DIR"] = str(folder)
     os.environ["REDIS_URL"] = urlunsplit(
         urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}")
@@ -65,7 +61,9 @@ def pytest_configure() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     settings.CELERY_BROKER_URL = "memory://"
-    # A helper's settings were read from its parent's environment, before this file.
+    # Without a sandbox beside them, tests read SMS in the log.
+    settings.SMS_URL = settings.EMAIL_URL = "console:"
+    # The settings of a second process were read from its parent's environment, before this file.
     settings.REDIS_URL = os.environ["REDIS_URL"]
     settings.LOCAL_DIR = Path(os.environ["LOCAL_DIR"])
     settings.CLOCK_FILE = settings.LOCAL_DIR / "clock"

@@ -1,1 +1,1 @@
-"""The project package and the floor of the house."""
+"""The project package and the base that all apps share."""

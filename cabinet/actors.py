@@ -1,15 +1,15 @@
-"""Who acts: passed as `by` to every write, and kept with every change."""
+"""Who acts: passed as `by` to every write, and stored with every audit event."""
 
 from dataclasses import dataclass
 
-from cabinet.states import ActorKind, Role
+from cabinet.enums import ActorKind, Role
 
 
 @dataclass(frozen=True)
 class Actor:
     """A person, a member of staff, the market, an operator, or the service itself.
 
-    `name` is what the merchant reads; staff appear as «сотрудник сервиса», the journal keeps who it was.
+    `name` is stored in the audit log; merchants see staff as «сотрудник сервиса».
     """
 
     kind: ActorKind
@@ -20,8 +20,3 @@ class Actor:
 
 SYSTEM = Actor(ActorKind.SYSTEM, "сервис")
 MARKET = Actor(ActorKind.MARKET, "Эвотор")
-
-
-def operator(title: str) -> Actor:
-    """The operator's own word about a card."""
-    return Actor(ActorKind.OPERATOR, title)

@@ -1,4 +1,4 @@
-"""App config of the floor, and the admin site with our title."""
+"""App config, and the admin site of ours."""
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
@@ -10,7 +10,8 @@ class CabinetConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers checks and receivers; before the apps are ready they could not be imported.
-        from cabinet import checks, receivers  # noqa: F401, PLC0415
+        from cabinet import checks  # noqa: F401, PLC0415
+        from cabinet.accounts import receivers  # noqa: F401, PLC0415
 
 
 class CabinetAdminConfig(AdminConfig):

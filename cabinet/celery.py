@@ -1,4 +1,4 @@
-"""The Celery app: only an alarm clock, the truth is in PostgreSQL."""
+"""The Celery app. Tasks are only wake-up calls: what is to be done is in PostgreSQL."""
 
 import os
 from typing import Any
@@ -7,18 +7,20 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
 from kombu import Queue
-
-from cabinet import broker
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cabinet.settings")
 
-broker.use()
+# By path: `cabinet.tasks` imports this module.
+TRANSPORT_ALIASES["redis"] = "cabinet.tasks.redis_transport:Transport"
 app = Celery("cabinet")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name) for name in settings.CELERY_TASK_QUEUES_NAMES]
 app.conf.task_create_missing_queues = False
 app.autodiscover_tasks()
-app.autodiscover_tasks(["subscriptions.evotor", "smartcards.orders"])
+app.autodiscover_tasks(
+    ["cabinet.accounts", "cabinet.admin", "subscriptions.evotor", "smartcards.orders"]
+)
 
 
 @setup_logging.connect

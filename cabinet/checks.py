@@ -1,12 +1,16 @@
-"""System checks of the floor: what a start should refuse with a clear word."""
+"""System checks: mistakes of a deployment that must stop the start."""
 
+import zoneinfo
 from collections.abc import Sequence
 from typing import Any
 
+import tzdata
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError, connection
+
+from cabinet.clock import real_now
 
 
 @register(Tags.security)
@@ -32,8 +36,10 @@ def _is_key(key: str) -> bool:
 
 
 @register(Tags.database)
-def russian_letters(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """The database folds Russian letters: under the C locale search and sorting would miss them."""
+def database_folds_russian(
+    databases: Sequence[str] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """The database lower-cases Cyrillic: under the C locale search and sorting would not."""
     if not databases:
         return []
     try:
@@ -41,7 +47,7 @@ def russian_letters(databases: Sequence[str] | None = None, **_kwargs: Any) -> l
             cursor.execute("SELECT lower('Я')")
             (folded,) = cursor.fetchone()
     except DatabaseError:
-        return []  # no database to ask; its absence has its own message
+        return []  # without a database another message is shown
     if folded == "я":
         return []
     return [
@@ -51,3 +57,24 @@ def russian_letters(databases: Sequence[str] | None = None, **_kwargs: Any) -> l
             id="cabinet.E002",
         )
     ]
+
+
+@register(Tags.compatibility)
+def time_zones_are_current(**_kwargs: Any) -> list[CheckMessage]:
+    """The rules of time zones are those of the package `tzdata`, and not older than two years.
+
+    Old rules move paid days: Kazakhstan changed its time in 2024, Volgograd in 2020.
+    """
+    if zoneinfo.TZPATH:
+        problem = "Time zones are read from the system and not from the package tzdata."
+    elif is_outdated(tzdata.IANA_VERSION, real_now().year):
+        problem = f"The time zone data {tzdata.IANA_VERSION} is older than two years."
+    else:
+        return []
+    hint = "Install the locked requirements of a newer release."
+    return [Error(problem, hint=hint, id="cabinet.E003")]
+
+
+def is_outdated(version: str, year: int) -> bool:
+    """Whether data of that version («2026b») are surely older than two years in `year`."""
+    return year - int(version[:4]) > 2

@@ -1,12 +1,13 @@
-"""The clock, read at the doors only.
+"""The clock, read in views, tasks and commands only; everything else gets `at`.
 
-With SANDBOX=1 it runs ahead by an offset that web, workers, beat and sandbox share through a file,
-so that a person can let a year pass. Without it there is no offset, whatever the file says.
+With SANDBOX=1 it is shifted by an offset that web, workers, beat and sandbox share through a file, so that a
+person can let a year pass. Without it there is no offset, whatever the file says.
 """
 
 import math
 import tempfile
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
@@ -18,12 +19,12 @@ def real_now() -> datetime:
 
 
 def now() -> datetime:
-    """This instant as the product sees it, UTC."""
-    return real_now() + timedelta(seconds=offset())
+    """This instant with the offset of the sandbox, UTC."""
+    return datetime.now(UTC) + timedelta(seconds=offset())
 
 
 def today(zone: tzinfo) -> date:
-    """The day it is in that zone."""
+    """The date in that zone."""
     return now().astimezone(zone).date()
 
 
@@ -31,7 +32,21 @@ def offset() -> float:
     """Seconds between the product's clock and the real one; 0 outside the sandbox."""
     if not settings.SANDBOX:
         return 0.0
-    return _offset_file.read(Path(settings.CLOCK_FILE))
+    path = Path(settings.CLOCK_FILE)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0.0
+    return _content(path, (status.st_mtime_ns, status.st_ino, status.st_size))
+
+
+@lru_cache(maxsize=1)
+def _content(path: Path, _version: tuple[int, int, int]) -> float:
+    """The number in the file, read again only when the file has changed."""
+    try:
+        return float(path.read_text(encoding="ascii"))
+    except (ValueError, FileNotFoundError):
+        return 0.0
 
 
 def set_offset(seconds: float) -> None:
@@ -40,7 +55,7 @@ def set_offset(seconds: float) -> None:
         raise ValueError(f"The offset must be a number of seconds within {_FARTHEST:.0f}.")
     path = Path(settings.CLOCK_FILE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all: the others read at any moment.
+    # Written whole and renamed: other processes read at any moment.
     with tempfile.NamedTemporaryFile(
         "w", dir=path.parent, prefix="clock-", delete=False, encoding="ascii"
     ) as file:
@@ -59,40 +74,3 @@ def reset() -> None:
 
 
 _FARTHEST = 100 * 365 * 86400.0  # seconds: a century either way
-
-_Stamp = tuple[int, int, int]
-
-
-class _OffsetFile:
-    """The file as last read: it is read again only when it is another one."""
-
-    def __init__(self) -> None:
-        # One tuple, replaced whole: threads read it without a lock.
-        self._known: tuple[Path | None, _Stamp | None, float] = (None, None, 0.0)
-
-    def read(self, path: Path) -> float:
-        stamp = _stamp(path)
-        known_path, known_stamp, seconds = self._known
-        if (path, stamp) == (known_path, known_stamp):
-            return seconds
-        seconds = _parsed(path) if stamp else 0.0
-        self._known = (path, stamp, seconds)
-        return seconds
-
-
-_offset_file = _OffsetFile()
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
-
-
-def _parsed(path: Path) -> float:
-    try:
-        return float(path.read_text(encoding="ascii"))
-    except (ValueError, FileNotFoundError):
-        return 0.0

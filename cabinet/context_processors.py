@@ -1,4 +1,4 @@
-"""What the frame of every page shows."""
+"""Template context of every page: navigation, merchant, support, legal links."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,39 +8,41 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
-from cabinet import clock, rules
+from cabinet import clock
+from cabinet.accounts import rules
+from cabinet.enums import DocumentKind, Right, Role
 from cabinet.middleware import FRAMED_KEY
-from cabinet.states import DocumentKind, Right, Role
 
 
 @dataclass(frozen=True)
-class Place:
-    """One word of the navigation."""
+class NavItem:
+    """One entry of the navigation."""
 
     title: str
     url: str
     active: bool
 
 
-# Named, not imported: the pages belong to the apps above.
-_PLACES = (
+# By name: the pages belong to apps that import this one.
+_NAVIGATION = (
     ("Смарт-карты", "cards", Right.SEE_CARDS),
     ("Подписка", "subscription", Right.SEE_SUBSCRIPTION),
     ("Модули", "modules", Right.SEE_SUBSCRIPTION),
     ("Заказы", "orders", Right.SEE_ORDERS),
     ("Компания", "company", Right.SEE_COMPANY),
     ("Сотрудники", "team", Right.MANAGE_TEAM),
+    ("Сообщения", "messages", Right.SEE_CARDS),
     ("Документы", "documents", Right.SEE_CARDS),
 )
 
 
-def _places(request: HttpRequest) -> list[Place]:
+def _nav_items(request: HttpRequest) -> list[NavItem]:
     member = getattr(request, "member", None)
     if member is None:
         return []
     return [
-        Place(title, url, _is_here(request.path, url))
-        for title, name, right in _PLACES
+        NavItem(title, url, _is_here(request.path, url))
+        for title, name, right in _NAVIGATION
         if rules.may(Role(member.role), right) and (url := _url(name))
     ]
 
@@ -59,11 +61,11 @@ def _is_here(path: str, url: str) -> bool:
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """Navigation, merchant, support and legal links; `now`, from which times are told."""
+    """Navigation, merchant, support and legal links; `now`, for texts such as «вчера»."""
     merchant = getattr(request, "merchant", None)
     now = clock.now()
     return {
-        "navigation": _places(request),
+        "navigation": _nav_items(request),
         "merchant": merchant,
         "merchant_name": merchant.shown_name if merchant else "",
         "member": getattr(request, "member", None),

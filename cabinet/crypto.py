@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -17,19 +18,19 @@ class Undecryptable(Exception):
 
 
 @lru_cache(maxsize=4)
-def _box(keys: tuple[str, ...]) -> MultiFernet:
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
 
 
 def encrypt(text: str) -> str:
     """Text for the database; the same text never gives the same result twice."""
-    return _box(tuple(settings.FIELD_KEYS)).encrypt(text.encode()).decode()
+    return _fernet(tuple(settings.FIELD_KEYS)).encrypt(text.encode()).decode()
 
 
 def decrypt(stored: str) -> str:
     """The text back. Raises Undecryptable where no key of FIELD_KEYS fits."""
     try:
-        return _box(tuple(settings.FIELD_KEYS)).decrypt(stored.encode()).decode()
+        return _fernet(tuple(settings.FIELD_KEYS)).decrypt(stored.encode()).decode()
     except InvalidToken as error:
         raise Undecryptable from error
 
@@ -40,10 +41,10 @@ def fingerprint(secret: str) -> str:
 
 
 class _Unreadable:
-    """Stands in a row for a secret that no key fits: the rest of the row can still be worked with."""
+    """Value of a field whose secret cannot be decrypted: the rest of the row stays usable."""
 
 
-class _Secret(DeferredAttribute):
+class _SecretAttribute(DeferredAttribute):
     """The attribute of an encrypted field: raises Undecryptable where the stored secret cannot be read."""
 
     def __get__(self, instance: Any, cls: Any = None) -> Any:
@@ -53,45 +54,52 @@ class _Secret(DeferredAttribute):
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:
-        # With it Python asks `__get__` even where the row holds a value.
+        # Makes this a data descriptor: Python calls `__get__` even where the instance has a value.
         instance.__dict__[self.field.attname] = value
 
 
-def _read(stored: str) -> Any:
-    try:
-        return decrypt(stored)
-    except Undecryptable:
-        return _Unreadable()
+class _Encrypted:
+    """How both fields read a column: a secret that cannot be decrypted waits for whoever asks for it."""
 
-
-class EncryptedTextField(models.TextField[str, str]):
-    """Text that lies encrypted in the database and is readable in Python.
-
-    A row whose secret cannot be read loads as ever; only looking at the secret raises Undecryptable.
-    """
-
-    descriptor_class = _Secret
+    # What an empty column stands for, and what makes the value of a decrypted text.
+    _empty = ""
+    _plain: Callable[[str], Any] = str
 
     def from_db_value(self, value: str | None, *_args: Any) -> Any:
-        return _read(value) if value else value
+        if value is None:
+            return None
+        try:
+            return self._plain(decrypt(value) if value else self._empty)
+        except Undecryptable:
+            return _Unreadable()
+
+
+class EncryptedTextField(_Encrypted, models.TextField[str, str]):
+    """Text that is encrypted in the database and plain in Python.
+
+    A row whose secret cannot be decrypted still loads; reading the attribute raises Undecryptable.
+    """
+
+    descriptor_class = _SecretAttribute
 
     def get_prep_value(self, value: Any) -> Any:
         prepared = super().get_prep_value(value)
         return encrypt(prepared) if prepared else prepared
 
 
-class EncryptedJSONField(models.TextField[Any, Any]):
-    """A small JSON object (keys of an operator's account) that lies encrypted in the database."""
+class EncryptedJSONField(_Encrypted, models.TextField[Any, Any]):
+    """A small JSON object (keys of an operator's account), encrypted in the database.
+
+    Reading it raises Undecryptable as `EncryptedTextField` does.
+    """
 
     # For the type checker: in Python the value is whatever JSON holds.
     _pyi_private_set_type: Any
     _pyi_private_get_type: Any
 
-    descriptor_class = _Secret
-
-    def from_db_value(self, value: str | None, *_args: Any) -> Any:
-        read = _read(value) if value else "{}"
-        return read if isinstance(read, _Unreadable) else json.loads(read)
+    descriptor_class = _SecretAttribute
+    _empty = "{}"
+    _plain = staticmethod(json.loads)
 
     def to_python(self, value: Any) -> Any:
         return value

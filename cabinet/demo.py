@@ -1,4 +1,4 @@
-"""Demo data of the floor: groups, legal texts, two invented companies with their people, shops and terminals."""
+"""Demo data: groups, legal texts, two invented companies with people, shops and terminals."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,11 +6,11 @@ from datetime import datetime
 from django.db import transaction
 from django.template.loader import render_to_string
 
+from cabinet.accounts.services.legal_documents import draft_document, publish_document
+from cabinet.accounts.services.staff_groups import ensure_groups
 from cabinet.actors import SYSTEM
+from cabinet.enums import DocumentKind, Role
 from cabinet.models import Consent, LegalDocument, Member, Merchant, Shop, Terminal, User
-from cabinet.services.documents import draft_document, publish_document
-from cabinet.services.groups import ensure_groups
-from cabinet.states import DocumentKind, Role
 
 OWNER_PHONE = "79990000001"
 MANAGER_PHONE = "79990000002"
@@ -19,7 +19,7 @@ _AGREED = (DocumentKind.OFFER, DocumentKind.CONSENT)
 
 @dataclass(frozen=True)
 class DemoTerminal:
-    """A till of a demo shop."""
+    """A terminal of a demo shop."""
 
     evotor_id: str
     name: str
@@ -30,7 +30,7 @@ class DemoTerminal:
 
 @dataclass(frozen=True)
 class DemoShop:
-    """A demo shop with its tills."""
+    """A demo shop with its terminals."""
 
     evotor_id: str
     name: str
@@ -133,7 +133,7 @@ MERCHANTS = (
 
 @transaction.atomic
 def seed(at: datetime) -> list[str]:
-    """Make what is missing; running it again changes nothing. Gives lines for the person."""
+    """Create what is missing; a second run changes nothing. Gives lines to print."""
     ensure_groups()
     _documents(at)
     cafe, bakery = [_merchant(demo, at) for demo in MERCHANTS]
@@ -144,8 +144,9 @@ def seed(at: datetime) -> list[str]:
     _member(bakery, owner, Role.OWNER, at)
     for document in LegalDocument.objects.filter(kind__in=_AGREED, published_at__isnull=False):
         Consent.objects.get_or_create(user=owner, document=document, defaults={"given_at": at})
+    where = "на\u00a0страницу песочницы и\u00a0в\u00a0журнал веб-сервера"
     return [
-        f"Владелец двух компаний: телефон +{OWNER_PHONE}, код придёт в журнал веб-сервера.",
+        f"Владелец двух компаний: телефон +{OWNER_PHONE}, код придёт {where}.",
         f"Администратор одной из них: телефон +{MANAGER_PHONE}.",
     ]
 
@@ -181,16 +182,16 @@ def _shop(merchant: Merchant, demo: DemoShop, at: datetime) -> None:
         evotor_id=demo.evotor_id,
         defaults={"name": demo.name, "address": demo.address, "seen_at": at},
     )
-    for till in demo.terminals:
+    for terminal in demo.terminals:
         Terminal.objects.get_or_create(
             merchant=merchant,
-            evotor_id=till.evotor_id,
+            evotor_id=terminal.evotor_id,
             defaults={
                 "shop": shop,
-                "name": till.name,
-                "serial_number": till.serial_number,
-                "imei": till.imei,
-                "model": till.model,
+                "name": terminal.name,
+                "serial_number": terminal.serial_number,
+                "imei": terminal.imei,
+                "model": terminal.model,
                 "seen_at": at,
             },
         )
@@ -198,7 +199,14 @@ def _shop(merchant: Merchant, demo: DemoShop, at: datetime) -> None:
 
 def _person(phone: str, name: str, email: str) -> User:
     user, _ = User.objects.get_or_create(
-        phone=phone, defaults={"username": phone, "password": "!", "name": name, "email": email}
+        phone=phone,
+        defaults={
+            "username": phone,
+            "password": "!",
+            "name": name,
+            "email": email,
+            "confirmed_email": email,
+        },
     )
     return user
 

@@ -1,7 +1,8 @@
 """Typed reading of the environment: a wrong value stops the start with one clear sentence."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -44,6 +45,24 @@ def env_list(name: str, default: Sequence[str] = ()) -> list[str]:
     if not raw:
         return list(default)
     return [part.strip() for part in raw.split(",") if part.strip()]
+
+
+def env_networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Networks, or single addresses, separated by commas. Raises ImproperlyConfigured for anything else."""
+    try:
+        return [ip_network(part) for part in env_list(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{name} must list networks like 10.8.0.0/16, separated by commas: {error}."
+        ) from error
+
+
+def env_choices(name: str, default: Sequence[str], allowed: Collection[str]) -> list[str]:
+    """As `env_list`. Raises ImproperlyConfigured for a value that is not among `allowed`."""
+    chosen = env_list(name, default)
+    if not set(chosen) <= set(allowed):
+        raise ImproperlyConfigured(f"{name} must be of {', '.join(allowed)}, not {chosen!r}.")
+    return chosen
 
 
 class Required:

@@ -1,8 +1,8 @@
-"""The root of every anticipated «no»."""
+"""Bases of anticipated refusals."""
 
 
 class Refused(Exception):
-    """Something may not be done now. `sentence` is Russian and fit for the person who asked."""
+    """An anticipated refusal. `sentence` is Russian, to be shown to the person who asked."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -10,4 +10,4 @@ class Refused(Exception):
 
 
 class NotAllowed(Refused):
-    """The role does not carry this right; the views answer 403."""
+    """The role does not have this right; views answer 403."""

@@ -1,6 +1,6 @@
-"""What /health/ready asks: database, broker, and works that should have been done lately."""
+"""Checks of /health/ready: database, broker, heartbeats of periodic tasks."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import redis
 from django.conf import settings
@@ -9,17 +9,17 @@ from django.db import DatabaseError, connection
 from cabinet import clock
 from cabinet.models import Heartbeat
 
-# A regular work is silent after this long; the beat rings each of them every 30 s or oftener.
-SILENCE = timedelta(minutes=3)
+# A heartbeat older than this is a problem; beat schedules each task every 60 s or more often.
+MAX_HEARTBEAT_AGE = timedelta(minutes=3)
 OWN_SWEEP = "cabinet.sweep"
-_BROKER_PATIENCE = 0.8  # seconds
+_BROKER_TIMEOUT = 0.8  # seconds
 _started = clock.real_now()
 
 
 def check() -> dict[str, str]:
-    """Problem name to an English sentence; empty where all is well."""
+    """Name of each problem to an English sentence; empty where all is well."""
     database = _database()
-    return database | _broker() | ({} if database else _silent())
+    return database | _broker() | ({} if database else missing_heartbeats(started=_started))
 
 
 def _database() -> dict[str, str]:
@@ -35,8 +35,8 @@ def _broker() -> dict[str, str]:
     try:
         with redis.Redis.from_url(
             settings.REDIS_URL,
-            socket_timeout=_BROKER_PATIENCE,
-            socket_connect_timeout=_BROKER_PATIENCE,
+            socket_timeout=_BROKER_TIMEOUT,
+            socket_connect_timeout=_BROKER_TIMEOUT,
         ) as client:
             client.ping()
     except redis.RedisError:
@@ -44,18 +44,18 @@ def _broker() -> dict[str, str]:
     return {}
 
 
-def _silent() -> dict[str, str]:
+def missing_heartbeats(*, started: datetime) -> dict[str, str]:
+    """Problems of periodic tasks by real time; a heartbeat that never came counts from `started`."""
     now = clock.real_now()
     last = dict(Heartbeat.objects.values_list("name", "at"))
-    # A beat that never came is silence too, once this process has waited long enough for it.
-    last.setdefault(OWN_SWEEP, _started)
+    last.setdefault(OWN_SWEEP, started)
     return {
         f"silent:{name}": f"Last done at {at:%Y-%m-%dT%H:%M:%SZ}."
         for name, at in last.items()
-        if at < now - SILENCE
+        if at < now - MAX_HEARTBEAT_AGE
     }
 
 
-def beat(name: str) -> None:
-    """Note that a regular work has just been done (real time, the shifted clock would lie)."""
+def record_heartbeat(name: str) -> None:
+    """Store that a periodic task has just been done, in real time: the sandbox clock may be shifted."""
     Heartbeat.objects.update_or_create(name=name, defaults={"at": clock.real_now()})

@@ -1,11 +1,12 @@
-"""The only settings file. Everything that differs between places comes from the environment."""
+"""The only settings file. Everything that differs between installations comes from the environment."""
 
+import zoneinfo
 from pathlib import Path
 
 import dj_database_url
 import django_stubs_ext
 
-from cabinet.env import Required, env_bool, env_int, env_list, env_str
+from cabinet.env import Required, env_bool, env_choices, env_int, env_list, env_networks, env_str
 
 # Makes `ModelAdmin[Merchant]` and its like subscriptable at run time too.
 django_stubs_ext.monkeypatch()
@@ -40,7 +41,7 @@ ALLOWED_HOSTS = env_list(
     "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if SANDBOX else [_public_host]
 )
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", [PUBLIC_URL] if PUBLIC_URL else [])
-# Addresses of our own proxies: only they are believed about the visitor's address and the scheme.
+# Addresses of our own proxies: the visitor's address and the scheme are taken from them only.
 TRUSTED_PROXIES = env_list("TRUSTED_PROXIES")
 
 INSTALLED_APPS = [
@@ -63,6 +64,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "cabinet.middleware.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "cabinet.middleware.MachineMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "cabinet.middleware.FramedSessionMiddleware",
@@ -73,7 +75,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "cabinet.access.MerchantMiddleware",
+    "cabinet.middleware.NewDeviceMiddleware",
+    "cabinet.accounts.access.MerchantMiddleware",
 ]
 
 ROOT_URLCONF = "cabinet.urls"
@@ -116,14 +119,14 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cabinet",
-        # A page that can do without waits no longer than this for a Redis that is away or frozen.
+        # Pages that can do without a cache wait no longer than this for an unreachable Redis.
         "OPTIONS": {"socket_timeout": 0.3, "socket_connect_timeout": 0.3},
     }
 }
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
-# At most once, on purpose: every task is only a wake-up, and a sweep stands beside each.
+# At most once, on purpose: every task is only a wake-up call, and a periodic sweep finds lost ones.
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_SOFT_TIME_LIMIT = 240
@@ -135,29 +138,68 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,
     "queue_order_strategy": "round_robin",
 }
-# Publishing from a page: one quick try; the sweep finds what was not rung for.
+# Publishing from a page: one quick try; the sweep finds what was not sent.
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_TASK_QUEUES_NAMES = ("default", "operators", "clicks")
+# Comparing a chain's cards takes its time: it never stands before the market's inbox.
+CELERY_TASK_QUEUES_NAMES = ("default", "operators", "reconciliation")
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
+    # Its threads wait for others' servers: a slow gateway must not hold the market's inbox.
+    "cabinet.send_messages": {"queue": "operators"},
     "smartcards.dispatch": {"queue": "operators"},
     "smartcards.read": {"queue": "operators"},
-    "smartcards.clicks": {"queue": "clicks"},
+    "smartcards.reconcile_merchant": {"queue": "reconciliation"},
+    "smartcards.reconcile_just_ended": {"queue": "reconciliation"},
+    "smartcards.reconcile_all": {"queue": "reconciliation"},
+    "smartcards.import_stock": {"queue": "reconciliation"},
+    "smartcards.tell_of_reports": {"queue": "reconciliation"},
+    "smartcards.notify": {"queue": "reconciliation"},
+    "subscriptions.remind": {"queue": "reconciliation"},
+    "cabinet.run_staff_action": {"queue": "reconciliation"},
+    "smartcards.mass_operation": {"queue": "reconciliation"},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULER = "cabinet.beat.ForgetfulScheduler"
+CELERY_BEAT_SCHEDULER = "cabinet.tasks.scheduler.StatelessScheduler"
 CELERY_BEAT_SCHEDULE = {
     "evotor.sweep": {"task": "evotor.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "smartcards.sweep": {"task": "smartcards.sweep", "schedule": 3.0, "options": {"expires": 3}},
+    "smartcards.reconcile_just_ended": {
+        "task": "smartcards.reconcile_just_ended",
+        "schedule": 3.0,
+        "options": {"expires": 3},
+    },
     "smartcards.reconcile_all": {
         "task": "smartcards.reconcile_all",
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "smartcards.reconcile_all.thorough": {
+        "task": "smartcards.reconcile_all",
+        "schedule": 600.0,
+        "kwargs": {"thorough": True},
+        "options": {"expires": 600},
+    },
+    # Each report is told of once: how often it is looked for only says how late that may be.
+    "smartcards.tell_of_reports": {
+        "task": "smartcards.tell_of_reports",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "subscriptions.sweep": {
         "task": "subscriptions.sweep",
         "schedule": 30.0,
         "options": {"expires": 30},
+    },
+    # Each reminder leaves once: how often it is looked for only says how late one may be.
+    "subscriptions.remind": {
+        "task": "subscriptions.remind",
+        "schedule": 1800.0,
+        "options": {"expires": 1800},
+    },
+    "smartcards.notify": {
+        "task": "smartcards.notify",
+        "schedule": 60.0,
+        "options": {"expires": 60},
     },
     "cabinet.sweep": {"task": "cabinet.sweep", "schedule": 30.0, "options": {"expires": 30}},
     "operators.purge": {
@@ -178,12 +220,14 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 12},
     },
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "cabinet.accounts.passwords.BreachedPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 
+# The locked package has the rules of time zones, not whatever the system was installed with.
+zoneinfo.reset_tzpath(())
 LANGUAGE_CODE = "ru"
 TIME_ZONE = "Europe/Moscow"
 USE_I18N = True
@@ -200,17 +244,24 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = DEBUG
 
 # Cookies: Lax everywhere; a session opened inside the market's frame is changed by FramedSessionMiddleware.
+# By the prefix browsers refuse a cookie that a neighbouring host or plain http has set.
+_COOKIE_PREFIX = "__Host-" if HTTPS else ""
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
-SESSION_COOKIE_NAME = "cabinet_session"
-SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_NAME = f"{_COOKIE_PREFIX}cabinet_session"
+# Of anonymous visitors only: `cabinet.accounts.services.sessions` says how long people stay signed in.
+SESSION_COOKIE_AGE = 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = HTTPS
-CSRF_USE_SESSIONS = True
-# A cookie of their own would be lost inside the market's frame.
-MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+# Of visitors without a session only: FramedSessionMiddleware keeps the secret in the session of all others.
+CSRF_COOKIE_NAME = f"{_COOKIE_PREFIX}cabinet_csrf"
+CSRF_COOKIE_AGE = None
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = HTTPS
 CSRF_FAILURE_VIEW = "cabinet.views.errors.csrf_failure"
+# A cookie of their own would be lost inside the market's frame.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^health/"]
@@ -247,6 +298,8 @@ EVOTOR_APP_TOKENS = env_list(
     "EVOTOR_APP_TOKEN", [_required.secret("EVOTOR_APP_TOKEN", "demo-app-token-0123456789")]
 )
 EVOTOR_BASIC = env_str("EVOTOR_BASIC")
+# Whose events about money and installation are believed: `application`, or `application,user`.
+EVOTOR_EVENT_TOKENS = env_choices("EVOTOR_EVENT_TOKENS", ["application"], ("application", "user"))
 EVOTOR_PRODUCT_ID = _required.secret("EVOTOR_PRODUCT_ID", "5f0c2a7e-3d1b-4c8e-9a64-1b7d2f8c9e10")
 EVOTOR_API_URL = env_str(
     "EVOTOR_API_URL", f"{SANDBOX_URL}/evotor" if SANDBOX else "https://api.evotor.ru"
@@ -258,8 +311,14 @@ EVOTOR_MARKET_URL = env_str(
 EVOTOR_HOOK_MAX_BYTES = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = EVOTOR_HOOK_MAX_BYTES + 1024
 
-SMS_URL = env_str("SMS_URL", "console:") if SANDBOX else _required.secret("SMS_URL", "")
-EMAIL_URL = env_str("EMAIL_URL", "console:")
+SMS_URL = (
+    env_str("SMS_URL", f"{SANDBOX_URL}/messages/sms")
+    if SANDBOX
+    else _required.secret("SMS_URL", "")
+)
+EMAIL_URL = env_str("EMAIL_URL", f"{SANDBOX_URL}/messages/email" if SANDBOX else "console:")
+# Codes go to mobile numbers of these countries only: others cost money and are what toll fraud pumps.
+SMS_COUNTRIES = env_list("SMS_COUNTRIES", ["RU"])
 SUPPORT_PHONE = env_str("SUPPORT_PHONE", "+7 800 555-01-00")
 SUPPORT_EMAIL = env_str("SUPPORT_EMAIL", "support@kassovye.example")
 DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "Кассовые сервисы <no-reply@kassovye.example>")
@@ -269,35 +328,58 @@ OPERATORS = {
     "beeline": "operators.adapters.beeline.Beeline",
     "tmf640": "operators.adapters.tmf640.Tmf640",
     "control_center": "operators.adapters.control_center.ControlCenter",
-    "declared": "operators.adapters.declared.Declared",
+    "declared": "operators.adapters.declarative.Declarative",
 }
 
-# What is put together from several apps is named here, so that the floor imports nobody.
+# Private networks in which operators stand, reached by VPN; everything that is public is allowed anyway.
+OPERATOR_NETWORKS = env_networks("OPERATOR_NETWORKS")
+
+# Parts of several apps, by dotted path: cabinet imports no other app.
 SANDBOX_PARTS = [
-    "cabinet.sandbox.clock.make",
-    "subscriptions.evotor.sandbox.part.make",
-    "operators.sandbox.part.make_demo",
+    "cabinet.sandbox.messages.MessagesPart",
+    "cabinet.sandbox.clock.ClockPart",
+    "subscriptions.evotor.sandbox.routes.make",
+    "operators.sandbox.routes.make_demo",
 ]
 DEMO_PARTS = [
     "cabinet.demo.seed",
     "subscriptions.demo.seed",
     "subscriptions.evotor.demo.seed",
-    "operators.demo.seed",
+    "operators.demo.contracts.seed",
     "smartcards.demo.seed",
 ]
-HEALTH_CHECKS = ["cabinet.health.check", "smartcards.health.check"]
+HEALTH_CHECKS = ["cabinet.health.check", "smartcards.monitoring.health_checks.check"]
 MERCHANT_PANELS = [
     "subscriptions.panels.subscriptions",
     "subscriptions.evotor.panels.deliveries",
     "smartcards.panels.cards",
+    "smartcards.panels.mass_operations",
     "smartcards.orders.panels.orders",
+    "cabinet.admin.messages.panel",
+]
+# What the merchant's first page says besides the cards themselves.
+FIRST_PAGE_NOTICES = ["smartcards.orders.panels.running"]
+
+# Panels of the admin's first page, in their order there; each is a `cabinet.admin.today.TodayPanel`.
+TODAY_PANELS = [
+    "smartcards.orders.panels.orders_today",
+    "smartcards.panels.commands_today",
+    "cabinet.admin.today.alerts",
+    "smartcards.panels.operators_today",
+    "subscriptions.evotor.panels.deliveries_today",
+    "operators.panels.callbacks_today",
 ]
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "plain": {
+            "()": "cabinet.logs.lines.OneLineFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO"},

@@ -1,4 +1,4 @@
-"""Whose row it is: every table of a merchant is asked through `.of(merchant)`."""
+"""Tenancy: rows of a merchant are read through `.of(merchant)`."""
 
 from typing import Any, Self, TypeVar
 
@@ -11,5 +11,5 @@ class MerchantQuerySet(models.QuerySet[RowT, RowT]):
     """Rows that belong to a merchant."""
 
     def of(self, merchant: Any) -> Self:
-        """Only this merchant's rows; a foreign row is as absent as one that never was."""
+        """Only this merchant's rows."""
         return self.filter(merchant=merchant)

@@ -1,4 +1,4 @@
-"""Contracts with operators, and what was said to each of them."""
+"""Contracts with operators, the log of calls to them, and the events they sent."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -6,7 +6,10 @@ from django.db.models import F, Q
 from django.utils.timezone import localtime
 
 from cabinet.crypto import EncryptedJSONField, EncryptedTextField
+from cabinet.inbox.models import InboxMessage
 
+# Columns that are left in the database where they are not needed: they may be unreadable.
+SECRETS = ("credentials", "callback_secret")
 # A command is preceded by the reading of the number's confirmation, each within the limit of a call.
 LEASE_OF_CALLS = 2
 # What a call was for (`ports.CallKind`), as staff read it.
@@ -15,8 +18,28 @@ CALL_KINDS = {
     "submit": "команда",
     "check": "вопрос о команде",
     "read": "чтение состояния",
-    "hub": "подписка на события",
 }
+
+
+class CallResult(models.TextChoices):
+    """How an exchange ended, as the transport saw it (`client.exchange.HttpExchange.result`)."""
+
+    OK = "ok", "принято"
+    HTTP_1XX = "http_1xx", "промежуточный ответ"
+    HTTP_3XX = "http_3xx", "переадресация"
+    HTTP_4XX = "http_4xx", "отказ"
+    HTTP_5XX = "http_5xx", "сбой"
+    LOST_REPLY = "lost_reply", "ответ потерян"
+    # The value is older than the name.
+    NOT_RECORDED = "unheard", "ответ не записан вовремя"
+    NO_QUOTA = "not_sent_quota", "не отправлено: квота"
+    NO_ADDRESS = "not_sent_dns", "не отправлено: адрес не найден"
+    FORBIDDEN_ADDRESS = "not_sent_address", "не отправлено: внутренняя сеть"
+    NO_TLS = "not_sent_tls", "не отправлено: защищённое соединение"
+    NO_CONNECTION_IN_TIME = "not_sent_timeout", "не отправлено: нет ответа на соединение"
+    REFUSED_CONNECTION = "not_sent_refused", "не отправлено: соединение отклонено"
+    WRONG_ADDRESS = "not_sent_url", "не отправлено: неверный адрес"
+    NO_NETWORK = "not_sent_network", "не отправлено: нет соединения"
 
 
 def default_poll_plan() -> list[float]:
@@ -100,8 +123,16 @@ class OperatorAccount(models.Model):
     enabled = models.BooleanField("работает", default=True)
     failures_in_a_row = models.PositiveIntegerField("сбоев подряд", default=0, editable=False)
     failing_switches = models.PositiveIntegerField("из них команд", default=0, editable=False)
+    # Ids of cards by what failed: {"switches": […], "questions": […]}; see `limits.breaker`.
+    failing_cards = models.JSONField(
+        "о каких картах",
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        editable=False,
+    )
     broken_since = models.DateTimeField("сбой с", null=True, blank=True, editable=False)
     probe_at = models.DateTimeField("следующая проба", null=True, blank=True, editable=False)
+    silent_until = models.DateTimeField("без оповещений до", null=True, blank=True, editable=False)
     turn = models.BigIntegerField("очередь дошла до", default=0, editable=False)
     changes_since = models.DateTimeField(
         "изменения прочитаны до", null=True, blank=True, editable=False
@@ -150,7 +181,7 @@ class OperatorAccount(models.Model):
 
 
 class Exchange(models.Model):
-    """One call to an operator, kept for thirty days: secrets and personal data are masked on the way in."""
+    """One call to an operator, kept for thirty days; redacted before it is stored (`client.redaction`)."""
 
     account = models.ForeignKey(
         OperatorAccount, models.CASCADE, related_name="exchanges", verbose_name="договор"
@@ -158,13 +189,13 @@ class Exchange(models.Model):
     iccid = models.CharField("ICCID", max_length=20, blank=True)
     command_id = models.BigIntegerField("команда", null=True, blank=True)
     at = models.DateTimeField("когда")
-    kind = models.CharField("зачем", max_length=10)
+    kind = models.CharField("зачем", max_length=10, choices=list(CALL_KINDS.items()))
     method = models.CharField("метод", max_length=8)
     url = models.CharField("адрес", max_length=500)
     status = models.PositiveSmallIntegerField("ответ HTTP", null=True, blank=True)
-    # Of a call that nobody has seen the end of, neither its length is known nor an answer.
+    # Null for a call whose end was not recorded.
     seconds = models.FloatField("длительность, с", null=True, blank=True)
-    result = models.CharField("исход", max_length=30, blank=True)
+    result = models.CharField("исход", max_length=30, blank=True, choices=CallResult)
     request = models.TextField("запрос", blank=True)
     reply = models.TextField("ответ", blank=True)
 
@@ -186,16 +217,11 @@ class Exchange(models.Model):
         return f"{CALL_KINDS.get(self.kind, self.kind)} {localtime(self.at):%d.%m.%Y %H:%M:%S}"
 
 
-class Callback(models.Model):
-    """One signed event from an operator, kept before anything is done with it; twice is once.
+class Callback(InboxMessage):
+    """One signed event from an operator, stored before it is processed and unique by its id.
 
-    Secrets and personal data are masked on the way in; an ended event is kept for thirty days.
+    Redacted before it is stored; a processed event is kept for thirty days.
     """
-
-    class State(models.TextChoices):
-        NEW = "new", "ждёт обработки"
-        DONE = "done", "обработано"
-        PARKED = "parked", "отложено для сотрудника"
 
     account = models.ForeignKey(
         OperatorAccount, models.CASCADE, related_name="callbacks", verbose_name="договор"
@@ -203,12 +229,11 @@ class Callback(models.Model):
     event_id = models.CharField("номер события", max_length=100)
     event_type = models.CharField("тип", max_length=60)
     occurred_at = models.DateTimeField("время события")
-    received_at = models.DateTimeField("получено")
     iccid = models.CharField("ICCID", max_length=20, blank=True)
     request_id = models.CharField("номер запроса", max_length=200, blank=True)
+    # SHA-256 of the whole body's content; empty in rows of before.
+    digest = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     payload = models.JSONField("содержание")
-    state = models.CharField("состояние", max_length=10, choices=State, default=State.NEW)
-    note = models.CharField("пояснение", max_length=300, blank=True)
 
     class Meta:
         verbose_name = "уведомление оператора"
@@ -216,11 +241,19 @@ class Callback(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "event_id"], name="callback_once"),
             models.CheckConstraint(
-                condition=Q(state__in=["new", "done", "parked"]), name="callback_state_known"
+                condition=Q(state__in=["new", "done", "parked", "failed"]),
+                name="callback_state_known",
             ),
         ]
         indexes = [
-            models.Index(fields=["received_at"], condition=Q(state="new"), name="callback_waiting"),
+            models.Index(
+                fields=["received_at"],
+                condition=Q(state__in=["new", "failed"]),
+                name="callback_waiting",
+            ),
+            models.Index(
+                fields=["received_at"], condition=Q(state="parked"), name="callback_parked"
+            ),
             models.Index(fields=["received_at"], name="callback_by_age"),
             models.Index(fields=["account", "-received_at"], name="callback_by_account"),
             models.Index(
@@ -235,28 +268,35 @@ class Callback(models.Model):
         return f"{self.event_type} {self.event_id}"
 
 
-class HubSubscription(models.Model):
-    """We asked the operator to send events to `callback`, once for a contract; `number` is the operator's.
+class RejectionReason(models.TextChoices):
+    """Why a signed event was not taken."""
 
-    `base_url` and `secret_mark` say at which address of the operator and with which secret it was
-    asked, so that it is seen when it is out of date. The mark is a hash and tells nothing of the secret.
-    """
+    AGE = "age", "старое время"
+    SIGNATURE = "signature", "неверная подпись"
+    CONFLICT = "conflict", "тот же номер с другим содержанием"
 
-    account = models.OneToOneField(
-        OperatorAccount, models.CASCADE, related_name="hub", verbose_name="договор"
-    )
-    number = models.CharField("номер у оператора", max_length=200)
-    callback = models.CharField("адрес для уведомлений", max_length=500)
-    base_url = models.CharField("адрес API при подписке", max_length=300)
-    secret_mark = models.CharField("отпечаток ключа подписи", max_length=64)
-    since = models.DateTimeField("действует с")
+
+class EventRejection(models.Model):
+    """How many signed events of a contract were refused within an hour, kept for thirty days."""
+
+    account = models.ForeignKey(OperatorAccount, models.CASCADE, related_name="+")
+    hour = models.DateTimeField("час")
+    reason = models.CharField("почему", max_length=10, choices=RejectionReason)
+    times = models.PositiveIntegerField("сколько")
 
     class Meta:
-        verbose_name = "подписка на уведомления"
-        verbose_name_plural = "подписки на уведомления"
+        verbose_name = "отвергнутые уведомления"
+        verbose_name_plural = "отвергнутые уведомления"
         constraints = [
-            models.CheckConstraint(condition=~Q(number=""), name="hub_subscription_has_number"),
+            models.UniqueConstraint(
+                fields=["account", "hour", "reason"], name="event_rejection_once_an_hour"
+            ),
+            models.CheckConstraint(
+                condition=Q(reason__in=["age", "signature", "conflict"]) & Q(times__gte=1),
+                name="event_rejection_known",
+            ),
         ]
+        indexes = [models.Index(fields=["hour"], name="event_rejection_by_age")]
 
     def __str__(self) -> str:
-        return f"{self.account}: {self.number}"
+        return f"{self.get_reason_display()}: {self.times}"

@@ -6,36 +6,19 @@ the settings, and its row of cases in `operators/tests/contract.py`.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial, wraps
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from operators.http import NOTHING_OF_OURS, About, Door, Exchange, always_open, spending, unmeasured
-from operators.masking import masker
-from operators.ports import (
-    CallKind,
-    Capabilities,
-    Connection,
-    NoHub,
-    NoIdentity,
-    Operator,
-    TokenStore,
-)
-from operators.shown import shown_by
-from operators.told import heard_out, once_told
+from operators.ports import Capabilities, Operator
 
 # The description of a protocol as it is stored: a JSON object.
 Profile = Mapping[str, Any]
 _METHODS = ("submit", "check", "check_by_sim", "read_state", "list_changes", "ping")
-# An adapter may leave these out where its capabilities do not promise them: what promises each, and what
-# stands in its place.
-_OPTIONAL: Mapping[str, tuple[str, Callable[..., Any]]] = {
-    "read_identity": ("identity", NoIdentity.read_identity),
-    "call": ("hub", NoHub.call),
-}
+# Methods that an adapter may leave out where it does not promise them, and the capability that does.
+_OPTIONAL = {"read_identity": "identity"}
 
 
 class NoSuchAdapter(LookupError):
@@ -60,85 +43,18 @@ def adapter_class(code: str) -> type[Operator]:
 def capabilities(code: str, profile: Profile | None = None) -> Capabilities:
     """What the protocol can do and which credentials it wants. Raises as `adapter_class`.
 
-    Of a class with `capabilities_of` the account's `profile` says it, where one is given; raises
-    what that raises (`operators.declared.profile.InvalidProfile`).
+    Of a class with `capabilities_of` the account's `profile` says it, where one is given.
     """
-    return _capabilities(adapter_class(code), profile)
-
-
-def is_declarative(code: str) -> bool:
-    """Whether an account of this protocol needs a profile. Raises as `adapter_class`."""
-    return hasattr(adapter_class(code), "capabilities_of")
-
-
-def _capabilities(found: type[Operator], profile: Profile | None) -> Capabilities:
+    found = adapter_class(code)
     if not profile or not hasattr(found, "capabilities_of"):
         return found.capabilities
     described: Capabilities = found.capabilities_of(profile)
     return described
 
 
-def make(
-    *,
-    account: str,
-    adapter: str,
-    base_url: str,
-    credentials: Mapping[str, str],
-    tokens: TokenStore,
-    on_exchange: Callable[[Exchange], None] = unmeasured,
-    admit: Callable[[CallKind], None] = always_open,
-    ca_bundle: str = "",
-    timeout_seconds: float = 20,
-    concurrency: int = 4,
-    profile: Profile | None = None,
-    about: About = NOTHING_OF_OURS,
-) -> Operator:
-    """An adapter bound to one account. Nothing is sent.
-
-    `account` is the account's code, `adapter` the protocol's. Each method of the result ends within
-    `timeout_seconds`, however many HTTP calls it takes, plus what `tokens` lets it wait for a lock.
-    `admit` is asked before each HTTP call (see `http.Door`), `on_exchange` told of it with everything
-    masked once the question is answered (see `told`), and `about` stands on what it is told. `profile`
-    is for a declarative protocol, and `capabilities` of the result are then the profile's.
-    """
-    found = adapter_class(adapter)
-    door = Door(
-        account=account,
-        ca_bundle=ca_bundle,
-        total_seconds=timeout_seconds,
-        connections=concurrency,
-        on_exchange=once_told(on_exchange),
-        admit=admit,
-        about=about,
-        masker=masker(credentials.values(), shown_by(adapter, found, profile)),
-    )
-    connection = Connection(
-        account=account,
-        base_url=base_url,
-        credentials=credentials,
-        http=door,
-        tokens=tokens,
-        profile=profile,
-    )
-    return _bounded(found, timeout_seconds, _capabilities(found, profile))(connection)
-
-
-@lru_cache(maxsize=64)
-def _bounded(found: type[Operator], seconds: float, described: Capabilities) -> type[Operator]:
-    """The same class with these capabilities, each of whose answers is given within `seconds`."""
-
-    def within(method: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(method)
-        def bounded(*args: Any, **kwargs: Any) -> Any:
-            with spending(seconds):
-                return heard_out(partial(method, *args, **kwargs))
-
-        return bounded
-
-    members: dict[str, Any] = {name: within(getattr(found, name)) for name in _METHODS}
-    optional = {name: getattr(found, name, usual) for name, (_, usual) in _OPTIONAL.items()}
-    members |= {name: within(method) for name, method in optional.items()}
-    return type(found.__name__, (found,), members | {"capabilities": described})
+def is_declarative(code: str) -> bool:
+    """Whether an account of this protocol needs a profile. Raises as `adapter_class`."""
+    return hasattr(adapter_class(code), "capabilities_of")
 
 
 def problem(code: str) -> str:
@@ -149,14 +65,13 @@ def problem(code: str) -> str:
         return str(trouble)
     if not isinstance(getattr(found, "capabilities", None), Capabilities):
         return f"{found.__name__} names no capabilities"
-    promised = [name for name in _OPTIONAL if _promises(found, name)]
+    promised = [
+        name
+        for name, promise in _OPTIONAL.items()
+        if getattr(found.capabilities, promise) or hasattr(found, name)
+    ]
     wrong = [name for name in (*_METHODS, *promised) if not _fits(found, name)]
     return f"{found.__name__} lacks or changes: {', '.join(wrong)}" if wrong else ""
-
-
-def _promises(found: type[Operator], name: str) -> bool:
-    promise, _ = _OPTIONAL[name]
-    return getattr(found.capabilities, promise) or hasattr(found, name)
 
 
 def _fits(found: type[Operator], name: str) -> bool:

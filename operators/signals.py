@@ -1,7 +1,7 @@
-"""The one way up from the operators: a contract's keys are in order."""
+"""The signals of the operators for the apps above."""
 
 from django.dispatch import Signal
 
-# Sent by `operators.services` with `account_id`, `by` and `at` (UTC), where staff typed the keys anew
-# and where the operator has just let us in.
+# Sent with `account_id`, `by` and `at` (UTC) where staff typed the keys anew (`operators.services`) and where
+# the operator has just accepted them (`operators.connections`).
 keys_in_order = Signal()

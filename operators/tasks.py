@@ -3,16 +3,14 @@
 from celery import shared_task
 
 from cabinet import clock
-from cabinet.actors import SYSTEM
-from operators import callbacks, exchanges, subscribing
+from operators.client import exchange_log
+from operators.events import inbox, rejections
 
 
 @shared_task(name="operators.purge")
 def purge(**_older: object) -> None:
-    """Forget exchanges and ended events that are over thirty days old; staff are told of subscriptions to
-    events that are out of date.
-    """
+    """Forget exchanges and ended events that are over thirty days old."""
     at = clock.now()
-    subscribing.note_all_outdated(by=SYSTEM, at=at)
-    exchanges.purge(at=at)
-    callbacks.purge(at=at)
+    exchange_log.purge(at=at)
+    inbox.purge(at=at)
+    rejections.purge(at=at)

@@ -1,9 +1,9 @@
-"""Routes of the operators: the door of their signed events."""
+"""Routes of the operators: the address that takes their signed events."""
 
 from django.urls import re_path
 
-from operators import webhooks
+from operators.events import views
 
 urlpatterns = [
-    re_path(r"^(?P<code>[-\w]{1,32})/callback/?$", webhooks.callback, name="operator_callback"),
+    re_path(r"^(?P<code>[-\w]{1,32})/callback/?$", views.callback, name="operator_callback"),
 ]

@@ -1,30 +1,35 @@
 """The life of a command: made here, moved here, and nowhere else.
 
-Every function expects the caller's transaction and the caller's lock on the card.
+Every function expects the caller's transaction, and the card (a command's in `command.card`) locked by it.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
 
-from django.db.models import F, Max
+from django.db import connection
 
-from cabinet import alerts, audit
-from cabinet.actors import SYSTEM, Actor, operator
+from cabinet import audit
+from cabinet.actors import SYSTEM, Actor
+from cabinet.enums import ActorKind
 from cabinet.errors import Refused
-from cabinet.wake import wake
-from smartcards import lanes, phrases
+from cabinet.messaging import alerts
+from cabinet.tasks.task_queue import enqueue_on_commit
+from operators.models import OperatorAccount
+from smartcards import queries, texts
 from smartcards.models import Command, CommandStep, Coverage, SmartCard
 from smartcards.states import (
     COMMAND_TRANSITIONS,
     OPEN_COMMANDS,
+    AlertKind,
     CommandKind,
     CommandState,
-    Confirmed,
+    OperatorState,
     Origin,
-    Told,
+    StateSource,
 )
-from smartcards.turns import take_turn
+
+_ABOUT_COMMAND = (AlertKind.COMMAND_LATE, AlertKind.OUTCOME_UNKNOWN)
 
 
 class WrongMove(Refused):
@@ -39,16 +44,16 @@ def create(
     by: Actor,
     at: datetime,
     reason: str = "",
-    ring: bool = True,
+    wake_dispatcher: bool = True,
 ) -> Command:
     """A queued command with its first step; the dispatcher is woken after commit.
 
     A second open command for the card is refused by the database (`command_open_once_per_card`). Mass
-    work gives `ring=False` and wakes the dispatcher once at its end.
+    work wakes the dispatcher itself, once at its end.
     """
     [command] = create_many(cards=[card], kind=kind, origin=origin, by=by, at=at, reason=reason)
-    if ring:
-        lanes.wake_up(card.account, origin)
+    if wake_dispatcher:
+        enqueue_on_commit("smartcards.dispatch", account_id=card.account_id)
     return command
 
 
@@ -60,49 +65,99 @@ def create_many(
     by: Actor,
     at: datetime,
     reason: str = "",
+    due_at: datetime | None = None,
 ) -> list[Command]:
-    """One for each of these cards of one contract and one merchant, in turn; rings for nobody."""
-    turn = take_turn(
-        account_id=cards[0].account_id, merchant_id=cards[0].merchant_id, count=len(cards)
-    )
-    rows = Command.objects.bulk_create(
-        Command(
-            card=card,
-            account_id=card.account_id,
-            kind=kind,
-            origin=origin,
-            asked_by=by.name[:150],
-            asked_by_kind=by.kind,
-            reason=reason[:300],
-            created_at=at,
-            due_at=_not_before(card, at),
-            turn=turn - behind,
+    """One for each of these cards, in turn within each contract and merchant; wakes nobody.
+
+    `due_at`: none of them leaves before.
+    """
+    groups = Counter((card.account_id, card.merchant_id) for card in cards)
+    last, behind = reserve_turns(groups), Counter(groups)
+    allowed_at = queries.switches_allowed_at(cards)
+    rows = []
+    for card in cards:
+        group = (card.account_id, card.merchant_id)
+        behind[group] -= 1
+        rows.append(
+            Command(
+                card=card,
+                account_id=card.account_id,
+                kind=kind,
+                origin=origin,
+                asked_by=by.name[:150],
+                asked_by_kind=by.kind,
+                reason=reason[:300],
+                created_at=at,
+                due_at=max(due_at or at, allowed_at.get(card.pk, at)),
+                turn=last[group] - behind[group],
+            )
         )
-        for behind, card in zip(reversed(range(len(cards))), cards, strict=True)
-    )
+    rows = Command.objects.bulk_create(rows)
     CommandStep.objects.bulk_create(
         [CommandStep(command=row, state=row.state, at=at, text=reason[:300]) for row in rows]
     )
     return rows
 
 
-def _not_before(card: SmartCard, at: datetime) -> datetime:
-    """The contract's pause between two switches of one card."""
-    pause = card.account.cooldown_seconds
-    if not pause:
-        return at
-    last = Command.objects.filter(card=card, state=CommandState.DONE).aggregate(
-        at=Max("finished_at")
-    )["at"]
-    return max(at, last + timedelta(seconds=pause)) if last else at
+# --- fair turns in an account's queue: start-time fair queueing -----------------------------------
+# Ten thousand cards of a chain do not stand before one kiosk's card: a command's turn is one more than its
+# merchant's last, but never before the turn that is being served. The claim takes the smallest turns first.
+
+# In the order of the key, so that two who reserve for several merchants never wait for each other.
+_RESERVE = """
+INSERT INTO smartcards_fairshare AS share (account_id, merchant_id, turn)
+SELECT account.id, asked.merchant, account.turn + asked.count
+  FROM unnest(%(accounts)s::bigint[], %(merchants)s::bigint[], %(counts)s::bigint[])
+    AS asked(account, merchant, count)
+  JOIN operators_operatoraccount AS account ON account.id = asked.account
+ ORDER BY account.id, asked.merchant
+ON CONFLICT (account_id, merchant_id)
+DO UPDATE SET turn = EXCLUDED.turn + GREATEST(0, share.turn -
+    (SELECT turn FROM operators_operatoraccount WHERE id = share.account_id))
+RETURNING account_id, merchant_id, turn
+"""
+# An operator account and a merchant, None for cards of nobody.
+Queue = tuple[int, int | None]
+
+
+def reserve_turns(counts: Mapping[Queue, int]) -> dict[Queue, int]:
+    """The last of so many turns in a row in each queue; 0 for cards of nobody.
+
+    Locks the merchants' rows of these accounts till the end of the caller's transaction.
+    """
+    asked = [(*key, count) for key, count in counts.items() if key[1] is not None]
+    last: dict[Queue, int] = dict.fromkeys(counts, 0)
+    if asked:
+        columns = zip(("accounts", "merchants", "counts"), zip(*asked, strict=True), strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute(_RESERVE, {name: list(values) for name, values in columns})
+            last |= {(account, merchant): turn for account, merchant, turn in cursor.fetchall()}
+    return last
+
+
+def advance_fair_clock(*, account_id: int, turn: int) -> None:
+    """The queue has come to this turn: newcomers stand behind it."""
+    OperatorAccount.objects.filter(pk=account_id, turn__lt=turn).update(turn=turn)
+
+
+# --- the life of a command ------------------------------------------------------------------------
 
 
 def move(
-    command: Command, to: CommandState, *, at: datetime, text: str = "", **fields: object
+    command: Command,
+    to: CommandState,
+    *,
+    at: datetime,
+    text: str = "",
+    already_so: bool = False,
+    **fields: object,
 ) -> None:
     """Change the state by the table, set the fields, write the step.
 
-    Raises WrongMove where the table has no such arrow. A command that is over lets its lease go.
+    `already_so`: the operator has answered that the card is so already, and is only read to be sure; any
+    other check means that the outcome is unknown. Raises WrongMove where the table has no such arrow. A
+    command that is over lets its lease go, and where something else is desired by now the merchant's
+    cards are compared again.
     """
     if to not in COMMAND_TRANSITIONS[CommandState(command.state)]:
         raise WrongMove(f"Команда «{command}» не переходит из «{command.state}» в «{to}».")
@@ -112,24 +167,34 @@ def move(
     if to not in OPEN_COMMANDS:
         command.finished_at = at
         command.check_at = None
-        alerts.close_alert(key=f"command:{command.pk}", by=SYSTEM, at=at)
-        alerts.close_alert(key=f"late:{command.pk}", by=SYSTEM, at=at)
+        alerts.close_about(*_ABOUT_COMMAND, target_ids=[command.pk], by=SYSTEM, at=at)
+        if _was_overtaken(command):
+            enqueue_on_commit("smartcards.reconcile_merchant", merchant_id=command.card.merchant_id)
+    if to == CommandState.CHECKING and not already_so and command.outcome_unknown_at is None:
+        command.outcome_unknown_at = at
     if to != CommandState.SENDING:
         command.lease_until = command.lease_token = None
     command.text = text[:300]
     command.save()
-    _step(command, at, text)
-
-
-def _step(command: Command, at: datetime, text: str) -> None:
     CommandStep.objects.create(command=command, state=command.state, at=at, text=text[:300])
+
+
+def _was_overtaken(command: Command) -> bool:
+    """Whether something else is desired by now than the command was for.
+
+    A card that is off and desired on comes on again only where it is paid.
+    """
+    card, on = command.card, command.kind == CommandKind.ACTIVATE
+    if card.merchant_id is None or card.desired_on is None or card.desired_on == on:
+        return False
+    return on or Coverage.objects.filter(card=card, till=None).exists()
 
 
 def confirm(
     card: SmartCard,
-    confirmed: Confirmed,
+    confirmed: OperatorState,
     *,
-    told: Told,
+    source: StateSource,
     at: datetime,
     block_reason: str = "",
     by: Actor,
@@ -145,14 +210,14 @@ def confirm(
     card.confirmed = confirmed
     card.block_reason = block_reason
     card.confirmed_at = at
-    card.confirmed_from = told
+    card.confirmed_from = source
     card.lost_to_operator_at = None
     card.save(update_fields=_CONFIRMED_FIELDS)
     if changed:
         audit.record(
             target=card,
             action="confirmed",
-            text=_confirmed_sentence(confirmed),
+            text=_CONFIRMED_SENTENCES[confirmed],
             by=by,
             at=at,
             merchant_id=card.merchant_id,
@@ -171,16 +236,19 @@ _CONFIRMED_FIELDS = [
 ]
 
 
-def _note_silence(card: SmartCard, confirmed: Confirmed, known_on: datetime, at: datetime) -> None:
+def _note_silence(
+    card: SmartCard, confirmed: OperatorState, known_on: datetime, at: datetime
+) -> None:
     """A card that was silent for long may be without data for a day though it is switched on.
 
-    Networks hold such cards back since November 2025: it is told, and is no failure of the switch.
+    Networks hold such cards back since November 2025: people are shown it, and it is no failure of the switch.
     """
-    if confirmed != Confirmed.ACTIVE:
+    if confirmed != OperatorState.ACTIVE:
         card.may_hold_until = None
-        if card.confirmed == Confirmed.ACTIVE:
+        if card.confirmed == OperatorState.ACTIVE:
             # Less than the network's patience is not worth the doubt.
-            card.off_since = known_on if _is_long_ago(card, known_on, at) else at
+            patience = timedelta(hours=card.account.silence_hours)
+            card.off_since = known_on if at - known_on >= patience else at
         return
     if may_be_held(card, at):
         card.may_hold_until = at + timedelta(hours=card.account.hold_hours)
@@ -195,144 +263,102 @@ def may_be_held(card: SmartCard, at: datetime) -> bool:
     """
     if card.off_since is None:
         return card.confirmed in _OFF_THE_AIR
-    return _is_long_ago(card, card.off_since, at)
+    return at - card.off_since >= timedelta(hours=card.account.silence_hours)
 
 
-_OFF_THE_AIR = frozenset({Confirmed.INACTIVE, Confirmed.HELD, Confirmed.UNKNOWN})
+_OFF_THE_AIR = frozenset({OperatorState.INACTIVE, OperatorState.HELD, OperatorState.UNKNOWN})
 
 
-def _is_long_ago(card: SmartCard, since: datetime, at: datetime) -> bool:
-    return at - since >= timedelta(hours=card.account.silence_hours)
+_CONFIRMED_SENTENCES = {
+    OperatorState.NEW: "Смарт-карта у оператора ещё не включалась",
+    OperatorState.ACTIVE: "Смарт-карта работает",
+    OperatorState.INACTIVE: "Смарт-карта отключена",
+    OperatorState.HELD: "Смарт-карту удерживает оператор",
+    OperatorState.RETIRED: "Смарт-карта списана оператором",
+    OperatorState.UNKNOWN: "Состояние смарт-карты неизвестно",
+}
 
 
-def _confirmed_sentence(confirmed: Confirmed) -> str:
-    return {
-        Confirmed.NEW: "Смарт-карта у оператора ещё не включалась",
-        Confirmed.ACTIVE: "Смарт-карта работает",
-        Confirmed.INACTIVE: "Смарт-карта отключена",
-        Confirmed.HELD: "Смарт-карту удерживает оператор",
-        Confirmed.RETIRED: "Смарт-карта списана оператором",
-        Confirmed.UNKNOWN: "Состояние смарт-карты неизвестно",
-    }[confirmed]
-
-
-def finish_done(command: Command, card: SmartCard, *, told: Told, at: datetime) -> None:
-    """The operator did it: the card is confirmed and the merchant's cards are compared again."""
-    on = command.kind == CommandKind.ACTIVATE
+def finish_done(command: Command, *, source: StateSource, at: datetime) -> None:
+    """The operator did it: the card is confirmed."""
+    card, on = command.card, command.kind == CommandKind.ACTIVATE
     confirm(
         card,
-        Confirmed.ACTIVE if on else Confirmed.INACTIVE,
-        told=told,
+        OperatorState.ACTIVE if on else OperatorState.INACTIVE,
+        source=source,
         at=at,
         block_reason="" if on else "voluntary",
-        by=operator(card.account.title),
+        by=Actor(ActorKind.OPERATOR, card.account.title),
     )
     move(command, CommandState.DONE, at=at, error="", code="")
-    _compare_again([card], CommandKind(command.kind))
-
-
-def begin_many(rows: Sequence[Command], *, at: datetime, until: datetime, token: UUID) -> None:
-    """Queued commands leave together: one attempt more, a lease, a step; in four statements."""
-    found = Command.objects.filter(pk__in=[row.pk for row in rows])
-    found.update(
-        state=CommandState.SENDING,
-        attempts=F("attempts") + 1,
-        sent_at=at,
-        lease_until=until,
-        lease_token=token,
-        text="",
-    )
-    _steps(rows, CommandState.SENDING, at)
-
-
-def finish_done_many(rows: Sequence[Command], *, at: datetime) -> None:
-    """The plain ends together: sent commands of one account that the operator has done at once.
-
-    The same rows as `finish_done` would write, in a handful of statements. The caller holds the locks
-    of cards and commands.
-    """
-    for kind in {CommandKind(row.kind) for row in rows}:
-        together = [row for row in rows if row.kind == kind]
-        _confirm_many(together, kind, at)
-        _compare_again([row.card for row in together], kind)
-    Command.objects.filter(pk__in=[row.pk for row in rows]).update(
-        state=CommandState.DONE,
-        finished_at=at,
-        check_at=None,
-        lease_until=None,
-        lease_token=None,
-        text="",
-        error="",
-        code="",
-    )
-    _steps(rows, CommandState.DONE, at)
-    keys = [f"late:{row.pk}" for row in rows] + [f"command:{row.pk}" for row in rows]
-    alerts.close_alerts(keys=keys, by=SYSTEM, at=at)
-
-
-def _confirm_many(rows: Sequence[Command], kind: CommandKind, at: datetime) -> None:
-    on = kind == CommandKind.ACTIVATE
-    confirmed = Confirmed.ACTIVE if on else Confirmed.INACTIVE
-    cards = SmartCard.objects.filter(pk__in=[row.card_id for row in rows])
-    if not on:  # the silence of the others began before
-        cards.filter(confirmed=Confirmed.ACTIVE).update(off_since=at)
-    cards.update(
-        confirmed=confirmed,
-        block_reason="" if on else "voluntary",
-        confirmed_at=at,
-        confirmed_from=Told.REQUEST,
-        lost_to_operator_at=None,
-        may_hold_until=None,
-        **({"off_since": None} if on else {}),
-    )
-    silent = [row.card_id for row in rows if on and may_be_held(row.card, at)]
-    if silent:
-        held_until = at + timedelta(hours=rows[0].account.hold_hours)
-        SmartCard.objects.filter(pk__in=silent).update(may_hold_until=held_until)
-    audit.record_many(
-        targets=[row.card for row in rows if row.card.confirmed != confirmed],
-        action="confirmed",
-        text=_confirmed_sentence(confirmed),
-        by=operator(rows[0].account.title),
-        at=at,
-    )
-
-
-def _steps(rows: Sequence[Command], state: CommandState, at: datetime) -> None:
-    CommandStep.objects.bulk_create([CommandStep(command=row, state=state, at=at) for row in rows])
 
 
 def finish_failed(
-    command: Command, card: SmartCard, *, error: str, code: str = "", text: str = "", at: datetime
+    command: Command, *, error: str, code: str = "", text: str = "", at: datetime
 ) -> None:
     """The operator did not do it, surely: the card stays as it was."""
-    sentence = phrases.failure(error, code)
+    card, sentence = command.card, texts.failure(error, code)
     move(command, CommandState.FAILED, at=at, text=sentence, error=error, code=code[:100])
     audit.record(
         target=card,
         action="command_failed",
-        text=f"Не выполнено: {phrases.command_sentence(CommandKind(command.kind))}. {sentence}",
-        by=operator(card.account.title),
+        text=f"Не выполнено: {texts.command_sentence(CommandKind(command.kind))}. {sentence}",
+        by=Actor(ActorKind.OPERATOR, card.account.title),
         at=at,
         merchant_id=card.merchant_id,
         details={"error": error, "code": code, "text": text[:300]},
     )
-    _compare_again([card], CommandKind(command.kind))
 
 
-def cancel(command: Command, card: SmartCard, *, by: Actor, at: datetime, text: str) -> None:
+def take_over(command: Command, *, by: Actor, reason: str) -> None:
+    """A queued command becomes that of a person, who is never braked; the dispatcher is woken after commit."""
+    command.origin = Origin.PERSON
+    command.asked_by, command.asked_by_kind = by.name[:150], by.kind
+    command.reason = reason[:300]
+    command.save(update_fields=["origin", "asked_by", "asked_by_kind", "reason"])
+    enqueue_on_commit("smartcards.dispatch", account_id=command.account_id)
+
+
+def cancel(command: Command, *, by: Actor, at: datetime, text: str) -> None:
     """Take a queued command back; nothing was sent."""
     move(command, CommandState.CANCELLED, at=at, text=text)
     audit.record(
-        target=card,
+        target=command.card,
         action="command_cancelled",
-        text=f"Отменено: {phrases.command_sentence(CommandKind(command.kind))}",
+        text=f"Отменено: {texts.command_sentence(CommandKind(command.kind))}",
         reason=text,
         by=by,
         at=at,
-        merchant_id=card.merchant_id,
+        merchant_id=command.card.merchant_id,
     )
-    _compare_again([card], CommandKind(command.kind))
+
+
+def cancel_many(rows: Sequence[Command], *, by: Actor, at: datetime, text: str) -> None:
+    """`cancel` of many queued commands at once. Raises WrongMove where one of them is not queued.
+
+    The desired state of their cards is what the caller has made it before.
+    """
+    if any(row.state != CommandState.QUEUED for row in rows):
+        raise WrongMove("Отменить можно только то, что ещё не отправлено.")
+    state = CommandState.CANCELLED
+    Command.objects.filter(pk__in=[row.pk for row in rows]).update(
+        state=state,
+        finished_at=at,
+        text=text[:300],
+        lease_until=None,
+        lease_token=None,
+        check_at=None,
+    )
+    CommandStep.objects.bulk_create(
+        [CommandStep(command=row, state=state, at=at, text=text[:300]) for row in rows]
+    )
+    alerts.close_about(*_ABOUT_COMMAND, target_ids=[row.pk for row in rows], by=SYSTEM, at=at)
+    for kind in CommandKind:
+        of_kind = [row.card for row in rows if row.kind == kind]
+        sentence = f"Отменено: {texts.command_sentence(kind)}"
+        audit.record_many(of_kind, "command_cancelled", sentence, by=by, at=at, reason=text)
+    for merchant_id in {row.card.merchant_id for row in rows} - {None}:
+        enqueue_on_commit("smartcards.reconcile_merchant", merchant_id=merchant_id)
 
 
 def ask_later(command: Command, *, at: datetime, text: str) -> None:
@@ -344,26 +370,11 @@ def ask_later(command: Command, *, at: datetime, text: str) -> None:
 def hand_to_staff(command: Command, *, at: datetime, text: str) -> None:
     """Nobody can read the outcome: staff decide, and an alert says so."""
     move(command, CommandState.NEEDS_STAFF, at=at, text=text, check_at=None)
-    alerts.raise_alert(
-        key=f"command:{command.pk}",
+    alerts.raise_about(
+        AlertKind.OUTCOME_UNKNOWN,
+        command.pk,
         text=f"{command.account}: исход команды «{command}» неизвестен. {text}",
         at=at,
         merchant_id=command.card.merchant_id,
         link=f"/admin/smartcards/command/{command.pk}/change/",
     )
-
-
-def _compare_again(cards: Sequence[SmartCard], kind: CommandKind) -> None:
-    """Only where the wish has changed under way: otherwise there is nothing to compare.
-
-    A card that is off and wished on comes on again only where it is paid.
-    """
-    on = kind == CommandKind.ACTIVATE
-    owned = [card for card in cards if card.merchant_id is not None]
-    changed = [card for card in owned if card.wished_on is not None and card.wished_on != on]
-    if changed and not on:
-        paid = Coverage.objects.filter(card__in=changed, till=None)
-        held = set(paid.values_list("card_id", flat=True))
-        changed = [card for card in changed if card.pk in held]
-    for merchant_id in {card.merchant_id for card in changed}:
-        wake("smartcards.reconcile_merchant", merchant_id=merchant_id)

@@ -5,24 +5,24 @@ their pages have a history to show. One transaction: no worker sees a command be
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from cabinet import queries as people
+from cabinet.accounts import queries as people
 from cabinet.actors import SYSTEM, Actor
+from cabinet.enums import ActorKind, Role
 from cabinet.models import Merchant, Terminal
-from cabinet.states import ActorKind, Role
-from operators import demo_sims
-from operators.demo_sims import DemoSim
+from operators.demo import sims as demo_sims
+from operators.demo.sims import DemoSim
 from operators.models import OperatorAccount
-from smartcards import commands, coverage, queries, services
+from smartcards import commands, queries, services
 from smartcards.models import Command, SmartCard
-from smartcards.states import CommandState, Told
+from smartcards.reconciliation import paid_slots
+from smartcards.states import CommandState, StateSource
 
 USER_ID = "01-000000000000101"
-PLACES = 5
+PAID_CARDS = 5
 # The subscription of the demo was bought twenty days ago.
 _IMPORTED, _HANDED, _SWITCHED_ON, _SWITCHED_OFF = (
     timedelta(days=25),
@@ -59,7 +59,7 @@ def seed(at: datetime) -> list[str]:
 
 def _paid_all_along(merchant: Merchant, at: datetime) -> bool:
     moments = (at - _HANDED, at - _SWITCHED_ON, at - _SWITCHED_OFF, at)
-    return all(queries.places(merchant, moment).total >= PLACES for moment in moments)
+    return all(queries.paid_slots(merchant, moment).total >= PAID_CARDS for moment in moments)
 
 
 def _stock(
@@ -86,17 +86,18 @@ def _hand_over(merchant: Merchant, at: datetime) -> None:
     cards = {sim: SmartCard.objects.get(iccid=sim.iccid) for sim in demo_sims.HANDED}
     owner = _owner(merchant)
     handed_at = at - _HANDED
-    services.hand_over(cards=cards.values(), merchant=merchant, by=SYSTEM, at=handed_at)
+    services.assign_to_merchant(cards=cards.values(), merchant=merchant, by=SYSTEM, at=handed_at)
     for sim, card in cards.items():
         terminal = Terminal.objects.of(merchant).filter(imei=sim.imei).first() if sim.imei else None
-        services.describe(card=card, label=_LABELS[sim], terminal=terminal, by=owner, at=handed_at)
+        services.update_label_and_terminal(
+            card=card, label=_LABELS[sim], terminal=terminal, by=owner, at=handed_at
+        )
     paid = [card.pk for sim, card in cards.items() if sim is not demo_sims.NEW_AND_UNPAID]
-    coverage.choose_cards(merchant=merchant, card_ids=paid, by=owner, at=handed_at)
-    story = _Story(owner)
+    paid_slots.choose_cards(merchant=merchant, card_ids=paid, by=owner, at=handed_at)
     for sim, card in cards.items():
         if sim.state != "new":
-            story.play(services.request_activation, card, at - _SWITCHED_ON)
-    story.play(services.request_deactivation, cards[demo_sims.SWITCHED_OFF], at - _SWITCHED_OFF)
+            _play(services.request_activation, card, owner, at - _SWITCHED_ON)
+    _play(services.request_deactivation, cards[demo_sims.SWITCHED_OFF], owner, at - _SWITCHED_OFF)
 
 
 def _owner(merchant: Merchant) -> Actor:
@@ -106,25 +107,14 @@ def _owner(merchant: Merchant) -> Actor:
     return Actor(ActorKind.PERSON, user.shown_name, user.pk, Role.OWNER)
 
 
-@dataclass(frozen=True)
-class _Story:
-    """Commands of the past, as they would have gone."""
-
-    by: Actor
-
-    def play(
-        self, request: Callable[..., Command | None], card: SmartCard, asked_at: datetime
-    ) -> None:
-        """Ask, send, accepted, done, within a few seconds of the past."""
-        command = request(card=card, by=self.by, at=asked_at)
-        if command is None:
-            return
-        sent_at = asked_at + timedelta(seconds=1)
-        commands.move(command, CommandState.SENDING, at=sent_at, sent_at=sent_at, attempts=1)
-        commands.move(command, CommandState.ACCEPTED, at=sent_at, request_id=f"demo-{command.pk}")
-        commands.finish_done(
-            command,
-            services.lock_card(card),
-            told=Told.POLL,
-            at=sent_at + timedelta(seconds=4),
-        )
+def _play(
+    request: Callable[..., Command | None], card: SmartCard, by: Actor, asked_at: datetime
+) -> None:
+    """A command of the past: asked, sent, accepted, done, within a few seconds."""
+    command = request(card=card, by=by, at=asked_at)
+    if command is None:
+        return
+    sent_at = asked_at + timedelta(seconds=1)
+    commands.move(command, CommandState.SENDING, at=sent_at, sent_at=sent_at, attempts=1)
+    commands.move(command, CommandState.ACCEPTED, at=sent_at, request_id=f"demo-{command.pk}")
+    commands.finish_done(command, source=StateSource.POLL, at=sent_at + timedelta(seconds=4))

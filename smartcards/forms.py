@@ -1,73 +1,100 @@
 """What the pages of the cards read from a request."""
 
 from collections.abc import Iterable, Mapping
+from datetime import date
+from enum import StrEnum
 from typing import Any, cast
 
 from django import forms
 from django.db.models import Q, QuerySet
 
+from cabinet.formatting import ru_format
+from cabinet.formatting.ru_format import sort_key
+from cabinet.forms.fields import PlainTextField
 from cabinet.models import Terminal
-from cabinet.wording import sort_key
+from smartcards.listing.card_filter import CardFilter
+from smartcards.listing.card_pages import SIZES, PageQuery, Sort
 from smartcards.models import SmartCard
-from smartcards.pages import terms, words
-from smartcards.pages.choice import PAGE_SIZE
-from smartcards.pages.overview import Shelf, Wish
-from smartcards.states import Withdrawal
+from smartcards.presentation import display_format, switch_conditions
+from smartcards.presentation.list_options import ListQuery
+from smartcards.states import MassAction, WithdrawalReason
 from subscriptions.rules import SwitchTerms
 
 # Ten more than a page shows; a longer list was not made by our page.
-_MOST_BOXES = PAGE_SIZE + 10
+_MOST_BOXES = max(SIZES) + 10
+_LARGEST = 2**63 - 1
+# Of those that one form carries; more are meant by the filter.
+MOST_TICKS = 900
+_CHOOSE_ACTION = "Выберите, что сделать с отмеченными смарт-картами."
+_OPEN_ANEW = "Откройте страницу заново и повторите."
 
 
-class WishForm(forms.Form):
-    """The filter of the first page. What makes no sense in an address is left out, not complained of."""
+class ListQueryForm(forms.Form):
+    """Which page of the list, in what order. What makes no sense in an address is left out, not complained of."""
 
-    q = forms.CharField(label="Номер, подпись, магазин или касса", max_length=100, required=False)
-    state = forms.ChoiceField(
-        choices=[(shelf.value, shelf.name) for shelf in Shelf], required=False
+    sort = forms.TypedChoiceField(
+        choices=[(sort.value, sort.name) for sort in Sort], coerce=Sort, required=False
     )
-    page = forms.CharField(max_length=10, required=False)
+    size = forms.TypedChoiceField(
+        choices=[(size, size) for size in SIZES], coerce=int, required=False
+    )
+    after = forms.IntegerField(min_value=1, max_value=_LARGEST, required=False)
+    before = forms.IntegerField(min_value=1, max_value=_LARGEST, required=False)
 
-    def wish(self) -> Wish:
+    def query(self) -> ListQuery:
         """What was asked for, as far as it can be understood."""
         self.full_clean()
-        said = self.cleaned_data
-        return Wish(
-            text=said.get("q", ""), shelf=Shelf(said.get("state", "")), page=said.get("page") or "1"
+        cleaned = self.cleaned_data
+        page = PageQuery(
+            sort=cleaned.get("sort") or Sort.SHOP,
+            size=cleaned.get("size") or SIZES[0],
+            after=cleaned.get("after"),
+            before=None if cleaned.get("after") else cleaned.get("before"),
         )
+        return ListQuery(wanted=CardFilter.from_data(self.data), page=page)
 
 
-class IdsField(forms.CharField):
-    """Numbers of cards, comma-separated."""
+class ChoiceStep(StrEnum):
+    """What a button of «Выбрать карты» does besides keeping the ticks; without one the choice is saved."""
 
-    def clean(self, value: Any) -> frozenset[int]:
-        text = super().clean(value)
-        return numbers(text.split(",")) if text else frozenset()
-
-
-def numbers(texts: list[str]) -> frozenset[int]:
-    """The card numbers among these texts. Raises ValidationError for anything else."""
-    if len(texts) > _MOST_BOXES or not all(len(text) < 19 and text.isdecimal() for text in texts):
-        raise forms.ValidationError("Список смарт-карт не читается. Обновите страницу.")
-    return frozenset(int(text) for text in texts)
+    SAVE = ""
+    SHOW = "show"
+    TICK_FOUND = "tick_found"
+    UNTICK_FOUND = "untick_found"
+    DISCARD = "discard"
 
 
-class BoxesField(forms.Field):
-    """Ticked boxes; none ticked is a choice too."""
+class IdsField(forms.Field):
+    """Numbers of cards: ticked boxes, or one comma-separated text; none is a choice too."""
 
-    widget = forms.SelectMultiple
+    def __init__(self, *, most: int = _MOST_BOXES, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._most = most
 
     def clean(self, value: Any) -> frozenset[int]:
-        return numbers(list(value or []))
+        """The numbers; refuses what is no list of them, or a longer one than a page has."""
+        texts = value.split(",") if isinstance(value, str) and value else list(value or [])
+        if len(texts) > self._most or not all(
+            len(text) < 19 and text.isdecimal() for text in texts
+        ):
+            raise forms.ValidationError("Список смарт-карт не читается. Обновите страницу.")
+        return frozenset(int(text) for text in texts)
+
+
+class TicksForm(forms.Form):
+    """Cards ticked on the list, and the shop whose cards are ticked as well."""
+
+    card = IdsField(widget=forms.SelectMultiple, most=MOST_TICKS)
+    tick_shop = forms.IntegerField(min_value=1, max_value=_LARGEST, required=False)
 
 
 class ChoiceForm(forms.Form):
-    """Boxes of one page: which were shown, which are ticked, what the person has confirmed."""
+    """Boxes of one page: which were shown, which are ticked, what to do then, what the person has confirmed."""
 
-    shown = IdsField(required=False, max_length=4000)
-    cards = BoxesField(required=False)
-    confirmed = forms.CharField(required=False, max_length=40000)
-    back = forms.CharField(required=False, max_length=1)
+    shown = IdsField(widget=forms.HiddenInput)
+    cards = IdsField(widget=forms.SelectMultiple)
+    go = forms.ChoiceField(choices=[(step.value, step.name) for step in ChoiceStep], required=False)
+    confirmed = forms.CharField(required=False, max_length=64)
 
 
 class AgreedForm(forms.Form):
@@ -77,16 +104,16 @@ class AgreedForm(forms.Form):
 
 
 class WithdrawForm(forms.Form):
-    """Why a card leaves use; `confirmed` comes from the page that tells what it means."""
+    """Why a card leaves use; `confirmed` comes from the page that explains the consequences."""
 
     because = forms.TypedChoiceField(
         label="Что случилось",
         choices=[
-            (Withdrawal.LOST, "Потеряна"),
-            (Withdrawal.STOLEN, "Украдена"),
-            (Withdrawal.BROKEN, "Сломана"),
+            (WithdrawalReason.LOST, "Потеряна"),
+            (WithdrawalReason.STOLEN, "Украдена"),
+            (WithdrawalReason.BROKEN, "Сломана"),
         ],
-        coerce=Withdrawal,
+        coerce=WithdrawalReason,
         widget=forms.RadioSelect,
         error_messages={"required": "Отметьте, что случилось."},
     )
@@ -94,7 +121,7 @@ class WithdrawForm(forms.Form):
 
 
 class ReplaceForm(forms.Form):
-    """Which new card takes the place."""
+    """Which new card is the replacement."""
 
     card = forms.TypedChoiceField(
         label="Какая смарт-карта заменит",
@@ -123,20 +150,16 @@ class ReplaceForm(forms.Form):
 
 
 def _card_name(card: SmartCard, found: SwitchTerms) -> str:
-    named = (
-        " ".join(words.number_of(card).groups),
-        card.account.title,
-        card.label,
-        words.place_of(card),
-        terms.fee_line(found),
-    )
-    return ", ".join(filter(None, named))
+    name = display_format.name_of(card)
+    fee = switch_conditions.fee_text(found)
+    shown = (" ".join(name.groups), name.operator, name.label, name.location, fee)
+    return ", ".join(filter(None, shown))
 
 
 class DescribeForm(forms.Form):
-    """The label of a card and the till it works in."""
+    """The label of a card and its terminal."""
 
-    label = forms.CharField(
+    label = PlainTextField(
         label="Подпись",
         max_length=100,
         required=False,
@@ -146,21 +169,57 @@ class DescribeForm(forms.Form):
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, card: SmartCard) -> None:
         super().__init__(data, initial={"label": card.label, "terminal": card.terminal_id})
-        self._tills = {str(till.pk): till for till in tills_for(card)}
-        named = [(pk, _till_name(till)) for pk, till in self._tills.items()]
+        self._terminals = {str(terminal.pk): terminal for terminal in terminals_for(card)}
+        named = [(pk, _terminal_name(terminal)) for pk, terminal in self._terminals.items()]
         choices = [("", "Без кассы"), *sorted(named, key=lambda choice: sort_key(choice[1]))]
         cast("forms.ChoiceField", self.fields["terminal"]).choices = choices
 
     def clean_terminal(self) -> Terminal | None:
-        """The till itself; only the merchant's own are among the choices."""
-        return self._tills.get(self.cleaned_data["terminal"])
+        """The terminal itself; only the merchant's own are among the choices."""
+        return self._terminals.get(self.cleaned_data["terminal"])
 
 
-def tills_for(card: SmartCard) -> QuerySet[Terminal]:
-    """The merchant's tills that Evotor still knows, and the one where the card is now."""
-    tills = Terminal.objects.filter(Q(gone_at=None) | Q(cards=card), merchant=card.merchant_id)
-    return tills.select_related("shop").distinct()
+def terminals_for(card: SmartCard) -> QuerySet[Terminal]:
+    """The merchant's terminals that Evotor still knows, and the one where the card is now."""
+    terminals = Terminal.objects.filter(Q(gone_at=None) | Q(cards=card), merchant=card.merchant_id)
+    return terminals.select_related("shop").distinct()
 
 
-def _till_name(till: Terminal) -> str:
-    return f"{till.name} — {till.shop.name}" if till.shop else till.name
+def _terminal_name(terminal: Terminal) -> str:
+    return f"{terminal.name} — {terminal.shop.name}" if terminal.shop else terminal.name
+
+
+class MonthForm(forms.Form):
+    """Which month's report: one of those that have any; the first day of it."""
+
+    month = forms.TypedChoiceField(label="Месяц", coerce=date.fromisoformat)
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, months: Iterable[date]) -> None:
+        super().__init__(data)
+        choices = [(str(month), ru_format.month(month)) for month in months]
+        cast("forms.ChoiceField", self.fields["month"]).choices = choices
+
+
+class MassForm(forms.Form):
+    """What to do with which cards: the ticked ones, or all that the filter shows."""
+
+    action = forms.TypedChoiceField(
+        choices=MassAction.choices,
+        coerce=MassAction,
+        error_messages={"required": _CHOOSE_ACTION, "invalid_choice": _CHOOSE_ACTION},
+    )
+    scope = forms.ChoiceField(choices=[("ticked", "отмеченные"), ("found", "найденные")])
+    card = IdsField(widget=forms.SelectMultiple, most=MOST_TICKS, required=False)
+    form_key = forms.UUIDField(error_messages=dict.fromkeys(("required", "invalid"), _OPEN_ANEW))
+
+
+class MassConfirmForm(forms.Form):
+    """How many cards the person has read on the button."""
+
+    number = forms.IntegerField(min_value=0, max_value=10**9)
+
+
+class FormKeyForm(forms.Form):
+    """The one-time key of a form that only has a button."""
+
+    form_key = forms.UUIDField(error_messages=dict.fromkeys(("required", "invalid"), _OPEN_ANEW))

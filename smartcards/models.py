@@ -2,33 +2,48 @@
 
 import uuid
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.utils.timezone import localtime
 
-from cabinet.models import Merchant, Terminal
-from cabinet.states import ActorKind
+from cabinet.enums import ActorKind
+from cabinet.models import Merchant, Terminal, User
 from cabinet.tenancy import MerchantQuerySet
 from operators.models import OperatorAccount
 from smartcards.states import (
+    NOT_DONE,
     OPEN_COMMANDS,
+    OPEN_IMPORTS,
+    OVER_MASS,
+    UNCONFIRMED_MASS,
+    CardOutcome,
     CommandKind,
     CommandState,
-    Confirmed,
+    ImportState,
+    MassAction,
+    MassState,
+    OperatorState,
     Origin,
-    Told,
-    Withdrawal,
+    StateSource,
+    WithdrawalReason,
 )
 from subscriptions.models import Subscription
 
 _OPEN = sorted(state.value for state in OPEN_COMMANDS)
+_OPEN_IMPORTS = sorted(state.value for state in OPEN_IMPORTS)
+_UNCONFIRMED = sorted(state.value for state in UNCONFIRMED_MASS)
+_OVER = sorted(state.value for state in OVER_MASS)
+_NOT_DONE = sorted(outcome.value for outcome in NOT_DONE)
 
 
 class SmartCard(models.Model):
     """A SIM: without a merchant it lies in stock.
 
-    `wished` is the last word of a person and survives non-payment; `confirmed` is what the operator
-    last said. The target is computed by `rules.target` and stored nowhere.
+    `desired_on` is the last decision of a person and survives non-payment; `confirmed` is the last state
+    known from the operator. The target is computed by `rules.target_on` and stored nowhere. `read_at` is the
+    last reading, `read_due_at` when the next one is due; without it, at once.
     """
 
     iccid = models.CharField("ICCID", max_length=20, unique=True)
@@ -46,21 +61,30 @@ class SmartCard(models.Model):
     imported_at = models.DateTimeField("поступила")
     handed_at = models.DateTimeField("передана клиенту", null=True, blank=True)
 
-    wished_on = models.BooleanField("нужно включить", null=True, blank=True)
-    wished_at = models.DateTimeField("когда решено", null=True, blank=True)
-    wished_by = models.CharField("кем решено", max_length=150, blank=True)
-    wished_by_kind = models.CharField("чьё решение", max_length=10, choices=ActorKind, blank=True)
+    desired_on = models.BooleanField("нужно включить", null=True, blank=True, db_column="wished_on")
+    desired_at = models.DateTimeField("когда решено", null=True, blank=True, db_column="wished_at")
+    desired_by = models.CharField("кем решено", max_length=150, blank=True, db_column="wished_by")
+    desired_by_kind = models.CharField(
+        "чьё решение", max_length=10, choices=ActorKind, blank=True, db_column="wished_by_kind"
+    )
 
     confirmed = models.CharField(
-        "состояние у оператора", max_length=10, choices=Confirmed, default=Confirmed.NEW
+        "состояние у оператора", max_length=10, choices=OperatorState, default=OperatorState.NEW
     )
     confirmed_at = models.DateTimeField("подтверждено", null=True, blank=True)
-    confirmed_from = models.CharField("откуда известно", max_length=10, choices=Told, blank=True)
+    confirmed_from = models.CharField(
+        "откуда известно", max_length=10, choices=StateSource, blank=True
+    )
     block_reason = models.CharField("причина блокировки", max_length=12, blank=True)
     read_at = models.DateTimeField("прочитано у оператора", null=True, blank=True)
+    read_due_at = models.DateTimeField("прочитать не раньше", null=True, blank=True, editable=False)
     lost_to_operator_at = models.DateTimeField("оператор её не знает с", null=True, blank=True)
     seen_msisdn = models.CharField("номер у оператора", max_length=15, blank=True)
     seen_imei = models.CharField("IMEI у оператора", max_length=16, blank=True)
+    # The operator's own word where we do not know what it means.
+    seen_state = models.CharField(
+        "незнакомое состояние у оператора", max_length=60, blank=True, default="", db_default=""
+    )
     identity = models.CharField("Госуслуги", max_length=30, blank=True)
     identity_at = models.DateTimeField("Госуслуги прочитаны", null=True, blank=True)
     off_since = models.DateTimeField("молчит с", null=True, blank=True)
@@ -71,7 +95,7 @@ class SmartCard(models.Model):
 
     withdrawn_at = models.DateTimeField("выведена", null=True, blank=True)
     withdrawn_because = models.CharField(
-        "почему выведена", max_length=10, choices=Withdrawal, blank=True
+        "почему выведена", max_length=10, choices=WithdrawalReason, blank=True
     )
     replaced_by = models.OneToOneField(
         "self",
@@ -80,6 +104,22 @@ class SmartCard(models.Model):
         blank=True,
         related_name="replaces",
         verbose_name="заменена на",
+    )
+
+    # Written by triggers of the database whenever a card, its terminal or its shop changes.
+    list_key = models.TextField(
+        "порядок в списке",
+        default="",
+        db_default="",
+        db_collation="C",
+        editable=False,
+    )
+    search_text = models.TextField(
+        "по чему находят",
+        default="",
+        db_default="",
+        db_collation="C",
+        editable=False,
     )
 
     objects = MerchantQuerySet["SmartCard"].as_manager()
@@ -97,23 +137,23 @@ class SmartCard(models.Model):
                 condition=Q(msisdn__regex=r"^([1-9][0-9]{9,14})?$"), name="card_msisdn_format"
             ),
             models.CheckConstraint(
-                condition=Q(confirmed__in=Confirmed.values), name="card_state_known"
+                condition=Q(confirmed__in=OperatorState.values), name="card_state_known"
             ),
             models.CheckConstraint(
-                condition=Q(wished_on__isnull=True, wished_at__isnull=True, wished_by="")
-                | Q(wished_on__isnull=False, wished_at__isnull=False) & ~Q(wished_by=""),
-                name="card_wish_has_author",
+                condition=Q(desired_on__isnull=True, desired_at__isnull=True, desired_by="")
+                | Q(desired_on__isnull=False, desired_at__isnull=False) & ~Q(desired_by=""),
+                name="card_desired_state_has_author",
             ),
             models.CheckConstraint(
                 condition=Q(merchant__isnull=False)
-                | Q(terminal__isnull=True, wished_on__isnull=True),
+                | Q(terminal__isnull=True, desired_on__isnull=True),
                 name="card_in_stock_is_nobodys",
             ),
             models.CheckConstraint(
                 condition=Q(
                     withdrawn_at__isnull=True, withdrawn_because="", replaced_by__isnull=True
                 )
-                | Q(withdrawn_at__isnull=False, wished_on__isnull=False, wished_on=False)
+                | Q(withdrawn_at__isnull=False, desired_on__isnull=False, desired_on=False)
                 & ~Q(withdrawn_because=""),
                 name="card_withdrawn_has_reason_and_is_off",
             ),
@@ -122,13 +162,79 @@ class SmartCard(models.Model):
                 name="card_handed_at_known",
             ),
         ]
+        # What reconciliation looks for: few cards, however many there are.
+        indexes = [
+            models.Index(
+                fields=["merchant"],
+                condition=Q(confirmed__in=["active", "unknown"], desired_on=False),
+                name="card_on_though_unwanted",
+            ),
+            models.Index(
+                fields=["merchant"],
+                condition=Q(confirmed__in=["inactive", "new", "unknown"], desired_on=True),
+                name="card_off_though_wanted",
+            ),
+            # What people of its merchant are to learn.
+            models.Index(
+                fields=["merchant"],
+                condition=Q(
+                    confirmed__in=["inactive", "held", "retired"],
+                    desired_on=True,
+                    off_since__isnull=False,
+                ),
+                name="card_fell_silent",
+            ),
+            # What staff look at in «Расхождения»; the reasons are those of `rules.FOREIGN_BLOCKS`.
+            models.Index(
+                fields=["account"],
+                condition=Q(confirmed__in=["held", "retired"])
+                | Q(
+                    confirmed="inactive",
+                    block_reason__in=[
+                        "debt",
+                        "fraud",
+                        "stolen",
+                        "operator",
+                        "law",
+                        "limit",
+                        "imei",
+                    ],
+                )
+                | Q(lost_to_operator_at__isnull=False)
+                | (~Q(seen_msisdn="") & ~Q(seen_msisdn=F("msisdn"))),
+                name="card_differs",
+            ),
+            # Staff search by a part of it.
+            GinIndex(fields=["iccid"], opclasses=["gin_trgm_ops"], name="card_iccid_trigrams"),
+            models.Index(fields=["merchant", "list_key", "id"], name="card_list_order"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.account} …{self.iccid[-4:]}"
 
 
+class PaidCardsDraft(models.Model):
+    """What a person has ticked and unticked in «Выбрать карты» and not saved yet, against what is paid now."""
+
+    merchant = models.ForeignKey(Merchant, models.CASCADE, related_name="+", verbose_name="клиент")
+    user = models.ForeignKey(User, models.CASCADE, related_name="+", verbose_name="кто")
+    ticked = ArrayField(models.BigIntegerField(), verbose_name="отмечены", default=list)
+    unticked = ArrayField(models.BigIntegerField(), verbose_name="отметка снята", default=list)
+    changed_at = models.DateTimeField("когда")
+
+    class Meta:
+        verbose_name = "черновик выбора карт"
+        verbose_name_plural = "черновики выбора карт"
+        constraints = [
+            models.UniqueConstraint(fields=["merchant", "user"], name="paid_cards_draft_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.merchant}, {localtime(self.changed_at):%d.%m.%Y %H:%M}"
+
+
 class Coverage(models.Model):
-    """This card is paid by that subscription: since, till."""
+    """This card is paid by that subscription: half-open, `since` to `till`."""
 
     card = models.ForeignKey(
         SmartCard, models.CASCADE, related_name="coverages", verbose_name="смарт-карта"
@@ -152,15 +258,56 @@ class Coverage(models.Model):
                 name="coverage_ends_after_start",
             ),
         ]
+        indexes = [
+            models.Index(fields=["till"], condition=Q(till__isnull=False), name="coverage_by_end"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.card} с {localtime(self.since):%d.%m.%Y}"
 
 
+class CardWithdrawal(models.Model):
+    """How a card stood when it left use: what its return or its replacement restores.
+
+    Open while the card is out of use and nothing has taken over from it: `ended_at` is set when it is
+    found or replaced. `subscription` paid for it, None where nobody did.
+    """
+
+    card = models.ForeignKey(
+        SmartCard, models.CASCADE, related_name="withdrawals", verbose_name="смарт-карта"
+    )
+    subscription = models.ForeignKey(
+        Subscription, models.SET_NULL, null=True, blank=True, verbose_name="чем оплачивалась"
+    )
+    desired_on = models.BooleanField("была нужна включённой")
+    withdrawn_at = models.DateTimeField("выведена")
+    ended_at = models.DateTimeField("нашлась или заменена", null=True, blank=True)
+
+    class Meta:
+        verbose_name = "вывод смарт-карты из работы"
+        verbose_name_plural = "выводы смарт-карт из работы"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["card"],
+                condition=Q(ended_at__isnull=True),
+                name="card_withdrawal_open_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("withdrawn_at")),
+                name="card_withdrawal_ends_after_start",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.card} с {localtime(self.withdrawn_at):%d.%m.%Y}"
+
+
 class Command(models.Model):
     """One switch to be sent to an operator: the outbox row. Times are UTC.
 
-    `lease_until` with `lease_token` says who may act on it now; a lease that ran out frees the row.
+    `lease_until` with `lease_token` names the worker that may act on it now; an expired lease frees the row.
+    While the outcome is unknown, `unchanged_at` is when the card was first read in its old state, and
+    `not_found_at` when the operator first did not find the request.
     """
 
     key = models.UUIDField("ключ", default=uuid.uuid4, unique=True, editable=False)
@@ -189,7 +336,16 @@ class Command(models.Model):
     request_id = models.CharField("номер у оператора", max_length=200, blank=True)
     check_at = models.DateTimeField("спросить не раньше", null=True, blank=True)
     deadline_at = models.DateTimeField("ждать исхода до", null=True, blank=True)
+    outcome_unknown_at = models.DateTimeField(
+        "исход был неизвестен с", null=True, blank=True, editable=False
+    )
     finished_at = models.DateTimeField("закончена", null=True, blank=True)
+    unchanged_at = models.DateTimeField(
+        "прочитана в прежнем состоянии", null=True, blank=True, editable=False
+    )
+    not_found_at = models.DateTimeField(
+        "оператор не нашёл запрос", null=True, blank=True, editable=False
+    )
     error = models.CharField("класс ошибки", max_length=30, blank=True)
     code = models.CharField("код оператора", max_length=100, blank=True)
     text = models.CharField("пояснение", max_length=300, blank=True)
@@ -244,10 +400,20 @@ class Command(models.Model):
                 condition=Q(finished_at__isnull=False),
                 name="command_by_end",
             ),
+            models.Index(
+                fields=["account", "sent_at"],
+                condition=Q(kind="deactivate", origin=30),
+                name="command_automatic_off",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.card}"
+
+    @property
+    def is_automatic_off(self) -> bool:
+        """A switch-off that nobody asked for; of the database: `queries.AUTOMATIC_OFF`."""
+        return self.kind == CommandKind.DEACTIVATE and self.origin == Origin.RECONCILE
 
 
 class CommandStep(models.Model):
@@ -269,8 +435,35 @@ class CommandStep(models.Model):
         return self.get_state_display()
 
 
+class OffNotice(models.Model):
+    """People of the merchant know that this card, which is wanted on, went off.
+
+    `back_at` is since when it works again; `ended_at` when they learnt that too, or nobody waits for it any more.
+    """
+
+    card = models.ForeignKey(
+        SmartCard, models.CASCADE, related_name="off_notices", verbose_name="смарт-карта"
+    )
+    merchant = models.ForeignKey(Merchant, models.CASCADE, related_name="+", verbose_name="клиент")
+    made_at = models.DateTimeField("сообщено")
+    back_at = models.DateTimeField("снова работает с", null=True, blank=True)
+    ended_at = models.DateTimeField("закончено", null=True, blank=True)
+
+    class Meta:
+        verbose_name = "сообщение об отключении"
+        verbose_name_plural = "сообщения об отключении"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["card"], condition=Q(ended_at__isnull=True), name="off_notice_open_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.card} с {localtime(self.made_at):%d.%m.%Y}"
+
+
 class FairShare(models.Model):
-    """How far a merchant's commands reach in an account's queue: the chain does not starve the kiosk."""
+    """The last turn given to a merchant in an account's queue, so that a large merchant does not starve others."""
 
     account = models.ForeignKey(OperatorAccount, models.CASCADE, verbose_name="оператор")
     merchant = models.ForeignKey(Merchant, models.CASCADE, verbose_name="клиент")
@@ -288,7 +481,7 @@ class FairShare(models.Model):
 
 
 class Brake(models.Model):
-    """The one row that stands before every automatic switch-off.
+    """The one row that guards every automatic switch-off.
 
     `engaged_at`: too many at once, or clocks apart; `tap_closed_at`: staff pulled the «стоп-кран»;
     `report_only_at`: after a restore from backup. Any of them stops automatic switch-offs.
@@ -318,3 +511,200 @@ class Brake(models.Model):
 
     def __str__(self) -> str:
         return "тормоз автоматических отключений"
+
+
+class MassOperation(models.Model):
+    """Work on many cards of a merchant: listed and judged by a worker, confirmed by a person, done by a worker.
+
+    `selection` are ids of cards, or the filter that shows them as it stands in an address. `total` is None
+    until the cards are listed; `done` counts those that are judged, after confirmation those that are done.
+    `starts_at`: nothing leaves before. `fee_kopecks` is what all planned switches cost, `lacking` how many
+    more paid cards the choice needs, `dark_terminals` how many tills are left without a working card.
+    """
+
+    key = models.UUIDField("ключ", unique=True, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, models.CASCADE, related_name="mass_operations", verbose_name="клиент"
+    )
+    action = models.CharField("что сделать", max_length=10, choices=MassAction)
+    state = models.CharField(
+        "состояние", max_length=10, choices=MassState, default=MassState.PREPARING
+    )
+    selection = models.JSONField("какие карты")
+    user = models.ForeignKey(
+        User, models.SET_NULL, null=True, related_name="+", verbose_name="человек"
+    )
+    asked_by = models.CharField("кто попросил", max_length=150)
+    asked_by_kind = models.CharField("кто это", max_length=10, choices=ActorKind)
+    reason = models.CharField("причина", max_length=300, blank=True)
+    repeats = models.ForeignKey(
+        "self", models.SET_NULL, null=True, related_name="+", verbose_name="повторяет"
+    )
+    created_at = models.DateTimeField("начата")
+    judged_at = models.DateTimeField("проверена", null=True)
+    confirmed_at = models.DateTimeField("подтверждена", null=True)
+    starts_at = models.DateTimeField("отправить не раньше", null=True)
+    finished_at = models.DateTimeField("закончена", null=True)
+    total = models.PositiveIntegerField("всего карт", null=True)
+    done = models.PositiveIntegerField("пройдено карт", default=0)
+    planned = models.PositiveIntegerField("изменятся", default=0)
+    fee_kopecks = models.PositiveBigIntegerField("плата, коп.", default=0)
+    lacking = models.PositiveIntegerField("не хватает оплаченных", default=0)
+    dark_terminals = models.PositiveIntegerField("касс без связи", default=0)
+
+    objects = MerchantQuerySet["MassOperation"].as_manager()
+
+    class Meta:
+        verbose_name = "массовое действие"
+        verbose_name_plural = "массовые действия"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=MassState.values), name="mass_operation_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(action__in=MassAction.values), name="mass_operation_action_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(confirmed_at__isnull=True, starts_at__isnull=True)
+                & Q(state__in=[*_UNCONFIRMED, MassState.CANCELLED])
+                | Q(confirmed_at__isnull=False, starts_at__isnull=False)
+                & ~Q(state__in=_UNCONFIRMED),
+                name="mass_operation_confirmed_at_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=_OVER, finished_at__isnull=False)
+                | ~Q(state__in=_OVER) & Q(finished_at__isnull=True),
+                name="mass_operation_finished_at_when_over",
+            ),
+            models.CheckConstraint(
+                condition=~Q(asked_by_kind=ActorKind.STAFF) | ~Q(reason=""),
+                name="mass_operation_of_staff_has_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["merchant", "-created_at"], name="mass_operation_by_merchant"),
+            models.Index(
+                fields=["state"],
+                condition=Q(state__in=["preparing", "confirmed", "running", "cancelling"]),
+                name="mass_operation_work",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()}, {localtime(self.created_at):%d.%m.%Y %H:%M}"
+
+
+class MassOperationCard(models.Model):
+    """One card of a mass operation, at its place in the list.
+
+    `before_*` is the decision that the operation has replaced: a cancellation brings it back.
+    """
+
+    operation = models.ForeignKey(
+        MassOperation, models.CASCADE, related_name="cards", verbose_name="массовое действие"
+    )
+    card = models.ForeignKey(
+        SmartCard, models.CASCADE, related_name="+", verbose_name="смарт-карта"
+    )
+    position = models.PositiveIntegerField("место в списке")
+    outcome = models.CharField(
+        "исход", max_length=8, choices=CardOutcome, default=CardOutcome.LISTED
+    )
+    reason = models.CharField("причина", max_length=300, blank=True)
+    command = models.ForeignKey(
+        Command,
+        models.SET_NULL,
+        null=True,
+        related_name="mass_operation_cards",
+        verbose_name="команда",
+    )
+    fee_kopecks = models.PositiveIntegerField("плата, коп.", default=0)
+    goes_dark = models.BooleanField("перестанет работать", default=False)
+    done_at = models.DateTimeField("принято", null=True)
+    before_on = models.BooleanField("раньше нужно было включить", null=True)
+    before_at = models.DateTimeField("когда решено раньше", null=True)
+    before_by = models.CharField("кем решено раньше", max_length=150, blank=True)
+    before_by_kind = models.CharField("чьё решение раньше", max_length=10, blank=True)
+
+    class Meta:
+        verbose_name = "смарт-карта массового действия"
+        verbose_name_plural = "смарт-карты массового действия"
+        constraints = [
+            models.UniqueConstraint(fields=["operation", "card"], name="mass_card_once"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=CardOutcome.values), name="mass_card_outcome_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome__in=_NOT_DONE) & ~Q(reason="")
+                | ~Q(outcome__in=_NOT_DONE) & Q(reason=""),
+                name="mass_card_reason_where_not_done",
+            ),
+            models.CheckConstraint(
+                condition=~Q(outcome__in=["accepted", "reverted"]) | Q(done_at__isnull=False),
+                name="mass_card_done_at_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(command__isnull=True) | Q(outcome__in=["accepted", "reverted"]),
+                name="mass_card_command_where_accepted",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["operation", "outcome", "position"], name="mass_card_by_outcome"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.card}: {self.get_outcome_display()}"
+
+
+class StockImport(models.Model):
+    """A file of cards on its way into stock: checked, then loaded. The file itself is kept until that is over.
+
+    `key` is made of the form's key and the file: a form sent twice is one import. `total` and `done` count
+    rows while the file is checked or loaded, `good` those that may be loaded without a question. `accepted`
+    are the kinds of doubtful cards that a person wants loaded. `remarks` is all that was found, as a CSV file.
+    """
+
+    key = models.UUIDField("ключ", unique=True, editable=False)
+    account = models.ForeignKey(OperatorAccount, models.CASCADE, verbose_name="оператор")
+    user = models.ForeignKey(
+        User, models.SET_NULL, null=True, related_name="+", verbose_name="сотрудник"
+    )
+    file_name = models.CharField("имя файла", max_length=100)
+    file = models.BinaryField("файл", null=True)
+    encoding = models.CharField("кодировка", max_length=20, blank=True)
+    state = models.CharField(
+        "состояние", max_length=10, choices=ImportState, default=ImportState.CHECKING
+    )
+    created_at = models.DateTimeField("начата")
+    changed_at = models.DateTimeField("состояние с")
+    attempts = models.PositiveSmallIntegerField("попыток", default=0)
+    total = models.PositiveIntegerField("всего строк", default=0)
+    done = models.PositiveIntegerField("пройдено строк", default=0)
+    good = models.PositiveIntegerField("годных", default=0)
+    added = models.PositiveIntegerField("поступило", default=0)
+    accepted = models.JSONField("принятые сомнения", default=list)
+    report = models.JSONField("что найдено", default=dict)
+    remarks = models.BinaryField("все замечания", null=True)
+    refusal = models.CharField("почему не загружен", max_length=1000, blank=True)
+
+    class Meta:
+        verbose_name = "загрузка на склад"
+        verbose_name_plural = "загрузки на склад"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=ImportState.values), name="stock_import_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=_OPEN_IMPORTS, file__isnull=False)
+                | ~Q(state__in=_OPEN_IMPORTS) & Q(file__isnull=True),
+                name="stock_import_file_until_over",
+            ),
+            models.CheckConstraint(
+                condition=Q(state=ImportState.REFUSED) & ~Q(refusal="")
+                | ~Q(state=ImportState.REFUSED) & Q(refusal=""),
+                name="stock_import_refused_has_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.file_name

@@ -1,6 +1,6 @@
-"""Numbers printed on a card and dialled: ICCID, MSISDN, IMEI. Pure: no Django, no database.
+"""Numbers printed on a card and dialled: ICCID, MSISDN. Pure: no Django, no database.
 
-Sources: ITU-T E.118 (ICCID), E.164 (MSISDN), 3GPP TS 23.003 (IMEI). Real lists drop the check digit
+Sources: ITU-T E.118 (ICCID), E.164 (MSISDN). Real lists drop the check digit
 of the ICCID, pad it with F and pass through spreadsheets, so what is doubtful is a warning and only
 what cannot be a number is refused.
 """
@@ -9,12 +9,10 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from stdnum import imei as stdnum_imei
 from stdnum import luhn
-from stdnum.exceptions import InvalidChecksum, ValidationError
 
 from cabinet.errors import Refused
-from cabinet.wording import counted
+from cabinet.formatting.ru_format import counted
 
 ICCID_MIN, ICCID_MAX = 17, 20
 # Shorter ICCIDs are printed without the check digit, so there is nothing to check.
@@ -53,10 +51,6 @@ class WrongMsisdn(NotANumber):
     """Not a telephone number."""
 
 
-class WrongImei(NotANumber):
-    """Not an IMEI."""
-
-
 @dataclass(frozen=True)
 class Iccid:
     """17–20 digits; `warning` is a Russian sentence about a doubtful number, mostly empty."""
@@ -91,7 +85,7 @@ def parse_iccid(text: str) -> Iccid:
     """
     digits = text if _ASCII_DIGITS.fullmatch(text) else _iccid_digits(text)
     if not ICCID_MIN <= len(digits) <= ICCID_MAX:
-        raise WrongIccid(_wrong_length(len(digits)))
+        raise WrongIccid(f"В ICCID {_digits(len(digits))}, а должно быть от 17 до 20.")
     return Iccid(digits, _iccid_warning(digits))
 
 
@@ -112,22 +106,6 @@ def parse_msisdn(text: str) -> str:
     return number
 
 
-def parse_imei(text: str) -> str:
-    """The IMEI of a terminal: 14 digits, 15 with the check digit, 16 with the software version.
-
-    Raises WrongImei.
-    """
-    digits = _plain(text).replace("/", "")
-    if not _ASCII_DIGITS.fullmatch(digits) or len(digits) not in {14, 15, 16}:
-        raise WrongImei("IMEI состоит из 15 цифр. Он напечатан на наклейке кассы.")
-    try:
-        return str(stdnum_imei.validate(digits))
-    except InvalidChecksum as error:
-        raise WrongImei("В IMEI ошибка: контрольная цифра не сходится. Проверьте номер.") from error
-    except ValidationError as error:
-        raise WrongImei("Это не IMEI. Проверьте номер.") from error
-
-
 def issuer_hint(iccid: str) -> Issuer | None:
     """Whose cards usually begin so; None where the prefix is not known."""
     return ISSUERS.get(iccid[:7])
@@ -146,8 +124,8 @@ def issuer_mismatch(*, iccid: str, operator: str) -> str:
 
 
 def _issuer_named(operator: str) -> Issuer | None:
-    words = set(re.findall(r"\w+", operator.casefold()))
-    return next((issuer for issuer in ISSUERS.values() if issuer.names & words), None)
+    chosen = set(re.findall(r"\w+", operator.casefold()))
+    return next((issuer for issuer in ISSUERS.values() if issuer.names & chosen), None)
 
 
 def _iccid_digits(text: str) -> str:
@@ -167,10 +145,6 @@ def _iccid_warning(digits: str) -> str:
     if len(digits) in CHECKED_LENGTHS and not luhn.is_valid(digits):
         return "Контрольная цифра не сходится. Сверьте номер с картой."
     return ""
-
-
-def _wrong_length(length: int) -> str:
-    return f"В ICCID {_digits(length)}, а должно быть от 17 до 20."
 
 
 def _digits(number: int) -> str:

@@ -1,14 +1,12 @@
 """Reads: what is true of cards now."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
 from django.db.models import (
-    CharField,
-    Count,
     DateTimeField,
     Exists,
     ExpressionWrapper,
@@ -18,31 +16,48 @@ from django.db.models import (
     Prefetch,
     Q,
     QuerySet,
-    Subquery,
-    Value,
+    Sum,
+    Window,
 )
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models.functions import RowNumber
 
+from cabinet.enums import ActorKind
 from cabinet.models import Alert, Merchant
-from cabinet.states import ActorKind
 from operators import registry
-from operators.models import OperatorAccount
-from operators.ports import Capabilities, ErrorClass, StateQuality
-from smartcards.models import Brake, Command, Coverage, SmartCard
-from smartcards.phrases import lacks_number
-from smartcards.rules import CardFacts, OpenCommand, is_blocked
-from smartcards.states import OPEN_COMMANDS, CommandKind, CommandState, Confirmed
-from subscriptions.models import Period, Subscription
+from operators.limits import breaker
+from operators.models import SECRETS, OperatorAccount
+from operators.ports import Capabilities, ErrorClass, OurCode, StateQuality, iccid_spellings
+from smartcards.models import Brake, Command, Coverage, MassOperationCard, SmartCard
+from smartcards.rules import (
+    CardFacts,
+    OpenCommand,
+    is_blocked,
+    number_is_taken,
+    shown_name,
+)
+from smartcards.states import (
+    OPEN_COMMANDS,
+    AlertKind,
+    CardOutcome,
+    CommandKind,
+    CommandState,
+    MassState,
+    OperatorState,
+    Origin,
+)
+from smartcards.texts import lacks_number
+from subscriptions.evotor import queries as market
+from subscriptions.models import Period
 from subscriptions.queries import (
-    LiveSubscription,
-    ending_before,
     live_subscriptions,
     switch_terms,
 )
-from subscriptions.rules import CLOCKS_APART, SwitchTerms, is_entitled
+from subscriptions.rules import CLOCKS_APART, SwitchTerms, is_entitled, is_not_over
 
 Commands = QuerySet[Command, Command]
-_OPEN = [state.value for state in OPEN_COMMANDS]
+
+# Switch-offs that nobody asked for: what the brake counts and holds back.
+AUTOMATIC_OFF = Q(kind=CommandKind.DEACTIVATE, origin=Origin.RECONCILE)
 
 
 def with_facts(cards: QuerySet[SmartCard], *, terms: bool = False) -> QuerySet[SmartCard]:
@@ -54,10 +69,13 @@ def with_facts(cards: QuerySet[SmartCard], *, terms: bool = False) -> QuerySet[S
     if terms:
         periods = Period.objects.select_related("tariff")
         covered = covered.prefetch_related(Prefetch("subscription__periods", periods))
-    return cards.select_related("account", "terminal__shop").prefetch_related(
+    cards = cards.select_related("account", "terminal__shop").prefetch_related(
         Prefetch("coverages", covered, to_attr="open_coverages"),
-        Prefetch("commands", Command.objects.filter(state__in=_OPEN), to_attr="open_commands"),
+        Prefetch(
+            "commands", Command.objects.filter(state__in=OPEN_COMMANDS), to_attr="open_commands"
+        ),
     )
+    return cards.defer(*(f"account__{name}" for name in SECRETS))
 
 
 def switch_terms_of(card: SmartCard, at: datetime) -> SwitchTerms:
@@ -75,16 +93,31 @@ def facts_of(card: SmartCard, at: datetime) -> CardFacts:
     coverages: list[Coverage] = getattr(card, "open_coverages")  # noqa: B009 - set by Prefetch
     commands: list[Command] = getattr(card, "open_commands")  # noqa: B009 - set by Prefetch
     return CardFacts(
-        confirmed=Confirmed(card.confirmed),
+        confirmed=OperatorState(card.confirmed),
         block_reason=card.block_reason,
-        wished_on=card.wished_on,
-        wished_by_kind=card.wished_by_kind,
+        desired_on=card.desired_on,
+        desired_by_kind=card.desired_by_kind,
         covered=bool(coverages),
-        entitled=any(is_live(row.subscription, at) for row in coverages),
+        entitled=any(
+            is_entitled(
+                entitled_from=row.subscription.entitled_from,
+                entitled_until=row.subscription.entitled_until,
+                at=at,
+            )
+            for row in coverages
+        ),
         open_command=_open_command(commands[0]) if commands else None,
         withdrawn=card.withdrawn_because,
         replaced=card.replaced_by_id is not None,
         held_back=card.may_hold_until is not None and card.may_hold_until > at,
+        not_over=any(
+            is_not_over(
+                entitled_from=row.subscription.entitled_from,
+                entitled_until=row.subscription.entitled_until,
+                at=at,
+            )
+            for row in coverages
+        ),
     )
 
 
@@ -97,18 +130,6 @@ def _open_command(command: Command) -> OpenCommand:
     )
 
 
-def shown_name(kind: str, name: str) -> str:
-    """What a merchant reads of an actor: members of staff stay nameless."""
-    return str(ActorKind.STAFF.label) if kind == ActorKind.STAFF else name
-
-
-def is_live(subscription: Subscription, at: datetime) -> bool:
-    """The subscription pays for cards at that instant."""
-    return is_entitled(
-        entitled_from=subscription.entitled_from, entitled_until=subscription.entitled_until, at=at
-    )
-
-
 def live_coverage(at: datetime) -> QuerySet[Coverage]:
     """Open coverages whose subscription pays now."""
     return Coverage.objects.filter(
@@ -118,14 +139,23 @@ def live_coverage(at: datetime) -> QuerySet[Coverage]:
     )
 
 
+def coverage_not_over(at: datetime) -> QuerySet[Coverage]:
+    """Open coverages whose subscription has not ended, though perhaps not begun yet by our clock."""
+    return Coverage.objects.filter(
+        Q(subscription__entitled_until=None) | Q(subscription__entitled_until__gt=at),
+        till=None,
+        subscription__entitled_from__isnull=False,
+    )
+
+
 def facts_now(card: SmartCard, at: datetime) -> CardFacts:
     """The facts of one card, read afresh (inside the caller's lock)."""
     return facts_of(with_facts(SmartCard.objects.filter(pk=card.pk)).get(), at)
 
 
 @dataclass(frozen=True)
-class Places:
-    """How many cards are paid, and how many of these places are taken."""
+class PaidSlots:
+    """How many cards are paid, and how many of these paid slots are taken."""
 
     total: int
     taken: int
@@ -143,6 +173,17 @@ def switch_allowed_at(card: SmartCard) -> datetime | None:
     return last + timedelta(seconds=pause) if last else None
 
 
+def switches_allowed_at(cards: Sequence[SmartCard]) -> dict[int, datetime]:
+    """`switch_allowed_at` by card, of those that have such a moment: one query at most."""
+    pauses = {card.pk: card.account.cooldown_seconds for card in cards}
+    paused = [pk for pk, seconds in pauses.items() if seconds]
+    if not paused:
+        return {}
+    done = Command.objects.filter(card__in=paused, state=CommandState.DONE).order_by()
+    last = done.values_list("card").annotate(at=Max("finished_at"))
+    return {pk: at + timedelta(seconds=pauses[pk]) for pk, at in last if at is not None}
+
+
 def switched_on_at(card: SmartCard) -> datetime | None:
     """When the card was last switched on by us; None where that is not known."""
     done = Command.objects.filter(card=card, kind=CommandKind.ACTIVATE, state=CommandState.DONE)
@@ -150,90 +191,47 @@ def switched_on_at(card: SmartCard) -> datetime | None:
     return switched
 
 
-def stand_ins(merchant: Merchant) -> QuerySet[SmartCard]:
-    """Cards that may take the place of another: new ones in use that replace none yet, oldest first."""
-    busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=_OPEN))
+def replacement_candidates(merchant: Merchant) -> QuerySet[SmartCard]:
+    """Cards that may replace another: new ones in use that replace none yet, oldest first."""
+    busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=OPEN_COMMANDS))
     rows = SmartCard.objects.of(merchant).filter(
-        ~busy, confirmed=Confirmed.NEW, withdrawn_at=None, replaces=None
+        ~busy, confirmed=OperatorState.NEW, withdrawn_at=None, replaces=None
     )
     return rows.select_related("account", "terminal__shop").order_by("handed_at", "pk")
 
 
-def priced_stand_ins(
+def priced_replacement_candidates(
     merchant: Merchant, *, instead_of: SmartCard, at: datetime
 ) -> list[tuple[SmartCard, SwitchTerms]]:
-    """The same, each with the terms of its switches once it has the place of the other card."""
-    places = Coverage.objects.filter(card=instead_of).select_related("subscription__tariff")
-    last = (
-        places.prefetch_related("subscription__periods__tariff").order_by("-since", "-pk").first()
-    )
+    """The same, each with the terms of its switches once it has the slot of the other card."""
+    rows = Coverage.objects.filter(card=instead_of).select_related("subscription__tariff")
+    last = rows.prefetch_related("subscription__periods__tariff").order_by("-since", "-pk").first()
     paid_by = last.subscription if last else None
     return [
         (card, switch_terms(subscription=paid_by, contract=card.account, at=at))
-        for card in stand_ins(merchant)
+        for card in replacement_candidates(merchant)
     ]
 
 
-def places(merchant: Merchant, at: datetime) -> Places:
+def unassigned_stock() -> QuerySet[SmartCard]:
+    """New cards of all operators that work for us, that nobody has and nobody has packed."""
+    # `packed` by the name of the relation: orders are an app above this one.
+    return SmartCard.objects.filter(
+        account__enabled=True, merchant=None, packed=None, confirmed=OperatorState.NEW
+    )
+
+
+def paid_slots(merchant: Merchant, at: datetime) -> PaidSlots:
     """Paid cards of the merchant over all live subscriptions, and the open coverages."""
-    total = sum(live.paid_cards for live in live_subscriptions(merchant=merchant, at=at))
+    live = live_subscriptions(at).filter(merchant=merchant)
+    total = live.aggregate(total=Sum("cards_now"))["total"] or 0
     taken = Coverage.objects.filter(card__merchant=merchant, till=None).count()
-    return Places(total=total, taken=taken)
+    return PaidSlots(total=total, taken=taken)
 
 
-def live_of(merchant: Merchant, at: datetime) -> Sequence[LiveSubscription]:
-    """Live subscriptions, the longest first: coverage goes to what lasts."""
-    far = datetime.max.replace(tzinfo=at.tzinfo)
-    return sorted(
-        live_subscriptions(merchant=merchant, at=at),
-        key=lambda live: (live.entitled_until or far, live.id),
-        reverse=True,
-    )
-
-
-def merchants_out_of_step(at: datetime, *, among: Collection[int] | None = None) -> set[int]:
-    """Merchants with a card whose confirmed state is not its target and that nothing is moving, and
-    those whose coverage has to be settled. `among` asks about these merchants only.
-    """
-    paid = Exists(live_coverage(at).filter(card=OuterRef("pk")))
-    busy = Exists(Command.objects.filter(card=OuterRef("pk"), state__in=_OPEN))
-    cards = SmartCard.objects.filter(~busy, merchant__isnull=False, wished_on__isnull=False)
-    if among is not None:
-        cards = cards.filter(merchant__in=among)
-    may_be_on = [Confirmed.ACTIVE, Confirmed.UNKNOWN]
-    may_be_off = [Confirmed.NEW, Confirmed.INACTIVE, Confirmed.UNKNOWN]
-    should_go_off = Q(confirmed__in=may_be_on) & (Q(wished_on=False) | ~paid)
-    should_come_on = Q(confirmed__in=may_be_off, wished_on=True) & paid
-    found = cards.filter(should_go_off | should_come_on).values_list("merchant_id", flat=True)
-    return {pk for pk in found.distinct() if pk is not None} | _misplaced(at, among)
-
-
-def _misplaced(at: datetime, among: Collection[int] | None) -> set[int]:
-    """Merchants whose open coverage stands on what pays no more while another subscription has room,
-    or goes beyond what their subscription pays for.
-    """
-    live = Subscription.objects.filter(
-        Q(entitled_until=None) | Q(entitled_until__gt=at), entitled_from__lte=at + CLOCKS_APART
-    )
-    if among is not None:
-        live = live.filter(merchant__in=among)
-    running = Period.objects.filter(subscription=OuterRef("pk"), starts_at__lte=at, ends_at__gt=at)
-    rooms = live.annotate(
-        taken=Count("coverages", filter=Q(coverages__till=None)),
-        paid=Coalesce(Subquery(running.values("cards")[:1]), F("paid_cards")),
-    )
-    over = set(rooms.filter(taken__gt=F("paid")).values_list("merchant_id", flat=True))
-    stranded = Coverage.objects.filter(till=None, subscription__entitled_until__lte=at)
-    with_room = rooms.filter(
-        taken__lt=F("paid"), merchant__in=stranded.values("subscription__merchant")
-    )
-    return over | set(with_room.values_list("merchant_id", flat=True))
-
-
-def merchants_just_ended(at: datetime, *, within: timedelta) -> set[int]:
-    """Merchants who have paid for less since lately: the sweep looks at them first."""
-    ended = ending_before(since=at - within, at=at)
-    return set(Subscription.objects.filter(pk__in=ended).values_list("merchant_id", flat=True))
+def merchants_with_unprocessed_payment(at: datetime) -> list[int]:
+    """Merchants nothing of whom goes off by itself: an event about their payment is not processed yet."""
+    return list(market.merchants_with_unprocessed_payment(at))
 
 
 def accounts_with_work(at: datetime) -> QuerySet[OperatorAccount]:
@@ -248,23 +246,27 @@ def accounts_with_work(at: datetime) -> QuerySet[OperatorAccount]:
 def late_commands(at: datetime) -> list[Command]:
     """Open commands that took longer than the operator's worst time, the oldest first.
 
-    Without those that staff have an open matter about: however many these are, none waits behind them.
+    Without those that have an open alert, so that these never fill the limit of 200, and those of operators
+    about which staff want no alerts now or that are at their planned works.
     """
     worst = ExpressionWrapper(
         F("created_at") + F("account__worst_seconds") * timedelta(seconds=1),
         output_field=DateTimeField(),
     )
-    key = Concat(Value("late:"), Cast(OuterRef("pk"), CharField()))
-    told = Exists(Alert.objects.filter(key=key, closed_at=None))
-    late = Command.objects.filter(~told, state__in=_OPEN).annotate(promised_at=worst)
+    alerted = Alert.objects.filter(
+        kind=AlertKind.COMMAND_LATE, target_id=OuterRef("pk"), closed_at=None
+    )
+    late = Command.objects.filter(~Exists(alerted), state__in=OPEN_COMMANDS).annotate(
+        promised_at=worst
+    )
+    late = late.exclude(account__in=breaker.silent_accounts(at))
     rows = late.filter(promised_at__lte=at).select_related("card__account", "account")
     return list(rows.order_by("created_at", "pk")[:200])
 
 
 def brake_now() -> Brake:
-    """The one brake row; made where it is not there yet."""
-    brake, _ = Brake.objects.get_or_create(pk=1)
-    return brake
+    """The one brake row; an unsaved default while none is stored: reading makes no row."""
+    return Brake.objects.filter(pk=1).first() or Brake()
 
 
 def is_braked(brake: Brake) -> bool:
@@ -272,63 +274,178 @@ def is_braked(brake: Brake) -> bool:
     return any((brake.engaged_at, brake.tap_closed_at, brake.report_only_at))
 
 
+def stopped_by(brake: Brake) -> Q:
+    """Queued commands that the brake keeps in the queue."""
+    if brake.report_only_at is not None:
+        # What the restored copy still queues may have been sent long ago.
+        return Q(created_at__lt=brake.report_only_at) | Q(asked_by_kind=ActorKind.SYSTEM)
+    if brake.engaged_at or brake.tap_closed_at:
+        return AUTOMATIC_OFF
+    return Q(pk__in=[])
+
+
 def cards_of(merchant: Merchant) -> QuerySet[SmartCard]:
     """The merchant's cards with their facts, oldest first."""
     return with_facts(SmartCard.objects.of(merchant)).order_by("handed_at", "pk")
 
 
-def failures_in_a_row(card: SmartCard, kind: CommandKind) -> list[Command]:
-    """The newest failed commands of this kind since the last one that was not a failure."""
-    recent: Iterable[Command] = Command.objects.filter(card=card).order_by("-created_at", "-pk")[
-        :10
-    ]
-    failed: list[Command] = []
-    for command in recent:
-        if command.state != CommandState.FAILED or command.kind != kind:
-            break
-        failed.append(command)
-    return failed
-
-
 def failures_that_count(card: SmartCard, kind: CommandKind, at: datetime) -> list[Command]:
-    """Of `failures_in_a_row` those that stand against another try.
+    """Failed commands of this kind in a row that stand against another try, the newest first.
 
-    What failed before the card's present wish, place or payment says nothing of these. Nor does what
-    failed before the operator's block was lifted, or before the card got the number it lacked.
+    Failures from before the present desired state, slot or payment do not count. Nor do those
+    from before the operator's block was lifted, or before the card got the number it lacked.
     """
-    failed = failures_in_a_row(card, kind)
-    began = _began_anew(card, at) if failed else at
+    return failures_of_many([card], kind, at)[card.pk]
+
+
+def failures_of_many(
+    cards: Sequence[SmartCard], kind: CommandKind, at: datetime
+) -> dict[int, list[Command]]:
+    """`failures_that_count` of each of these cards by its id: three queries, however many cards."""
+    failed = _failures_in_a_row([card.pk for card in cards], kind)
+    suspects = [card for card in cards if failed[card.pk]]
+    began = _began_anew(suspects, at) if suspects else {}
+    return {card.pk: _counting(failed[card.pk], card, began) for card in cards}
+
+
+def _counting(
+    failed: Sequence[Command], card: SmartCard, began: Mapping[int, datetime]
+) -> list[Command]:
     recent = takewhile(lambda command: not is_overcome(command, card), failed)
-    return [command for command in recent if command.created_at >= began]
+    return [command for command in recent if command.created_at >= began[card.pk]]
+
+
+def _failures_in_a_row(card_ids: Collection[int], kind: CommandKind) -> dict[int, list[Command]]:
+    """The newest failed commands of this kind since the last one that was not a failure, ten at most."""
+    newest_first = [F("created_at").desc(), F("pk").desc()]
+    place = Window(RowNumber(), partition_by="card_id", order_by=newest_first)
+    failing = Command.objects.filter(card__in=card_ids, state=CommandState.FAILED)
+    recent = Command.objects.filter(card__in=failing.values("card")).annotate(place=place)
+    found: dict[int, list[Command]] = {pk: [] for pk in card_ids}
+    over: set[int] = set()
+    for command in recent.filter(place__lte=10).order_by("card", "place"):
+        if command.state != CommandState.FAILED or command.kind != kind:
+            over.add(command.card_id)
+        if command.card_id not in over:
+            found[command.card_id].append(command)
+    return found
 
 
 def is_overcome(failed: Command, card: SmartCard) -> bool:
-    """Whether what refused it is gone: the operator's block, or the lack of a number."""
+    """Whether what refused it is gone: the operator's block, or the lack of a number of its own."""
     if failed.error == ErrorClass.HELD_BY_OPERATOR:
-        return not is_blocked(Confirmed(card.confirmed), card.block_reason)
+        return not is_blocked(OperatorState(card.confirmed), card.block_reason)
+    if failed.code == OurCode.SHARED_NUMBER:
+        return not switches_another_card_off(card)
     return lacks_number(failed.error, failed.code) and bool(card.msisdn)
 
 
-def _began_anew(card: SmartCard, at: datetime) -> datetime:
-    """The last wish, place or payment; one stamped ahead of our clock has not begun yet."""
-    place = Coverage.objects.filter(card=card).order_by("-since", "-pk").first()
-    begins = [card.wished_at]
-    if place is not None:
-        paid = Period.objects.filter(subscription=place.subscription_id, starts_at__lte=at)
-        starts = paid.aggregate(at=Max("starts_at"))["at"]
-        begins += [place.since, place.subscription.entitled_from, starts]
-    known = [moment for moment in begins if moment is not None and moment <= at]
-    return max(known, default=datetime.min.replace(tzinfo=at.tzinfo))
+def _began_anew(cards: Sequence[SmartCard], at: datetime) -> dict[int, datetime]:
+    """The last change of desired state, slot or payment of each card; one stamped ahead of our clock
+    has not begun yet.
+    """
+    rows = Coverage.objects.filter(card__in=cards).select_related("subscription")
+    last = {row.card_id: row for row in rows.order_by("card", "-since", "-pk").distinct("card")}
+    paid = Period.objects.filter(
+        subscription__in={row.subscription_id for row in last.values()}, starts_at__lte=at
+    )
+    starts = dict(paid.order_by().values_list("subscription").annotate(at=Max("starts_at")))
+    began: dict[int, datetime] = {}
+    for card in cards:
+        begins = [card.desired_at]
+        if card.pk in last:
+            place = last[card.pk]
+            begins += [place.since, place.subscription.entitled_from]
+            begins.append(starts.get(place.subscription_id))
+        known = [moment for moment in begins if moment is not None and moment <= at]
+        began[card.pk] = max(known, default=datetime.min.replace(tzinfo=at.tzinfo))
+    return began
+
+
+def cards_spelled(cards: QuerySet[SmartCard], named: Collection[str]) -> dict[str, list[SmartCard]]:
+    """Those of these cards that each number of `named` may mean: the one of exactly these digits, else all that
+    differ by a correct check digit.
+
+    None for a number that nobody bears, two where the digits may mean either. `named` are digits
+    (`operators.ports.iccid_of`).
+    """
+    spelled = {iccid: iccid_spellings(iccid) for iccid in named}
+    wanted = {one for spellings in spelled.values() for one in spellings}
+    known = {card.iccid: card for card in cards.filter(iccid__in=wanted)}
+    found = {iccid: [known[one] for one in by if one in known] for iccid, by in spelled.items()}
+    return {
+        iccid: [known[iccid]] if iccid in known else candidates
+        for iccid, candidates in found.items()
+    }
+
+
+def cards_by_iccid(account_id: int, named: Collection[str]) -> dict[str, SmartCard]:
+    """An account's cards by the spellings in which an operator names them, as `cards_spelled`.
+
+    A name that could mean two cards means none.
+    """
+    meant = cards_spelled(SmartCard.objects.filter(account_id=account_id), named)
+    return {iccid: cards[0] for iccid, cards in meant.items() if len(cards) == 1}
+
+
+def bearers_of(msisdns: Collection[str]) -> QuerySet[SmartCard]:
+    """Cards under these telephone numbers; one that its operator has retired bears none any more."""
+    return SmartCard.objects.filter(msisdn__in=msisdns).exclude(confirmed=OperatorState.RETIRED)
+
+
+def switches_another_card_off(card: SmartCard) -> bool:
+    """Whether the operator, which finds this card by its number, would switch off another that is to work.
+
+    New ones of the kind are refused; see `reconciliation.duplicates` for how there may be any.
+    """
+    if not card.msisdn or not needs_number(card.account):
+        return False
+    others = bearers_of([card.msisdn]).filter(account=card.account_id, desired_on=True)
+    return others.exclude(pk=card.pk).exists()
+
+
+# So many numbers are looked up together.
+_NUMBERS_AT_ONCE = 2000
+
+
+def numbers_taken(account: OperatorAccount, listed: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Why cards of a list may not come to this contract with their telephone numbers: sentences by ICCID.
+
+    `listed` are ICCIDs with numbers; of two rows with one number the later is refused. Empty for an operator
+    that needs no number. Whoever writes the cards holds `services.lock_numbers`.
+    """
+    if not needs_number(account):
+        return {}
+    known = _bearers_by_number(account, [msisdn for _, msisdn in listed if msisdn])
+    taken: dict[str, str] = {}
+    for iccid, msisdn in listed:
+        bearers = known.setdefault(msisdn, []) if msisdn else []
+        others = [one for one in bearers if one not in iccid_spellings(iccid)]
+        if others:
+            taken[iccid] = number_is_taken(others[0])
+        else:
+            bearers.append(iccid)
+    return taken
+
+
+def _bearers_by_number(account: OperatorAccount, msisdns: Sequence[str]) -> dict[str, list[str]]:
+    """ICCIDs by number."""
+    found: dict[str, list[str]] = {}
+    for begin in range(0, len(msisdns), _NUMBERS_AT_ONCE):
+        cards = bearers_of(msisdns[begin : begin + _NUMBERS_AT_ONCE]).filter(account=account)
+        for msisdn, iccid in cards.order_by("pk").values_list("msisdn", "iccid"):
+            found.setdefault(msisdn, []).append(iccid)
+    return found
 
 
 def readable_accounts() -> list[OperatorAccount]:
-    """Accounts whose operator tells anything of a card: all but those without such a call."""
+    """Enabled accounts whose operator has a call that reads a card."""
     accounts = OperatorAccount.objects.filter(enabled=True).order_by("pk")
     return [account for account in accounts if can_be_read(account)]
 
 
 def can_be_read(account: OperatorAccount) -> bool:
-    """Whether this operator's cards can be read at all; False for a protocol we lack."""
+    """Whether this operator's cards can be read at all; False for an unknown adapter."""
     found = _capabilities(account)
     return found is not None and found.state_quality is not StateQuality.NONE
 
@@ -342,7 +459,7 @@ def reads_weakly(account: OperatorAccount) -> bool:
 def tells_state(account: OperatorAccount) -> bool:
     """Whether a reading settles how this operator's cards stand, its own blocks included.
 
-    Where it does not, what staff heard of a block's end is written down. False for a protocol we lack.
+    Where it does not, staff record the end of a block. False for an unknown adapter.
     """
     found = _capabilities(account)
     return found is not None and found.state_quality is StateQuality.EXACT and found.shows_holds
@@ -357,21 +474,34 @@ def _capabilities(account: OperatorAccount) -> Capabilities | None:
 def needs_number(account: OperatorAccount) -> bool:
     """Whether this operator's cards cannot be switched without a telephone number.
 
-    It knows them by it, or the description puts it into a call. False for a protocol we lack.
+    It knows them by it, or the description puts it into a call. False for an unknown adapter.
     """
     if account.adapter not in registry.codes():
         return False
-    return is_known_by_number(account) or _puts_number(account)
+    calls = json.dumps((account.profile or {}).get("calls", {}))
+    return is_known_by_number(account) or "{msisdn" in calls
 
 
 def is_known_by_number(account: OperatorAccount) -> bool:
-    """Whether the operator knows its cards by nothing else; False for a protocol we lack."""
+    """Whether the operator knows its cards by nothing else; False for an unknown adapter."""
     found = _capabilities(account)
     return found is not None and found.key == "msisdn"
 
 
-def _puts_number(account: OperatorAccount) -> bool:
-    return _PUTS_NUMBER in json.dumps((account.profile or {}).get("calls", {}))
-
-
-_PUTS_NUMBER = "{msisdn"
+def switched_off_by_people(merchant: Merchant, *, since: datetime) -> int:
+    """How many cards the merchant's people have asked to switch off since then, a confirmed mass operation's too."""
+    planned = MassOperationCard.objects.filter(
+        operation__merchant=merchant,
+        operation__confirmed_at__gt=since,
+        operation__asked_by_kind=ActorKind.PERSON,
+        outcome=CardOutcome.PLANNED,
+        goes_dark=True,
+    ).exclude(operation__state=MassState.CANCELLING)
+    rows = Command.objects.filter(
+        card__merchant=merchant,
+        kind=CommandKind.DEACTIVATE,
+        asked_by_kind=ActorKind.PERSON,
+        created_at__gt=since,
+    )
+    asked = rows.values("card_id").union(planned.values("card_id"))
+    return asked.count()

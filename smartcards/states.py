@@ -1,12 +1,12 @@
-"""Words of the cards: states, commands and the tables of what may follow what."""
+"""States of cards and commands, and what may follow what."""
 
 from enum import StrEnum
 
 from django.db import models
 
 
-class Confirmed(models.TextChoices):
-    """What the operator last said about a card."""
+class OperatorState(models.TextChoices):
+    """The last state known from the operator."""
 
     NEW = "new", "новая"
     ACTIVE = "active", "работает"
@@ -16,7 +16,7 @@ class Confirmed(models.TextChoices):
     UNKNOWN = "unknown", "неизвестно"
 
 
-class Told(models.TextChoices):
+class StateSource(models.TextChoices):
     """From where a confirmed state is known."""
 
     REQUEST = "request", "ответ на команду"
@@ -26,7 +26,7 @@ class Told(models.TextChoices):
     STAFF = "staff", "сотрудник сервиса"
 
 
-class Withdrawal(models.TextChoices):
+class WithdrawalReason(models.TextChoices):
     """Why a person takes a card out of use for good."""
 
     LOST = "lost", "потеряна"
@@ -47,13 +47,12 @@ class CardState(StrEnum):
     RETIRED = "retired"
 
 
-class WhyOff(StrEnum):
+class OffReason(StrEnum):
     """Why a card is off, in the order in which the reasons are looked for."""
 
     PERSON = "person"
     STAFF = "staff"
     UNPAID = "unpaid"
-    SEASON = "season"
     OPERATOR = "operator"
     LIMIT = "limit"
     IMEI = "imei"
@@ -61,12 +60,27 @@ class WhyOff(StrEnum):
     UNKNOWN = "unknown"
 
 
+class AlertKind(StrEnum):
+    """What an alert for staff is about; its target is a card, a command or an operator account."""
+
+    CARD_STUCK = "stuck"
+    RECONCILE_FAILED = "reconcile"
+    CARD_STOLEN = "stolen"
+    COMMAND_LATE = "late"
+    OUTCOME_UNKNOWN = "command"
+    ACCOUNT_UNUSABLE = "account_unusable"
+
+
 class CommandKind(models.TextChoices):
+    """What a command does at the operator."""
+
     ACTIVATE = "activate", "включение"
     DEACTIVATE = "deactivate", "отключение"
 
 
 class CommandState(models.TextChoices):
+    """Where a command is; what may follow is in `COMMAND_TRANSITIONS`."""
+
     QUEUED = "queued", "в очереди"
     SENDING = "sending", "отправляется оператору"
     ACCEPTED = "accepted", "принята оператором"
@@ -102,22 +116,14 @@ COMMAND_TRANSITIONS: dict[CommandState, frozenset[CommandState]] = {
     CommandState.CANCELLED: frozenset(),
 }
 
-OPEN_COMMANDS = frozenset(
-    {
-        CommandState.QUEUED,
-        CommandState.SENDING,
-        CommandState.ACCEPTED,
-        CommandState.CHECKING,
-        CommandState.NEEDS_STAFF,
-    }
-)
+OPEN_COMMANDS = frozenset(state for state, following in COMMAND_TRANSITIONS.items() if following)
 
 
 class Origin(models.IntegerChoices):
     """Whose command it is; the smaller number leaves first.
 
     Somebody waits at a page for a switch of theirs; many at once are mass work, whoever asked for
-    them. A card that is paid and does not work is a till that stands still: it goes before mass work.
+    them. A card that is paid and does not work stops a terminal: it goes before mass work.
     """
 
     PERSON = 10, "человек"
@@ -128,3 +134,102 @@ class Origin(models.IntegerChoices):
 
 # What a person waits for at a page: it may use the whole quota.
 CLICKS = (Origin.PERSON,)
+
+
+class ImportState(models.TextChoices):
+    """Where a file of cards is; what may follow is in `IMPORT_TRANSITIONS`."""
+
+    CHECKING = "checking", "проверяется"
+    CHOOSING = "choosing", "нужно выбрать кодировку"
+    CHECKED = "checked", "проверен, не загружен"
+    LOADING = "loading", "загружается"
+    LOADED = "loaded", "загружен"
+    REFUSED = "refused", "не загружен"
+
+
+IMPORT_TRANSITIONS: dict[ImportState, frozenset[ImportState]] = {
+    ImportState.CHECKING: frozenset(
+        {ImportState.CHOOSING, ImportState.CHECKED, ImportState.REFUSED}
+    ),
+    ImportState.CHOOSING: frozenset({ImportState.CHECKING}),
+    ImportState.CHECKED: frozenset({ImportState.CHECKING, ImportState.LOADING}),
+    ImportState.LOADING: frozenset({ImportState.LOADED, ImportState.REFUSED}),
+    ImportState.LOADED: frozenset(),
+    ImportState.REFUSED: frozenset(),
+}
+
+OPEN_IMPORTS = frozenset(state for state, following in IMPORT_TRANSITIONS.items() if following)
+# A worker has something to do.
+WORKING_IMPORTS = frozenset({ImportState.CHECKING, ImportState.LOADING})
+
+
+class RemarkKind(models.TextChoices):
+    """What a remark on a row of a file means for its card."""
+
+    ERROR = "error", "Ошибки"
+    NUMBER = "number", "Сомнительные номера"
+    OPERATOR = "operator", "Похожи на карты другого оператора"
+    KNOWN = "known", "Уже известны"
+    NOTE = "note", "Замечания"
+
+
+# Such cards are loaded only where a person says so.
+DOUBTS = frozenset({RemarkKind.NUMBER, RemarkKind.OPERATOR})
+
+
+class MassAction(models.TextChoices):
+    """What a mass operation does with each of its cards."""
+
+    ACTIVATE = "activate", "включение"
+    DEACTIVATE = "deactivate", "отключение"
+    CHOOSE = "choose", "выбор для оплаты"
+    UNCHOOSE = "unchoose", "отказ от оплаты"
+
+
+# A switch at the operator for each card; the others change what is paid.
+MASS_SWITCHES: dict[MassAction, CommandKind] = {
+    MassAction.ACTIVATE: CommandKind.ACTIVATE,
+    MassAction.DEACTIVATE: CommandKind.DEACTIVATE,
+}
+
+
+class MassState(models.TextChoices):
+    """Where a mass operation is; what may follow is in `MASS_TRANSITIONS`."""
+
+    PREPARING = "preparing", "проверяется"
+    PREPARED = "prepared", "ждёт подтверждения"
+    CONFIRMED = "confirmed", "подтверждена"
+    RUNNING = "running", "выполняется"
+    CANCELLING = "cancelling", "отменяется"
+    FINISHED = "finished", "закончена"
+    CANCELLED = "cancelled", "отменена"
+
+
+MASS_TRANSITIONS: dict[MassState, frozenset[MassState]] = {
+    MassState.PREPARING: frozenset({MassState.PREPARED, MassState.CANCELLED}),
+    MassState.PREPARED: frozenset({MassState.PREPARING, MassState.CONFIRMED, MassState.CANCELLED}),
+    MassState.CONFIRMED: frozenset({MassState.RUNNING, MassState.CANCELLING}),
+    MassState.RUNNING: frozenset({MassState.FINISHED, MassState.CANCELLING}),
+    MassState.CANCELLING: frozenset({MassState.CANCELLED}),
+    MassState.FINISHED: frozenset(),
+    MassState.CANCELLED: frozenset(),
+}
+
+# Nobody has confirmed them yet.
+UNCONFIRMED_MASS = frozenset({MassState.PREPARING, MassState.PREPARED})
+OVER_MASS = frozenset(state for state, following in MASS_TRANSITIONS.items() if not following)
+
+
+class CardOutcome(models.TextChoices):
+    """What became of one card in a mass operation; of an accepted switch its command says more."""
+
+    LISTED = "listed", "ещё не проверена"
+    PLANNED = "planned", "изменится"
+    EXCLUDED = "excluded", "не изменится"
+    ACCEPTED = "accepted", "принято"
+    REFUSED = "refused", "не выполнено"
+    REVERTED = "reverted", "отменено"
+
+
+# Cards with a reason why nothing was done.
+NOT_DONE = frozenset({CardOutcome.EXCLUDED, CardOutcome.REFUSED})

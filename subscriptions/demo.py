@@ -5,7 +5,7 @@ from datetime import datetime
 from django.conf import settings
 
 from cabinet.actors import SYSTEM
-from subscriptions.models import Module, Tariff
+from subscriptions.models import Tariff
 from subscriptions.services import ensure_module
 
 # planId, name, months, kopecks for one card and the whole period
@@ -20,17 +20,6 @@ def seed(at: datetime) -> list[str]:
     """The module of EVOTOR_PRODUCT_ID with its tariffs; running it again changes nothing."""
     module = ensure_module(product_id=settings.EVOTOR_PRODUCT_ID, by=SYSTEM, at=at)
     for plan_id, title, months, kopecks in TARIFFS:
-        _tariff(module, plan_id, title, months, kopecks)
+        terms = {"module": module, "title": title, "months": months, "price_kopecks": kopecks}
+        Tariff.objects.get_or_create(plan_id=plan_id, defaults=terms)
     return []
-
-
-def _tariff(module: Module, plan_id: str, title: str, months: int, kopecks: int) -> None:
-    Tariff.objects.get_or_create(
-        plan_id=plan_id,
-        defaults={
-            "module": module,
-            "title": title,
-            "months": months,
-            "price_kopecks": kopecks,
-        },
-    )

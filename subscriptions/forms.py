@@ -5,8 +5,8 @@ from typing import Any
 
 from django import forms
 
-from cabinet import wording
-from subscriptions.queries import TariffView
+from cabinet.formatting import ru_format
+from subscriptions.models import Tariff
 
 MOST_CARDS = 1000
 
@@ -31,7 +31,7 @@ class ChangeForm(forms.Form):
         self,
         data: Mapping[str, Any] | None,
         *,
-        tariffs: Iterable[TariffView],
+        tariffs: Iterable[Tariff],
         initial: Mapping[str, Any],
     ) -> None:
         super().__init__(data, initial=dict(initial))
@@ -45,7 +45,7 @@ class ChangeForm(forms.Form):
         }
 
     @property
-    def wanted(self) -> tuple[TariffView, int]:
+    def wanted(self) -> tuple[Tariff, int]:
         """The tariff and the number of cards of a valid form."""
         return self._tariffs[self.cleaned_data["tariff"]], self.cleaned_data["cards"]
 
@@ -63,8 +63,8 @@ class ConfirmForm(forms.Form):
     fingerprint = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
 
-def _choice(tariff: TariffView) -> str:
+def _choice(tariff: Tariff) -> str:
     return (
-        f"{wording.months(tariff.months)} — {wording.money(tariff.price_kopecks)}"
+        f"{ru_format.months(tariff.months)} — {ru_format.money(tariff.price_kopecks)}"
         " за\u00a0одну смарт-карту"
     )

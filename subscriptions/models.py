@@ -7,11 +7,11 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.utils.timezone import localtime
 
-from cabinet import wording
 from cabinet.crypto import EncryptedTextField
+from cabinet.formatting import ru_format
 from cabinet.models import Merchant
 from cabinet.tenancy import MerchantQuerySet
-from subscriptions.states import MONTHS, PeriodKind, Source
+from subscriptions.states import MONTHS, ChargeKind, PeriodKind
 
 
 class Module(models.Model):
@@ -138,19 +138,18 @@ class Tariff(models.Model):
 
 
 class Subscription(models.Model):
-    """Merchant and module, kept by the market or by us. Several at once add up.
+    """What a merchant has subscribed to in the market for one module. Several at once add up.
 
-    A market row is a projection of the fold over its stored events and is written by nobody else.
-    `entitled_until` is the instant the cards go off; empty while nobody knows it (a paid stretch
-    runs and its end is not told, or the market is still trying to charge).
+    The row is a projection of the fold over its stored events; besides it only gifts and stops of
+    staff move its entitlement. `entitled_until` is the instant the cards go off; empty while it is
+    not known (what was paid runs on, or the market is still trying to charge).
     """
 
     merchant = models.ForeignKey(
         Merchant, models.CASCADE, related_name="subscriptions", verbose_name="клиент"
     )
     module = models.ForeignKey(Module, models.PROTECT, verbose_name="модуль")
-    source = models.CharField("чья", max_length=10, choices=Source)
-    external_id = models.CharField("номер в источнике", max_length=64)
+    external_id = models.CharField("номер в Эвотор", max_length=64)
     tariff = models.ForeignKey(
         Tariff,
         models.PROTECT,
@@ -169,6 +168,7 @@ class Subscription(models.Model):
     terminated_at = models.DateTimeField("прекращена", null=True, blank=True)
     entitled_from = models.DateTimeField("действует с", null=True, blank=True)
     entitled_until = models.DateTimeField("действует до", null=True, blank=True)
+    gifts_until = models.DateTimeField("подарено до", null=True, blank=True)
     charged_kopecks = models.PositiveBigIntegerField(
         "последнее списание, коп.", null=True, blank=True
     )
@@ -180,10 +180,7 @@ class Subscription(models.Model):
         verbose_name = "подписка"
         verbose_name_plural = "подписки"
         constraints = [
-            models.UniqueConstraint(fields=["source", "external_id"], name="subscription_once"),
-            models.CheckConstraint(
-                condition=Q(source__in=Source.values), name="subscription_source_known"
-            ),
+            models.UniqueConstraint(fields=["external_id"], name="subscription_once"),
             models.CheckConstraint(
                 condition=Q(anchor_day__isnull=True) | Q(anchor_day__range=(1, 31)),
                 name="subscription_anchor_day",
@@ -201,6 +198,13 @@ class Subscription(models.Model):
     def __str__(self) -> str:
         return f"{self.module} {self.external_id[:8]}"
 
+    @property
+    def plan_title(self) -> str:
+        """The period as people and the market call it, «12 месяцев»; the market's `planId` where it is no
+        tariff of ours.
+        """
+        return ru_format.months(self.tariff.months) if self.tariff else self.plan_id
+
 
 class TsTzRange(Func):
     """`tstzrange(starts, ends, '[)')` for the exclusion constraint."""
@@ -210,7 +214,7 @@ class TsTzRange(Func):
 
 
 class Period(models.Model):
-    """One stretch, half-open; two of one subscription never overlap."""
+    """One paid or trial interval, half-open; two of one subscription never overlap."""
 
     subscription = models.ForeignKey(
         Subscription, models.CASCADE, related_name="periods", verbose_name="подписка"
@@ -243,9 +247,73 @@ class Period(models.Model):
                 condition=Q(kind__in=PeriodKind.values), name="period_kind_known"
             ),
         ]
+        indexes = [
+            models.Index(fields=["ends_at"], name="period_by_end"),
+        ]
 
     def __str__(self) -> str:
         return f"{localtime(self.starts_at):%d.%m.%Y} — {localtime(self.ends_at):%d.%m.%Y}"
+
+
+class Charge(models.Model):
+    """What the market charged at one of its events, and for what. It stays as it was, kept for ever.
+
+    A payment pays `cards` on `tariff` for [starts_at, ends_at). A change inside a paid period, which began
+    at `period_starts_at`, pays the difference to the terms before it for the rest of the period.
+    `kopecks` is 0 where nothing was charged, empty where the market named no sum in roubles. `request` is
+    the merchant's own step in our cabinet that led to it.
+    """
+
+    subscription = models.ForeignKey(
+        Subscription, models.CASCADE, related_name="charges", verbose_name="подписка"
+    )
+    number = models.PositiveIntegerField("номер события")
+    kind = models.CharField("за что", max_length=10, choices=ChargeKind)
+    charged_at = models.DateTimeField("когда")
+    kopecks = models.PositiveBigIntegerField("списано, коп.", null=True, blank=True)
+    tariff = models.ForeignKey(
+        Tariff, models.PROTECT, null=True, blank=True, related_name="+", verbose_name="тариф"
+    )
+    cards = models.PositiveIntegerField("карт")
+    tariff_before = models.ForeignKey(
+        Tariff,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name="прежний тариф",
+    )
+    cards_before = models.PositiveIntegerField("карт раньше")
+    period_starts_at = models.DateTimeField("начало периода")
+    starts_at = models.DateTimeField("с")
+    ends_at = models.DateTimeField("до")
+    request = models.ForeignKey(
+        "MarketRequest",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="charges",
+        verbose_name="переход в маркет",
+    )
+
+    class Meta:
+        verbose_name = "списание"
+        verbose_name_plural = "списания"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subscription", "number"], name="charge_once_for_an_event"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=ChargeKind.values), name="charge_kind_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(period_starts_at__lte=F("starts_at"), starts_at__lte=F("ends_at")),
+                name="charge_dates_in_order",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {localtime(self.charged_at):%d.%m.%Y}"
 
 
 class Gift(models.Model):
@@ -270,7 +338,7 @@ class Gift(models.Model):
         ]
 
     def __str__(self) -> str:
-        return wording.days(self.days)
+        return ru_format.days(self.days)
 
 
 class StaffStop(models.Model):
@@ -302,7 +370,10 @@ class StaffStop(models.Model):
 
 
 class MarketRequest(models.Model):
-    """The merchant went to the market's page to do something; we wait for the hook."""
+    """The merchant went to the market's page to do something; we wait for the hook.
+
+    `tariff` and `cards` are what they are going to choose there, where that was said here.
+    """
 
     class Kind(models.TextChoices):
         INSTALL = "install", "установка"
@@ -322,6 +393,10 @@ class MarketRequest(models.Model):
     estimate_kopecks = models.PositiveBigIntegerField("оценка, коп.", null=True, blank=True)
     answered_at = models.DateTimeField("ответ Эвотор", null=True, blank=True)
     charged_kopecks = models.PositiveBigIntegerField("списано Эвотор, коп.", null=True, blank=True)
+    tariff = models.ForeignKey(
+        Tariff, models.PROTECT, null=True, blank=True, related_name="+", verbose_name="на тариф"
+    )
+    cards = models.PositiveIntegerField("на столько карт", null=True, blank=True)
 
     objects = MerchantQuerySet["MarketRequest"].as_manager()
 

@@ -3,9 +3,9 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from cabinet import wording
+from cabinet.admin.merchant_panels import Cell, Panel
+from cabinet.formatting import ru_format
 from cabinet.models import Merchant
-from cabinet.panels import Cell, Panel
 from subscriptions.queries import SubscriptionView, subscription_views
 
 COLUMNS = ("Модуль", "Состояние", "Тариф", "Смарт-карт", "Оплачено до", "Действует до", "Списано")
@@ -19,17 +19,17 @@ def subscriptions(merchant: Merchant, at: datetime) -> Panel:
 
 
 def _row(view: SubscriptionView, zone: ZoneInfo) -> list[Cell]:
-    address = f"/admin/subscriptions/subscription/{view.id}/change/"
+    address = f"/admin/subscriptions/subscription/{view.row.pk}/change/"
     return [
-        (view.module_title, address),
+        (view.row.module.title, address),
         str(view.state.label),
-        view.tariff_title or "—",
+        view.row.plan_title or "—",
         str(view.paid_cards),
         _day(view.billed_until, zone),
-        _day(view.entitled_until, zone),
-        "—" if view.charged_kopecks is None else wording.money(view.charged_kopecks),
+        _day(view.row.entitled_until, zone),
+        "—" if view.row.charged_kopecks is None else ru_format.money(view.row.charged_kopecks),
     ]
 
 
 def _day(at: datetime | None, zone: ZoneInfo) -> str:
-    return wording.moment_full(at, zone) if at else "—"
+    return ru_format.moment_full(at, zone) if at else "—"

@@ -1,4 +1,4 @@
-"""What a stretch of paid time costs. Integer kopecks everywhere; rounding in one place.
+"""What paid time costs. Integer kopecks everywhere; rounding in one place.
 
 The same function makes the sum shown before «Подтвердить» and the sum charged. For a market
 subscription the figure is only an estimate: the market's own charge rules.
@@ -6,16 +6,14 @@ subscription the figure is only an estimate: the market's own charge rules.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
-from itertools import pairwise
-
-from subscriptions.periods import add_months
+from itertools import accumulate
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row of an estimate: words for a person, how many cards, kopecks (negative: credited)."""
+class EstimateRow:
+    """One row of an estimate: a Russian label, how many cards, kopecks (negative: credited)."""
 
     what: str
     cards: int
@@ -24,25 +22,25 @@ class Line:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What will be charged and why; the lines always add up to the total."""
+    """What will be charged and why; the rows always add up to the total."""
 
-    lines: tuple[Line, ...]
+    rows: tuple[EstimateRow, ...]
 
     @property
     def total_kopecks(self) -> int:
         """The sum to charge, in kopecks; never negative, since nothing is returned."""
-        return sum(line.kopecks for line in self.lines)
+        return sum(row.kopecks for row in self.rows)
 
     @property
     def fingerprint(self) -> str:
-        """A hash of every line for the confirming form: another hash means «show it again»."""
-        rows = json.dumps([asdict(line) for line in self.lines], sort_keys=True)
+        """A hash of every row for the confirming form: another hash means «show it again»."""
+        rows = json.dumps([asdict(row) for row in self.rows], sort_keys=True)
         return hashlib.sha256(rows.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Terms:
-    """A tariff as bought: its name, kopecks for one card and whole period, cards, days of it.
+    """A tariff as bought: its period in words, kopecks for one card and whole period, cards, days of it.
 
     Raises ValueError for negative money or cards and for a period without days.
     """
@@ -81,6 +79,18 @@ def spent(total_kopecks: int, days_gone: int, days: int) -> int:
     return (2 * total_kopecks * days_gone + days) // (2 * days)
 
 
+def split(total_kopecks: int, weights: Sequence[int]) -> tuple[int, ...]:
+    """Parts of a sum in proportion to the weights; they add up to it, each within a kopeck of its exact share.
+
+    Raises ValueError where no weight is above zero or one is below.
+    """
+    whole = sum(weights)
+    if whole < 1 or min(weights) < 0:
+        raise ValueError("weights are never negative, and one is above zero")
+    used = [spent(total_kopecks, gone, whole) for gone in accumulate(weights)]
+    return tuple(after - before for before, after in zip([0, *used], used, strict=False))
+
+
 def remaining(total_kopecks: int, days_left: int, days: int) -> int:
     """Kopecks that the last `days_left` days cost where `days` days cost `total_kopecks`.
 
@@ -92,40 +102,29 @@ def remaining(total_kopecks: int, days_left: int, days: int) -> int:
     return total_kopecks - spent(total_kopecks, days - days_left, days)
 
 
-def daily_shares(total_kopecks: int, days: int) -> tuple[int, ...]:
-    """The total cut into days, in kopecks: their sum is the total, no two differ by more than 1."""
-    marks = [spent(total_kopecks, gone, days) for gone in range(days + 1)]
-    return tuple(after - before for before, after in pairwise(marks))
+def estimate_period(*, tariff: str, card_kopecks: int, cards: int) -> Estimate:
+    """The price of the next whole period. Raises ValueError for a negative sum or number."""
+    return Estimate((EstimateRow(tariff, cards, price(card_kopecks, cards)),))
 
 
-def estimate_renewal(terms: Terms) -> Estimate:
-    """The price of the next whole period on `terms`."""
-    return Estimate((Line(f"Тариф «{terms.tariff}»", terms.cards, terms.kopecks),))
-
-
-def estimate_period(
-    *, tariff: str, card_kopecks: int, cards: int, months: int, starts_on: date
+def estimate_change(
+    *, current: Terms, wanted: Terms, days_left: int, until: str = "конца периода"
 ) -> Estimate:
-    """The price of the next whole period, which begins on `starts_on` and lasts so many months."""
-    days = (add_months(starts_on, months) - starts_on).days
-    return estimate_renewal(Terms(tariff, card_kopecks, cards, days))
-
-
-def estimate_change(*, current: Terms, wanted: Terms, days_left: int) -> Estimate:
     """What a change of cards or tariff inside a paid period costs now.
 
     The difference of the daily prices for the days left, the day of the change included; nothing is
     returned on the way down (Evotor, billing/doc_tariffs.md, 2018: 90 ₽ paid on 1 April, a 180 ₽
-    plan from the 15th, 48 ₽ more). Raises ValueError unless 0 <= days_left <= current.days.
+    plan from the 15th, 48 ₽ more). More days than a tariff's own period has go on at its daily price.
+    `until` is the day at which the period ends, as a Russian text. Raises ValueError for a negative
+    number of days.
     """
-    if days_left > current.days:
-        raise ValueError("no more days can be left than the period has")
     more = _difference(current, wanted, days_left)
     if not more:
-        return Estimate((_free_line(current, wanted),))
+        return Estimate((_free_row(current, wanted),))
     if _same_tariff(current, wanted):
-        return Estimate((_extra_cards_line(current, wanted, more),))
-    return Estimate(_replacement_lines(current, wanted, more, days_left))
+        what = f"Доплата до\u00a0{until}"
+        return Estimate((EstimateRow(what, wanted.cards - current.cards, more),))
+    return Estimate(_replacement_rows(current, wanted, more, days_left, until))
 
 
 def _difference(current: Terms, wanted: Terms, days_left: int) -> int:
@@ -142,22 +141,17 @@ def _same_tariff(current: Terms, wanted: Terms) -> bool:
     )
 
 
-def _free_line(current: Terms, wanted: Terms) -> Line:
+def _free_row(current: Terms, wanted: Terms) -> EstimateRow:
     if (current.kopecks, current.days) == (wanted.kopecks, wanted.days):
-        return Line(f"Тариф «{wanted.tariff}», без\u00a0доплаты", wanted.cards, 0)
-    return Line(f"Тариф «{wanted.tariff}» со\u00a0следующего периода", wanted.cards, 0)
+        return EstimateRow(f"{wanted.tariff}, без\u00a0доплаты", wanted.cards, 0)
+    return EstimateRow(f"{wanted.tariff} со\u00a0следующего списания", wanted.cards, 0)
 
 
-def _extra_cards_line(current: Terms, wanted: Terms, kopecks: int) -> Line:
-    what = f"Дополнительно по\u00a0тарифу «{wanted.tariff}» до\u00a0конца периода"
-    return Line(what, wanted.cards - current.cards, kopecks)
-
-
-def _replacement_lines(
-    current: Terms, wanted: Terms, more: int, days_left: int
-) -> tuple[Line, Line]:
+def _replacement_rows(
+    current: Terms, wanted: Terms, more: int, days_left: int, until: str
+) -> tuple[EstimateRow, EstimateRow]:
     credited = remaining(current.kopecks, days_left, current.days)
     return (
-        Line(f"Тариф «{wanted.tariff}» до\u00a0конца периода", wanted.cards, more + credited),
-        Line(f"Зачтено за\u00a0тариф «{current.tariff}»", current.cards, -credited),
+        EstimateRow(f"{wanted.tariff}, часть до\u00a0{until}", wanted.cards, more + credited),
+        EstimateRow(f"Зачтено за\u00a0{current.tariff}", current.cards, -credited),
     )

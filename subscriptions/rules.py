@@ -1,17 +1,121 @@
 """What is entitled, till when, and what that is called. Pure: no clock, no database.
 
-Stretches are half-open; `until` None with a `since` means that no end is known.
+Intervals are half-open; `until` None with a `since` means that no end is known.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
-from subscriptions.periods import grace_end, local_day
-from subscriptions.states import PeriodKind, SubscriptionState
+from subscriptions.periods import local_day
+from subscriptions.states import ChargeKind, PeriodKind, SubscriptionState
 
+if TYPE_CHECKING:  # only named here: rules ask no database
+    from subscriptions.models import Gift, StaffStop, Subscription
+
+
+class MarketStatus(StrEnum):
+    """The states of the market's own diagram, and the one before it."""
+
+    NONE = "none"
+    CREATED = "created"
+    ACTIVATED = "activated"
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A plan, a number of terminals (1 where never sent), and of the paid option that counts cards."""
+
+    plan_id: str | None = None
+    devices: int = 1
+    options: int = 0
+
+    @property
+    def cards(self) -> int:
+        """How many cards are paid."""
+        return self.devices + self.options
+
+    def at_least(self, minimum: "Terms") -> "Terms":
+        """These terms with no number below the one in `minimum`."""
+        devices = max(self.devices, minimum.devices)
+        return Terms(self.plan_id, devices, max(self.options, minimum.options))
+
+
+@dataclass(frozen=True)
+class PaidInterval:
+    """Trial or paid time [starts_at, ends_at) and the terms it was given for.
+
+    `charged_kopecks` is None where the market named no sum in roubles; after a change of terms the
+    later part carries only what that change cost and `continues` the interval before it.
+    """
+
+    kind: PeriodKind
+    starts_at: datetime
+    ends_at: datetime
+    terms: Terms
+    charged_kopecks: int | None = None
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class MarketCharge:
+    """What the market charged at the event `number`, and for what.
+
+    A payment pays [starts_at, ends_at) on `terms`; a change inside a paid period pays for the rest of it,
+    from `starts_at`, what `terms` cost more than `before`; the period began at `period_starts_at`.
+    `kopecks` is 0 where nothing was charged, None where the market named no sum in roubles.
+    """
+
+    number: int
+    kind: ChargeKind
+    at: datetime
+    kopecks: int | None
+    terms: Terms
+    before: Terms
+    period_starts_at: datetime
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
+class MarketState:
+    """A market subscription as its events say.
+
+    `entitled_from` None: never entitled. `entitled_until` None with an `entitled_from`: no end is
+    known, which lasts through the market's attempts to charge and until Terminated is applied.
+    `terms` are the last known ones; what is paid at one moment is in `periods`, where a fall waits
+    for the next billing date. `last_charged_kopecks` is the latest sum of `charges`, which nothing takes back.
+    `missing` (the first 1000) and `held` are sequence numbers.
+    """
+
+    status: MarketStatus = MarketStatus.NONE
+    terms: Terms = Terms()
+    trial_until: datetime | None = None
+    paid_until: datetime | None = None
+    periods: tuple[PaidInterval, ...] = ()
+    stop_requested_at: datetime | None = None
+    terminated_at: datetime | None = None
+    entitled_from: datetime | None = None
+    entitled_until: datetime | None = None
+    created_at: datetime | None = None
+    last_event_at: datetime | None = None
+    last_charged_kopecks: int | None = None
+    charges: tuple[MarketCharge, ...] = ()
+    missing: tuple[int, ...] = ()
+    held: tuple[int, ...] = ()
+
+    @property
+    def billing_end(self) -> datetime | None:
+        """Where the paid time ends, or the trial where nothing was paid yet."""
+        return self.paid_until or self.trial_until
+
+
+# What has the dates of a subscription: what the fold gives, or the row.
+Dates: TypeAlias = "MarketState | Subscription"
 # The market tries to charge for five days and repeats its hooks for three.
 SILENCE = timedelta(days=8)
 
@@ -24,69 +128,6 @@ class Entitlement:
     until: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """One stretch of a subscription on unchanged terms; money in kopecks."""
-
-    kind: PeriodKind
-    starts_at: datetime
-    ends_at: datetime
-    plan_id: str
-    cards: int
-    charged_kopecks: int | None = None
-
-
-@dataclass(frozen=True)
-class Gift:
-    """Days given by staff."""
-
-    starts_at: datetime
-    ends_at: datetime
-    given_at: datetime
-
-
-@dataclass(frozen=True)
-class StaffStop:
-    """Staff ended a subscription that the market keeps silent about."""
-
-    ends_at: datetime
-    decided_at: datetime
-
-
-@dataclass(frozen=True)
-class MarketFacts:
-    """A market subscription as the fold over its events gives it."""
-
-    external_id: str
-    created_at: datetime
-    plan_id: str
-    paid_cards: int
-    entitlement: Entitlement
-    stretches: tuple[Stretch, ...] = ()
-    trial_until: datetime | None = None
-    paid_until: datetime | None = None
-    stop_requested_at: datetime | None = None
-    terminated_at: datetime | None = None
-    charged_kopecks: int | None = None
-    last_event_at: datetime | None = None
-
-    @property
-    def billing_end(self) -> datetime | None:
-        """Where what was paid or tried ends, as far as is known."""
-        return later(self.trial_until, self.paid_until)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What a state is derived from."""
-
-    entitlement: Entitlement
-    trial_until: datetime | None = None
-    paid_until: datetime | None = None
-    stop_requested_at: datetime | None = None
-    terminated_at: datetime | None = None
-
-
 def later(one: datetime | None, other: datetime | None) -> datetime | None:
     """The later of two instants, either of which may be unknown."""
     known = [instant for instant in (one, other) if instant is not None]
@@ -95,6 +136,11 @@ def later(one: datetime | None, other: datetime | None) -> datetime | None:
 
 # Other people's clocks and ours may stand apart by this much.
 CLOCKS_APART = timedelta(minutes=10)
+
+
+def is_ahead(occurred_at: datetime, received_at: datetime) -> bool:
+    """Whether something is stamped later than it came, by more than clocks stand apart."""
+    return occurred_at > received_at + CLOCKS_APART
 
 
 def is_entitled(
@@ -109,40 +155,31 @@ def is_entitled(
     return entitled_until is None or at < entitled_until
 
 
-def own_entitlement(
-    *, starts_at: datetime, paid_end: datetime, stop_requested_at: datetime | None, zone: ZoneInfo
-) -> Entitlement:
-    """Own billing: through the trial or paid stretch, then five whole local days of grace.
+def is_not_over(
+    *, entitled_from: datetime | None, entitled_until: datetime | None, at: datetime
+) -> bool:
+    """Whether what was paid has not ended at `at`, also where it has not begun yet by our clock.
 
-    There is no grace after a stop that the merchant asked for.
+    A clock that steps back makes paid time «not begun»; that never takes away a card that works.
     """
-    if stop_requested_at is not None:
-        return Entitlement(starts_at, paid_end)
-    return Entitlement(starts_at, grace_end(paid_end, zone))
+    return entitled_from is not None and (entitled_until is None or at < entitled_until)
 
 
 def market_entitlement(
-    *, facts: MarketFacts, stop: StaffStop | None, gifts: Sequence[Gift]
+    dates: Dates, *, stop: "StaffStop | None", gifts: Sequence["Gift"]
 ) -> Entitlement:
-    """The fold's word, ended by staff unless something was paid beyond it, lengthened by gifts."""
-    if stop is None or _outweighed(facts, stop):
-        return with_gifts(facts.entitlement, gifts)
-    ended = _ended(facts.entitlement, stop.ends_at)
-    return with_gifts(ended, [gift for gift in gifts if gift.given_at > stop.decided_at])
+    """The fold's entitlement, ended by staff unless something was paid beyond it, lengthened by gifts."""
+    entitlement = Entitlement(dates.entitled_from, dates.entitled_until)
+    end = later(dates.trial_until, dates.paid_until)
+    if stop is None or (end is not None and end > stop.ends_at):
+        return with_gifts(entitlement, gifts)
+    if entitlement.since is not None:
+        until = min(entitlement.until or stop.ends_at, stop.ends_at)
+        entitlement = replace(entitlement, until=max(until, entitlement.since))
+    return with_gifts(entitlement, [gift for gift in gifts if gift.given_at > stop.decided_at])
 
 
-def _outweighed(facts: MarketFacts, stop: StaffStop) -> bool:
-    return facts.billing_end is not None and facts.billing_end > stop.ends_at
-
-
-def _ended(entitlement: Entitlement, end: datetime) -> Entitlement:
-    if entitlement.since is None:
-        return entitlement
-    until = end if entitlement.until is None else min(entitlement.until, end)
-    return replace(entitlement, until=max(until, entitlement.since))
-
-
-def with_gifts(entitlement: Entitlement, gifts: Sequence[Gift]) -> Entitlement:
+def with_gifts(entitlement: Entitlement, gifts: Sequence["Gift"]) -> Entitlement:
     """Gifts never shorten: an open end stays open, a known one moves to the last gift's end."""
     if not gifts:
         return entitlement
@@ -159,36 +196,24 @@ def gift_start(*, at: datetime, ends: Sequence[datetime | None]) -> datetime:
     return max([at, *(end for end in ends if end is not None)])
 
 
-def state_of(standing: Standing, at: datetime) -> SubscriptionState:
-    """The word for where a subscription stands at `at`."""
-    if standing.entitlement.since is None:
-        return SubscriptionState.ENDED if standing.terminated_at else SubscriptionState.CREATED
-    until = standing.entitlement.until
-    if until is not None and until <= at:
+def state_of(dates: Dates, at: datetime) -> SubscriptionState:
+    """The state of a subscription at `at`."""
+    if dates.entitled_from is None:
+        return SubscriptionState.ENDED if dates.terminated_at else SubscriptionState.CREATED
+    if dates.entitled_until is not None and dates.entitled_until <= at:
         return SubscriptionState.ENDED
-    return _running_state(standing, at)
-
-
-def _running_state(standing: Standing, at: datetime) -> SubscriptionState:
-    paid = _ahead(standing.paid_until, at)
-    on_trial = _ahead(standing.trial_until, at)
-    if standing.terminated_at is not None:
+    if dates.terminated_at is not None:
         return SubscriptionState.STOPPING
-    if not paid and not on_trial:
-        return _unpaid_state(standing)
-    if standing.stop_requested_at is not None:
+    end = later(dates.trial_until, dates.paid_until)
+    if end is None:
+        # Nothing was ever tried or paid: it works on a gift and still waits for its first payment.
+        return SubscriptionState.CREATED
+    if end <= at:
+        return SubscriptionState.OVERDUE
+    if dates.stop_requested_at is not None:
         return SubscriptionState.STOPPING
-    return SubscriptionState.ACTIVE if paid else SubscriptionState.TRIAL
-
-
-def _unpaid_state(standing: Standing) -> SubscriptionState:
-    # Nothing was ever tried or paid: it works on a gift and still waits for its first payment.
-    known_end = later(standing.trial_until, standing.paid_until)
-    return SubscriptionState.OVERDUE if known_end else SubscriptionState.CREATED
-
-
-def _ahead(end: datetime | None, at: datetime) -> bool:
-    return end is not None and at < end
+    is_paid = dates.paid_until is not None and at < dates.paid_until
+    return SubscriptionState.ACTIVE if is_paid else SubscriptionState.TRIAL
 
 
 def days_left(*, end: datetime | None, at: datetime, zone: ZoneInfo) -> int | None:
@@ -198,27 +223,70 @@ def days_left(*, end: datetime | None, at: datetime, zone: ZoneInfo) -> int | No
     return max(0, (local_day(end, zone) - local_day(at, zone)).days)
 
 
-def anchor_day(stretches: Sequence[Stretch], zone: ZoneInfo) -> int | None:
-    """The day of the month on which the latest unbroken row of paid stretches began."""
-    start: datetime | None = None
-    end: datetime | None = None
-    for stretch in stretches:
-        if stretch.kind is not PeriodKind.PAID:
-            continue
-        if start is None or end != stretch.starts_at:
-            start = stretch.starts_at
-        end = stretch.ends_at
-    return None if start is None else local_day(start, zone).day
+def known_end(row: "Subscription") -> datetime | None:
+    """When the cards stop, where that is known: the end, or after a request to stop the end of what is paid
+    or given.
+
+    None while the subscription renews itself or waits for a payment.
+    """
+    if row.entitled_until is not None or row.stop_requested_at is None:
+        return row.entitled_until
+    return later(later(row.trial_until, row.paid_until), row.gifts_until)
 
 
-def is_silent(*, entitlement: Entitlement, billing_end: datetime | None, at: datetime) -> bool:
-    """Whether the market should have told by now how a finished stretch goes on."""
-    open_end = entitlement.since is not None and entitlement.until is None
-    return open_end and billing_end is not None and billing_end + SILENCE < at
+# Local days before a known end from which it is said, each time louder; a renewal by itself only once.
+END_DAYS = (1, 3, 7, 14)
+RENEWAL_DAYS = (3,)
+
+
+def days_step(days: int, steps: Sequence[int]) -> int | None:
+    """The step that is reached `days` days before: the smallest of `steps` that is not below; None before all."""
+    return min((step for step in steps if days <= step), default=None)
 
 
 @dataclass(frozen=True)
-class Move:
+class ComingEnd:
+    """What ends or renews soon: `step` days or fewer are left."""
+
+    at: datetime
+    days: int
+    step: int
+    renews: bool
+
+
+def coming_end(row: "Subscription", *, at: datetime, zone: ZoneInfo) -> ComingEnd | None:
+    """The known end within 14 days, or a renewal within 3; None where neither is near or all is over."""
+    end = known_end(row)
+    until = end or later(row.trial_until, row.paid_until)
+    if until is None or until <= at:
+        return None
+    days = (local_day(until, zone) - local_day(at, zone)).days
+    step = days_step(days, END_DAYS if end else RENEWAL_DAYS)
+    return None if step is None else ComingEnd(until, days, step, renews=end is None)
+
+
+def anchor_day(intervals: Sequence[PaidInterval], zone: ZoneInfo) -> int | None:
+    """The day of the month on which the latest unbroken row of paid intervals began."""
+    start: datetime | None = None
+    end: datetime | None = None
+    for one in intervals:
+        if one.kind is not PeriodKind.PAID:
+            continue
+        if start is None or end != one.starts_at:
+            start = one.starts_at
+        end = one.ends_at
+    return None if start is None else start.astimezone(zone).day
+
+
+def is_silent(dates: Dates, at: datetime) -> bool:
+    """Whether an event about how a finished interval goes on should have come by now."""
+    end = later(dates.trial_until, dates.paid_until)
+    is_open = dates.entitled_from is not None and dates.entitled_until is None
+    return is_open and end is not None and end + SILENCE < at
+
+
+@dataclass(frozen=True)
+class InstallEvent:
     """An install or a removal, at the market's own time."""
 
     event_id: str
@@ -234,15 +302,18 @@ class Installed:
     till: datetime | None = None
 
 
-def installations(moves: Sequence[Move]) -> tuple[Installed, ...]:
-    """Stretches of being installed, in the market's time; an install on top of one adds nothing."""
+def installations(events: Sequence[InstallEvent]) -> tuple[Installed, ...]:
+    """When the module was installed, in the market's time; an install on top of one adds nothing.
+
+    Of a removal and an install in the same millisecond the install is the later: it is a reinstall.
+    """
     found: list[Installed] = []
-    for move in sorted(moves, key=lambda move: (move.at, not move.installed, move.event_id)):
+    for event in sorted(events, key=lambda one: (one.at, one.installed, one.event_id)):
         is_open = bool(found) and found[-1].till is None
-        if move.installed and not is_open:
-            found.append(Installed(move.at))
-        if not move.installed and is_open:
-            found[-1] = Installed(found[-1].since, move.at)
+        if event.installed and not is_open:
+            found.append(Installed(event.at))
+        if not event.installed and is_open:
+            found[-1] = Installed(found[-1].since, event.at)
     return tuple(found)
 
 
@@ -259,19 +330,6 @@ class ContractTerms(Protocol):
     def min_inactive_days(self) -> int: ...
 
 
-class TariffTerms(Protocol):
-    """The same as a tariff says it; None where it leaves the contract's word."""
-
-    @property
-    def activation_fee_kopecks(self) -> int | None: ...
-    @property
-    def deactivation_fee_kopecks(self) -> int | None: ...
-    @property
-    def min_active_days(self) -> int | None: ...
-    @property
-    def min_inactive_days(self) -> int | None: ...
-
-
 @dataclass(frozen=True)
 class SwitchTerms:
     """What a switch costs (kopecks), and the shortest times of a card on and off (days); 0 for none."""
@@ -280,21 +338,3 @@ class SwitchTerms:
     deactivation_fee_kopecks: int
     min_active_days: int
     min_inactive_days: int
-
-
-def switch_terms(*, tariff: TariffTerms | None, contract: ContractTerms) -> SwitchTerms:
-    """What counts for a card: the word of its tariff where it has one, else of its contract."""
-
-    def word(told: int | None, usual: int) -> int:
-        return usual if told is None else told
-
-    if tariff is None:
-        tariff = contract
-    return SwitchTerms(
-        activation_fee_kopecks=word(tariff.activation_fee_kopecks, contract.activation_fee_kopecks),
-        deactivation_fee_kopecks=word(
-            tariff.deactivation_fee_kopecks, contract.deactivation_fee_kopecks
-        ),
-        min_active_days=word(tariff.min_active_days, contract.min_active_days),
-        min_inactive_days=word(tariff.min_inactive_days, contract.min_inactive_days),
-    )

@@ -1,17 +1,10 @@
-"""Words of the subscriptions."""
+"""States of a subscription, kinds of a paid interval, lengths of a tariff."""
 
 from django.db import models
 
 
-class Source(models.TextChoices):
-    """Who keeps the books of a subscription."""
-
-    MARKET = "market", "Эвотор"
-    OWN = "own", "сервис"
-
-
 class SubscriptionState(models.TextChoices):
-    """The market's own diagram; own billing uses the same words."""
+    """The states of the market's own diagram."""
 
     CREATED = "created", "ожидает оплаты"
     TRIAL = "trial", "пробный период"
@@ -57,10 +50,17 @@ SUBSCRIPTION_TRANSITIONS: dict[SubscriptionState, frozenset[SubscriptionState]] 
 
 
 class PeriodKind(models.TextChoices):
-    """What a stretch of time is."""
+    """What an interval of a subscription is."""
 
     TRIAL = "trial", "пробный"
     PAID = "paid", "оплаченный"
+
+
+class ChargeKind(models.TextChoices):
+    """What a sum was charged for."""
+
+    PAYMENT = "payment", "оплата периода"
+    CHANGE = "change", "изменение тарифа или числа карт"
 
 
 MONTHS = ((1, "1 месяц"), (3, "3 месяца"), (12, "12 месяцев"))

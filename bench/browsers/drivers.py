@@ -1,19 +1,26 @@
-"""A browser as the journey sees it, behind a pipe to its driver."""
+"""A browser as the journey sees it: by Playwright, and an old engine that it does not know."""
 
+import base64
 import json
 import os
-import select
-import signal
 import subprocess
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-_START_SECONDS = 60.0
-_SLACK = 5.0  # seconds that a driver may be later than it was told to be
+import requests
+from playwright.sync_api import BrowserType, Error, sync_playwright
+
+from bench.timing import until
+from cabinet.launcher.ports import free_port
+
+WIDTH, HEIGHT = 480, 800  # the small terminal's screen
+SECONDS = 15.0
+# Containers give no user namespaces; only this machine is visited.
+_CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+_OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+_PAGE_SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 
 
 class Stuck(Exception):
@@ -23,114 +30,153 @@ class Stuck(Exception):
 class Browser(Protocol):
     """What a person does with a browser. Every method raises Stuck."""
 
-    deadline: float  # by time.monotonic(): nothing waits longer
-    complaints: list[str]  # thrown by scripts, not loaded, wider than the screen
+    scripts: bool
+    # Thrown by scripts, not loaded, wider than the screen.
+    complaints: list[str]
 
-    def version(self) -> str: ...
     def open(self, url: str) -> None: ...
     def press(self, text: str) -> None: ...
     def fill(self, label: str, value: str) -> None: ...
-    def see(self, text: str, *, seconds: float = 15) -> None: ...
+    def see(self, text: str, *, seconds: float = SECONDS) -> None: ...
     def shot(self, path: Path) -> None: ...
     def close(self) -> None: ...
 
 
-@dataclass
-class Piped:
-    """A driver process that takes one JSON line for each order and answers with one."""
+class PlaywrightBrowser:
+    """Today's engines, pressed and typed into as by a person."""
 
-    argv: tuple[str, ...]
-    environment: Mapping[str, str]
-    deadline: float = 0.0
-    complaints: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.deadline = self.deadline or time.monotonic() + _START_SECONDS
-        self._rest = b""
-        self._process = subprocess.Popen(
-            self.argv,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self._browser = 0
+    def __init__(self, engine: str, program: str | None = None, *, scripts: bool = True) -> None:
+        """`engine`: chromium, firefox or webkit; without a `program` Playwright's own build. Raises Stuck."""
+        self.complaints, self.scripts = list[str](), scripts
+        self._playwright = sync_playwright().start()
+        kind: BrowserType = getattr(self._playwright, engine)
+        flags = _CHROMIUM_FLAGS if engine == "chromium" else []
         try:
-            self._browser = int(self._answer(_START_SECONDS).get("pid", 0))
-        except Stuck:
-            self.close()
-            raise
+            self._browser = kind.launch(executable_path=program, args=flags)
+        except Error as error:
+            self._playwright.stop()
+            raise Stuck(error.message) from error
+        size: Any = {"width": WIDTH, "height": HEIGHT}
+        self._page = self._browser.new_page(viewport=size, java_script_enabled=scripts)
+        self._page.set_default_timeout(SECONDS * 1000)
+        self._page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self._page.on("requestfailed", self._failed)
 
-    def version(self) -> str:
-        return str(self._order("version")["version"])
+    def _failed(self, request: Any) -> None:
+        # Given up by the page itself, as when it is left while something still loads.
+        if "ABORTED" not in str(request.failure):
+            self.complaints.append(f"failed: {request.url} {request.failure}")
 
     def open(self, url: str) -> None:
-        self._order("open", url)
+        self._do(lambda: self._page.goto(url), url)
 
     def press(self, text: str) -> None:
-        self._order("press", text)
+        links, buttons = (self._page.get_by_role(kind, name=text) for kind in ("link", "button"))
+        self._do(links.or_(buttons).filter(has_text=text).first.click, text)
 
     def fill(self, label: str, value: str) -> None:
-        self._order("fill", label, value=value)
+        def fill() -> None:
+            field = self._page.get_by_label(label).first
+            if field.evaluate("one => one.tagName") == "SELECT":
+                field.select_option(label=value)
+            else:
+                field.fill(value)
 
-    def see(self, text: str, *, seconds: float = 15) -> None:
-        self._order("see", text, seconds=seconds)
+        self._do(fill, label)
+
+    def see(self, text: str, *, seconds: float = SECONDS) -> None:
+        found = self._page.get_by_text(text).filter(visible=True).first
+        self._do(lambda: found.wait_for(timeout=seconds * 1000), text)
 
     def shot(self, path: Path) -> None:
-        over = self._order("shot", str(path.with_suffix(".png")))["overflow"]
-        if over > 0:
+        self._do(lambda: self._page.screenshot(path=path.with_suffix(".png"), full_page=True), "")
+        if (over := self._page.evaluate(_OVERFLOW)) > 0:
             self.complaints.append(f"{path.stem}: {over} px wider than the screen")
 
     def close(self) -> None:
-        """The driver is asked to end the browser; whoever stays is ended by its id."""
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.close()
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=10)
-                break
-            _end_group(self._process.pid, number)
-        for pid in {self._browser, self._process.pid} - {0}:
-            _end_group(pid, signal.SIGKILL)
-        self._process.wait(timeout=10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._browser.close()
+        self._playwright.stop()
 
-    def _order(self, what: str, text: str = "", *, seconds: float = 15, value: str = "") -> Any:
-        assert self._process.stdin is not None
-        order = {"do": what, "text": text, "value": value, "seconds": seconds}
+    def _do(self, action: Any, what: str) -> None:
         try:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise Stuck("the driver is gone") from error
-        return self._answer(seconds + _SLACK)
-
-    def _answer(self, seconds: float) -> dict[str, Any]:
-        said: dict[str, Any] = json.loads(self._line(seconds))
-        self.complaints += said.get("heard", [])
-        if "error" in said:
-            raise Stuck(" ".join(f"{said['error']} {said.get('text', '')}".split())[:700])
-        return said
-
-    def _line(self, seconds: float) -> bytes:
-        assert self._process.stdout is not None
-        end = min(time.monotonic() + seconds, self.deadline)
-        while b"\n" not in self._rest:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
-                raise Stuck("no answer in time")
-            read = os.read(self._process.stdout.fileno(), 65536)
-            if not read:
-                raise Stuck("the browser or its driver has ended")
-            self._rest += read
-        line, self._rest = self._rest.split(b"\n", 1)
-        # A browser may print before its driver speaks.
-        return line if line.startswith(b"{") else self._line(seconds)
+            action()
+        except Error as error:
+            raise Stuck(f"«{what}»: {' '.join(error.message.split())[:500]}") from error
 
 
-def _end_group(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+class Phantom:
+    """PhantomJS, WebKit of 2014, by the WebDriver of its time; what a person does is done by page.js."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self.complaints, self.scripts = list[str](), True
+        port = free_port()
+        environment = {**os.environ, "HOME": str(folder), "OPENSSL_CONF": "/dev/null"}
+        environment.pop("QT_QPA_PLATFORM", None)  # PhantomJS's Qt knows other names
+        self._process = subprocess.Popen(
+            [program, f"--webdriver={port}", f"--local-storage-path={folder}"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._url = f"http://127.0.0.1:{port}"
+        until(self._is_ready, "PhantomJS did not start", seconds=60)
+        asked = {"desiredCapabilities": {"browserName": "phantomjs"}}
+        found = requests.post(f"{self._url}/session", json=asked, timeout=SECONDS).json()
+        self._url += f"/session/{found['sessionId']}"
+        self._send("window/current/size", width=WIDTH, height=HEIGHT)
+
+    def _is_ready(self) -> bool:
+        with suppress(requests.RequestException):
+            return requests.get(f"{self._url}/status", timeout=SECONDS).ok
+        return False
+
+    def open(self, url: str) -> None:
+        self._send("url", url=url)
+
+    def press(self, text: str) -> None:
+        self._patiently("press", text)
+        time.sleep(0.5)
+
+    def fill(self, label: str, value: str) -> None:
+        self._patiently("fill", label, value)
+
+    def see(self, text: str, *, seconds: float = SECONDS) -> None:
+        self._patiently("see", text, seconds=seconds)
+
+    def shot(self, path: Path) -> None:
+        path.with_suffix(".png").write_bytes(base64.b64decode(self._send("screenshot", "GET")))
+        if (over := self._evaluate(_OVERFLOW)) > 0:
+            self.complaints.append(f"{path.stem}: {over} px wider than the screen")
+
+    def close(self) -> None:
+        for entry in self._send("log", type="browser"):
+            if entry["level"] not in ("INFO", "DEBUG"):
+                self.complaints.append(entry["message"][:300])
+        self._process.kill()
+        self._process.wait(timeout=10)
+
+    def _patiently(self, name: str, *arguments: str, seconds: float = SECONDS) -> None:
+        """A function of page.js, which gives "" or its trouble, until it is done."""
+        given = ", ".join(json.dumps(one) for one in arguments)
+        script = f"(function () {{ {_PAGE_SCRIPT}\nreturn bench.{name}({given}); }}())"
+        ends_at = time.monotonic() + seconds
+        while trouble := self._evaluate(script):
+            if time.monotonic() > ends_at:
+                raise Stuck(trouble)
+            time.sleep(0.2)
+
+    def _evaluate(self, expression: str) -> Any:
+        # Not «execute», which the page's content security policy forbids.
+        script = f"return this.evaluate(function () {{ return {expression}; }})"
+        return self._send("phantom/execute", script=script, args=[])
+
+    def _send(self, command: str, method: str = "POST", /, **body: Any) -> Any:
+        """A command of WebDriver. Raises Stuck where it is refused or not answered in time."""
+        try:
+            answer = requests.request(method, f"{self._url}/{command}", json=body, timeout=SECONDS)
+            found = answer.json()
+        except requests.RequestException as error:
+            raise Stuck(f"{command}: {error}") from error
+        if found["status"]:
+            raise Stuck(f"{command}: {found['value']}"[:500])
+        return found["value"]

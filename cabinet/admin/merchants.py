@@ -1,33 +1,40 @@
-"""Merchants: the list that finds them by anything, the form, and the one page that shows a merchant whole."""
+"""Merchants for staff: list with search, form, and one page with everything about a merchant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from django.utils.module_loading import import_string
 from django.utils.timezone import localtime
+from django.views.decorators.http import require_http_methods
 
-from cabinet import audit, clock, queries
-from cabinet.admin.readonly import ReadOnlyAdmin, changed_labels, to_the_second
-from cabinet.admin.staff import actor_of
+from cabinet import clock
+from cabinet.accounts import queries
+from cabinet.accounts.services import company, owner_news
+from cabinet.admin import confirm_action
+from cabinet.admin.actor import may, record_change
+from cabinet.admin.confirm_action import ConfirmAction, service_call
+from cabinet.admin.merchant_panels import Panel
+from cabinet.admin.readonly import ReadOnlyAdmin, changed_labels, link, to_the_second
+from cabinet.enums import Role
 from cabinet.forms.company import ZONES
 from cabinet.forms.fields import InnField, KppField, OgrnField, PhoneField
+from cabinet.forms.silence import CompanySilenceForm
+from cabinet.messaging.alerts import pause_of
 from cabinet.models import Member, Merchant, Shop, Terminal
-from cabinet.panels import Panel
 
-JOURNAL_LINES = 100
+AUDIT_EVENTS_SHOWN = 100
 
 
 class MerchantForm(forms.ModelForm):  # type: ignore[type-arg]
-    """The same understanding of numbers and zones as on the merchant's own page."""
+    """Reads numbers and time zones as the merchant's own page does."""
 
     inn = InnField(label="ИНН", required=False)
     kpp = KppField(label="КПП", required=False)
@@ -36,10 +43,31 @@ class MerchantForm(forms.ModelForm):  # type: ignore[type-arg]
     timezone = forms.ChoiceField(label="Часовой пояс", choices=ZONES, initial="Europe/Moscow")
 
 
+class MemberFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
+    """The team of a company, which keeps an owner who may sign in."""
+
+    def clean(self) -> None:
+        """Raises ValidationError where the last owner would go. The company stays locked until all is saved."""
+        super().clean()
+        if any(self.errors) or self.instance.pk is None:
+            return
+        Merchant.objects.select_for_update().get(pk=self.instance.pk)
+        if queries.owner_of(self.instance) and not any(_stays_owner(one) for one in self.forms):
+            raise ValidationError("У компании всегда есть владелец: сначала назначьте другого.")
+
+
+def _stays_owner(form: Any) -> bool:
+    data = form.cleaned_data
+    if data.get("DELETE") or data.get("role") != Role.OWNER:
+        return False
+    return bool(data["user"].is_active and not data["user"].is_staff)
+
+
 class MemberInline(admin.TabularInline):  # type: ignore[type-arg]
     """Who works there."""
 
     model = Member
+    formset = MemberFormSet
     extra = 0
     autocomplete_fields = ("user",)
     readonly_fields = ("created_at",)
@@ -73,59 +101,73 @@ class MerchantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="название", ordering="name")
     def shown(self, merchant: Merchant) -> str:
+        """The name, or what stands for it."""
         return str(merchant)
 
     @admin.display(description="всё о клиенте")
     def whole_link(self, merchant: Merchant | None) -> str:
+        """Link to the page with everything about the merchant."""
         if merchant is None or not merchant.pk:
             return "—"
         url = reverse("admin:cabinet_merchant_whole", kwargs={"pk": merchant.pk})
-        return format_html('<a href="{}">Всё о клиенте</a>', url)
+        return link("Всё о клиенте", url)
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        """Phones only for whoever talks to merchants."""
+        return _without_contacts(request, self.list_display)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Phone and e-mail only for whoever talks to merchants."""
+        return _without_contacts(request, self.fields)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Merchant], search_term: str
     ) -> tuple[QuerySet[Merchant], bool]:
+        """Merchants that `queries.merchants_found` finds; all where nothing is typed."""
         if not search_term.strip():
             return queryset, False
         return queryset.filter(pk__in=queries.merchants_found(search_term).values("pk")), False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody: cards, orders and the audit log refer to merchants."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Merchant, form: Any, change: bool) -> None:
+        """The audit log names the changed fields."""
         if not change:
             obj.created_at = clock.now()
         super().save_model(request, obj, form, change)
         if form.changed_data:
-            self._note(request, obj, "merchant.changed", f"Изменено: {changed_labels(form)}")
+            record_change(request, obj, "merchant.changed", f"Изменено: {changed_labels(form)}")
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Every change of the team goes into the audit log."""
         members = formset.save(commit=False)
+        changed = dict(formset.changed_objects)
         for gone in formset.deleted_objects:
-            self._note(request, gone.merchant, "member.removed", f"Убран сотрудник: {gone.user}")
+            text = f"Убран сотрудник: {gone.shown_name}"
+            record_change(request, gone.merchant, "member.removed", text)
             gone.delete()
         for member in members:
             if member.pk is None:
                 member.created_at = clock.now()
             member.save()
-            text = f"Сотрудник {member.user}: {member.get_role_display()}"
-            self._note(request, member.merchant, "member.changed", text)
-
-    def _note(self, request: HttpRequest, merchant: Merchant, action: str, text: str) -> None:
-        audit.record(
-            target=merchant,
-            action=action,
-            text=text,
-            by=actor_of(request),
-            at=clock.now(),
-            merchant_id=merchant.pk,
-        )
+            text = f"Сотрудник {member.shown_name}: {member.get_role_display()}"
+            record_change(request, member.merchant, "member.changed", text)
+            is_new = member not in changed or {"user", "role"} & set(changed[member])
+            if member.role == Role.OWNER and is_new:
+                owner_news.tell_of_new_owner(member=member, at=clock.now())
 
     def get_urls(self) -> list[URLPattern]:
+        """Django's, after the page with everything about a merchant."""
         whole = path(
             "<int:pk>/whole/", self.admin_site.admin_view(self.whole), name="cabinet_merchant_whole"
         )
-        return [whole, *super().get_urls()]
+        page = require_http_methods(["GET", "HEAD", "POST"])(self.silence)
+        silence = path(
+            "<int:pk>/silence/", self.admin_site.admin_view(page), name="cabinet_merchant_silence"
+        )
+        return [whole, silence, *super().get_urls()]
 
     def whole(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Everything about one merchant on one page."""
@@ -138,17 +180,58 @@ class MerchantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "title": str(merchant),
             "opts": self.opts,
             "merchant": merchant,
-            "panels": list(_panels(merchant)),
+            "panels": list(_panels(request, merchant)),
+            "pause": pause_of(merchant, clock.now()),
+            "may_silence": may(request, SILENCE_RIGHT),
         }
         return render(request, "cabinet/admin/merchant_whole.html", context)
 
+    def silence(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """«Взять паузу»: alerts about the merchant are put off for a time, with a reason."""
+        merchant = Merchant.objects.filter(pk=pk).first()
+        if merchant is None:
+            raise Http404
+        if not may(request, SILENCE_RIGHT):
+            raise PermissionDenied
+        form = confirm_action.bound_form(request, _SILENCE)
+        back = reverse("admin:cabinet_merchant_whole", kwargs={"pk": pk})
+        listed = reverse("admin:cabinet_merchant_changelist")
+        context = {"row": merchant, "back": back, "title": f"{_SILENCE.title}: {merchant}"}
+        return confirm_action.carry_out(
+            request, _SILENCE, merchant, form, back=back
+        ) or confirm_action.ask(
+            request, _SILENCE, form, model=Merchant, listed=listed, context=context
+        )
 
-def _panels(merchant: Merchant) -> Iterable[Panel]:
-    yield _members(merchant)
+
+SILENCE_RIGHT = "cabinet.change_alert"
+_SILENCE: ConfirmAction[Merchant] = ConfirmAction(
+    name="silence",
+    title="Взять паузу в делах о клиенте",
+    button="Взять паузу",
+    done="Записано. Остальное идёт как обычно.",
+    form=CompanySilenceForm,
+    run=service_call("merchant", company.silence_alerts),
+)
+
+# Who has these rights talks to merchants, and reads what people did.
+_SEES_PEOPLE, _SEES_AUDIT_LOG = "cabinet.view_member", "cabinet.view_auditevent"
+_CONTACTS = {"phone", "email"}
+
+
+def _without_contacts(request: HttpRequest, names: Sequence[str]) -> tuple[str, ...]:
+    shown = may(request, _SEES_PEOPLE)
+    return tuple(name for name in names if shown or name not in _CONTACTS)
+
+
+def _panels(request: HttpRequest, merchant: Merchant) -> Iterable[Panel]:
+    if may(request, _SEES_PEOPLE):
+        yield _members(merchant)
     for dotted in settings.MERCHANT_PANELS:
         yield import_string(dotted)(merchant, clock.now())
     yield _terminals(merchant)
-    yield _journal(merchant)
+    if may(request, _SEES_AUDIT_LOG):
+        yield _audit_events(merchant)
 
 
 def _members(merchant: Merchant) -> Panel:
@@ -157,7 +240,7 @@ def _members(merchant: Merchant) -> Panel:
         columns=["Имя", "Роль", "Телефон", "Эл. почта", "Последний вход"],
         rows=[
             [
-                (row.user.shown_name, reverse("admin:cabinet_user_change", args=[row.user_id])),
+                (row.shown_name, reverse("admin:cabinet_user_change", args=[row.user_id])),
                 row.get_role_display(),
                 row.user.phone or "—",
                 row.user.email or "—",
@@ -190,20 +273,20 @@ def _terminals(merchant: Merchant) -> Panel:
     )
 
 
-def _journal(merchant: Merchant) -> Panel:
+def _audit_events(merchant: Merchant) -> Panel:
     return Panel(
         title="Журнал",
         columns=["Когда", "Что", "Причина", "Кто"],
         rows=[
             [to_the_second(row.at), row.text, row.reason or "—", row.actor_name]
-            for row in queries.audit_of(merchant, limit=JOURNAL_LINES)
+            for row in queries.audit_of(merchant, limit=AUDIT_EVENTS_SHOWN)
         ],
     )
 
 
 @admin.register(Shop)
 class ShopAdmin(ReadOnlyAdmin):
-    """Shops as Evotor's cloud tells."""
+    """Shops as Evotor's cloud reports them."""
 
     list_display = ("name", "merchant", "address", "seen_at", "gone_at")
     list_select_related = ("merchant",)
@@ -213,7 +296,7 @@ class ShopAdmin(ReadOnlyAdmin):
 
 @admin.register(Terminal)
 class TerminalAdmin(ReadOnlyAdmin):
-    """Terminals as Evotor's cloud tells."""
+    """Terminals as Evotor's cloud reports them."""
 
     list_display = (
         "name",

@@ -1,4 +1,4 @@
-"""Rows that staff read and nobody edits by hand."""
+"""Bases and parts of admin pages: read-only rows, filters, formats."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.timezone import localtime
 
 
@@ -25,37 +26,39 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class PresenceFilter(admin.EmptyFieldListFilter):
-    """Rows with the field empty or filled, in words that say what this means."""
+    """Filter by an empty or filled field, with labels that say what this means."""
 
-    words: tuple[str, str] = ("пусто", "не пусто")
+    labels: tuple[str, str] = ("пусто", "не пусто")
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        anything, *two = super().choices(changelist)
-        yield anything
-        for word, choice in zip(self.words, two, strict=True):
+        """Django's, with our labels and its counts."""
+        everything, *two = super().choices(changelist)
+        yield everything
+        for label, choice in zip(self.labels, two, strict=True):
             count = str(choice["display"]).partition(" (")[2]
-            yield choice | {"display": f"{word} ({count}" if count else word}
+            yield choice | {"display": f"{label} ({count}" if count else label}
 
 
 def presence(empty: str, filled: str) -> type[PresenceFilter]:
-    """The filter that calls rows with the field empty so, and the others so."""
-    return type("Presence", (PresenceFilter,), {"words": (empty, filled)})
+    """The filter class with these labels for rows where the field is empty and filled."""
+    return type("Presence", (PresenceFilter,), {"labels": (empty, filled)})
 
 
-class WordFilter(admin.SimpleListFilter):
-    """Rows whose field `parameter_name` has one of the words of `lookups`.
+class ChoiceFilter(admin.SimpleListFilter):
+    """Filter on the field `parameter_name` by the values that `lookups` gives.
 
-    Django's own filter would show the words as they are kept, and read the whole table for them.
+    Django's own filter would show the stored codes, and read the whole table to find them.
     """
 
     parameter_name: str
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
+        """All rows where nothing is chosen."""
         return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset
 
 
 class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
-    """Rows of a row, to be looked at."""
+    """Related rows, read-only."""
 
     extra = 0
     can_delete = False
@@ -73,7 +76,12 @@ def to_the_second(at: datetime) -> str:
     return f"{localtime(at):%d.%m.%Y %H:%M:%S}"
 
 
+def link(text: object, url: str) -> str:
+    """The text as a link."""
+    return format_html('<a href="{}">{}</a>', url, text)
+
+
 def changed_labels(form: ModelForm[Any]) -> str:
-    """«ИНН, телефон»: what was typed anew, in the words of the form."""
+    """«ИНН, телефон»: labels of the changed fields."""
     labels = (form.fields[name].label or name for name in form.changed_data if name in form.fields)
     return ", ".join(str(label) for label in labels)

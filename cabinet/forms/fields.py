@@ -1,4 +1,4 @@
-"""Fields that understand what a Russian merchant types: phones, ИНН, КПП, ОГРН, codes."""
+"""Form fields: names and other text, telephone, ИНН, КПП, ОГРН, login code."""
 
 import re
 from typing import Any
@@ -8,7 +8,19 @@ from django.core.exceptions import ValidationError
 from stdnum.exceptions import ValidationError as NumberError
 from stdnum.ru import inn as inn_number
 
-from cabinet import phones, wording
+from cabinet.errors import Refused
+from cabinet.formatting import phone_numbers, plain_text, ru_format
+
+
+class PlainTextField(forms.CharField):
+    """What a person typed, as `plain_text.checked` gives it: stored and found in one form."""
+
+    def to_python(self, value: Any) -> str:
+        """The text to be stored; a refusal is an error of the field."""
+        try:
+            return plain_text.checked(super().to_python(value) or "")
+        except Refused as refusal:
+            raise ValidationError(refusal.sentence) from refusal
 
 
 class PhoneField(forms.CharField):
@@ -22,24 +34,29 @@ class PhoneField(forms.CharField):
         super().__init__(**kwargs)
 
     def clean(self, value: Any) -> str:
+        """E.164 without plus; empty where nothing is typed."""
         text = super().clean(value)
         if not text:
             return ""
-        phone = phones.mobile(text) if self._mobile else phones.e164(text)
+        phone = phone_numbers.mobile(text) if self._mobile else phone_numbers.e164(text)
         if phone is None:
-            raise ValidationError(
-                "Нужен номер мобильного телефона, например +7 912 345-67-89."
-                if self._mobile
-                else "Это не похоже на номер телефона. Пример: +7 912 345-67-89."
-            )
+            raise ValidationError(self._refusal(text))
         return phone
 
+    def _refusal(self, text: str) -> str:
+        if not self._mobile:
+            return "Это не похоже на номер телефона. Пример: +7 912 345-67-89."
+        if phone_numbers.is_foreign(text):
+            return "На номера этой страны мы не отправляем СМС. Нужен, например, +7 912 345-67-89."
+        return "Нужен номер мобильного телефона, например +7 912 345-67-89."
+
     def prepare_value(self, value: Any) -> Any:
-        return wording.phone(value) if isinstance(value, str) and value.isdigit() else value
+        """A stored number is shown in groups; what was typed stays as it was."""
+        return ru_format.phone(value) if isinstance(value, str) and value.isdigit() else value
 
 
 class _DigitsField(forms.CharField):
-    """Digits with any spaces; the widget asks phones for digits."""
+    """Digits, spaces ignored; `inputmode` opens the numeric keyboard."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 30)
@@ -49,7 +66,9 @@ class _DigitsField(forms.CharField):
         super().__init__(**kwargs)
 
     def clean(self, value: Any) -> str:
-        digits = re.sub(r"[\s\u00a0-]", "", super().clean(value)).upper()
+        """Without spaces and hyphens, letters as capitals."""
+        typed = plain_text.as_latin(plain_text.visible(super().clean(value)))
+        digits = re.sub(r"[\s‐-―−-]", "", typed).upper()
         if digits:
             self._check_digits(digits)
         return digits
@@ -64,6 +83,9 @@ class InnField(_DigitsField):
     def _check_digits(self, digits: str) -> None:
         if not re.fullmatch(r"[0-9]{10}|[0-9]{12}", digits):
             raise ValidationError("ИНН состоит из 10 цифр у организации и из 12 у предпринимателя.")
+        # The first two digits are the region of the tax office, from 01 on (order ММВ-7-6/435@).
+        if digits.startswith("00"):
+            raise ValidationError("Проверьте ИНН: он не начинается с двух нулей.")
         try:
             inn_number.validate(digits)
         except NumberError:
@@ -84,6 +106,9 @@ class OgrnField(_DigitsField):
     def _check_digits(self, digits: str) -> None:
         if not re.fullmatch(r"[0-9]{13}|[0-9]{15}", digits):
             raise ValidationError("ОГРН состоит из 13 цифр, ОГРНИП — из 15.")
+        # The kind of the record (order 165н): 1 and 5 are organisations, 3 is a sole trader.
+        if digits[0] not in ("15" if len(digits) == 13 else "3"):
+            raise ValidationError("Проверьте ОГРН: он начинается с 1 или 5, ОГРНИП — с 3.")
         # Not stdnum: its 2.2 refuses an ОГРНИП whose remainder has two digits.
         if int(digits[:-1]) % (len(digits) - 2) % 10 != int(digits[-1]):
             raise ValidationError("Проверьте ОГРН: контрольная цифра не сходится.")

@@ -6,9 +6,9 @@ from django import forms
 from django.urls import reverse
 from django.utils.html import format_html
 
-from cabinet.forms.fields import CodeField, PhoneField
+from cabinet.enums import Role
+from cabinet.forms.fields import CodeField, PhoneField, PlainTextField
 from cabinet.models import LegalDocument
-from cabinet.states import Role
 
 ROLE_CHOICES = (
     (
@@ -38,9 +38,9 @@ class CodeForm(forms.Form):
 
 
 class WelcomeForm(forms.Form):
-    """The owner at the first entry. Consent and offer are ticks of their own, neither is ticked for the person."""
+    """Registration of an owner. Offer and consent are separate checkboxes, unchecked by default."""
 
-    name = forms.CharField(
+    name = PlainTextField(
         label="Как к вам обращаться",
         max_length=150,
         required=False,
@@ -89,7 +89,7 @@ def _tick(verb: str, words: str, document: LegalDocument, refusal: str) -> forms
 class ProfileForm(forms.Form):
     """What a person may change of themselves."""
 
-    name = forms.CharField(
+    name = PlainTextField(
         label="Имя",
         max_length=150,
         required=False,
@@ -114,7 +114,7 @@ class RoleForm(forms.Form):
 class NewMemberForm(RoleForm):
     """A new member: by this phone the person signs in."""
 
-    name = forms.CharField(label="Имя и фамилия", max_length=150)
+    name = PlainTextField(label="Имя и фамилия", max_length=150)
     phone = PhoneField(
         mobile=True,
         label="Номер мобильного телефона",

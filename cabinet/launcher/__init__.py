@@ -1,4 +1,4 @@
-"""Starts what the product stands on: a real PostgreSQL, a real Valkey, and our own processes.
+"""Starts a real PostgreSQL, a real Valkey, and our own processes.
 
 Nothing here imports Django: the launcher runs before the settings are read and writes the
 environment they read.

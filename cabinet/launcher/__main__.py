@@ -1,16 +1,14 @@
 """`python -m cabinet.launcher run` and `python -m cabinet.launcher env -- COMMAND…`."""
 
 import argparse
-import contextlib
 import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from cabinet.launcher.embedded import Servers, running_servers, servers
+from cabinet.launcher.embedded import Servers, given_addresses, running_servers, servers
 from cabinet.launcher.environment import child_environment, chosen_local_dir
 from cabinet.launcher.errors import AlreadyRunning, LauncherError, why
 from cabinet.launcher.run import run
@@ -46,27 +44,19 @@ def with_servers(command: list[str]) -> int:
     local_dir = chosen_local_dir(os.environ)
     # Ctrl-C belongs to the command; we wait for its end to stop the servers.
     signal.signal(signal.SIGINT, lambda *_: None)
-    with _shared_servers(local_dir) as running:
-        env = child_environment(os.environ, local_dir=local_dir, running=running)
-        return subprocess.run(command, env=env, check=False).returncode
+    try:
+        with servers(local_dir, durable=True, **given_addresses()) as running:
+            return _run_command(command, local_dir, running)
+    except AlreadyRunning:
+        others = running_servers(local_dir)
+        if others is None:
+            raise
+        return _run_command(command, local_dir, others)
 
 
-@contextlib.contextmanager
-def _shared_servers(local_dir: Path) -> Iterator[Servers]:
-    with contextlib.ExitStack() as stack:
-        own = servers(
-            local_dir,
-            durable=True,
-            database_url=os.environ.get("DATABASE_URL", ""),
-            redis_url=os.environ.get("REDIS_URL", ""),
-        )
-        try:
-            running = stack.enter_context(own)
-        except AlreadyRunning:
-            if (others := running_servers(local_dir)) is None:
-                raise
-            running = others
-        yield running
+def _run_command(command: list[str], local_dir: Path, running: Servers) -> int:
+    env = child_environment(os.environ, local_dir=local_dir, running=running)
+    return subprocess.run(command, env=env, check=False).returncode
 
 
 def _parser() -> argparse.ArgumentParser:

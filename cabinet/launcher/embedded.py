@@ -3,14 +3,13 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cabinet.launcher.errors import AlreadyRunning, LauncherError
-from cabinet.launcher.ledger import Ledger
-from cabinet.launcher.lock import only_launcher
-from cabinet.launcher.postgres import postgres
+from cabinet.launcher.lock import exclusive_launcher
+from cabinet.launcher.postgres import Postgres, postgres
 from cabinet.launcher.processes import Supervisor
 from cabinet.launcher.valkey import start_valkey
 
@@ -38,10 +37,8 @@ def servers(
     when another launcher holds the folder, LauncherError when a server does not start.
     """
     local_dir = local_dir.absolute()
-    with only_launcher(local_dir):
-        ledger = Ledger(local_dir / "processes.json")
-        ledger.sweep()
-        supervisor = Supervisor(ledger)
+    with exclusive_launcher(local_dir):
+        supervisor = Supervisor(local_dir)
         with supervised(
             supervisor, local_dir, durable=durable, database_url=database_url, redis_url=redis_url
         ) as running:
@@ -56,25 +53,41 @@ def supervised(
     durable: bool,
     database_url: str = "",
     redis_url: str = "",
+    meanwhile: Callable[[Servers], None] = lambda _starting: None,
 ) -> Iterator[Servers]:
     """The same for a launcher that holds the folder already; at the end every child of the
     supervisor is stopped.
+
+    `meanwhile` is called once where PostgreSQL is ours: its address is known, it does not answer yet.
     """
     with contextlib.ExitStack() as stack:
         cluster = ""
         # Stopping comes first, the socket's folder is removed after it.
         stack.callback((local_dir / "servers.json").unlink, missing_ok=True)
         try:
-            if not database_url:
-                own = stack.enter_context(postgres(supervisor, local_dir, durable=durable))
-                database_url, cluster = own.url, own.cluster
             if not redis_url:
-                redis_url = start_valkey(supervisor, local_dir).url
+                redis_url = start_valkey(supervisor, local_dir)
+
+            def begin(own: Postgres) -> None:
+                meanwhile(Servers(own.url, redis_url, own.cluster))
+
+            if not database_url:
+                starting = postgres(supervisor, local_dir, durable=durable, meanwhile=begin)
+                own = stack.enter_context(starting)
+                database_url, cluster = own.url, own.cluster
             running = Servers(database_url, redis_url, cluster)
             _publish(local_dir, running)
             yield running
         finally:
             supervisor.stop()
+
+
+def given_addresses() -> dict[str, str]:
+    """DATABASE_URL and REDIS_URL of the person who starts us, as arguments of `servers`; "" where unset."""
+    return {
+        "database_url": os.environ.get("DATABASE_URL", ""),
+        "redis_url": os.environ.get("REDIS_URL", ""),
+    }
 
 
 def running_servers(local_dir: Path) -> Servers | None:

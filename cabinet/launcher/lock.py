@@ -1,4 +1,4 @@
-"""One launcher to a LOCAL_DIR."""
+"""One launcher per LOCAL_DIR."""
 
 import contextlib
 import fcntl
@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cabinet.launcher.errors import AlreadyRunning
+from cabinet.launcher.pid_registry import PidRegistry
 
 
 @contextlib.contextmanager
-def only_launcher(local_dir: Path) -> Iterator[None]:
-    """Holds the folder; the kernel lets go of it when we die in whatever way.
+def exclusive_launcher(local_dir: Path) -> Iterator[None]:
+    """Locks the folder until the block ends; the kernel unlocks it however we die.
 
-    Raises AlreadyRunning when another live launcher holds it.
+    First stops the processes that a killed launcher of this folder has left. Raises AlreadyRunning when
+    another live launcher holds it.
     """
     local_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(local_dir / "launcher.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -28,4 +30,5 @@ def only_launcher(local_dir: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
+        PidRegistry(local_dir).sweep()
         yield

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,33 +18,34 @@ import psutil
 import psycopg2
 
 from cabinet.launcher.errors import LauncherError
-from cabinet.launcher.ledger import stop_process
-from cabinet.launcher.postgres_home import Home, find_home
-from cabinet.launcher.processes import Spec, Supervisor, tethered
+from cabinet.launcher.pid_registry import stop_process
+from cabinet.launcher.postgres_home import PostgresHome, find_home
+from cabinet.launcher.processes import (
+    ProcessSpec,
+    Supervisor,
+    die_with_parent_argv,
+    wait_until_ready,
+)
 
 _NAME = "cabinet"  # of the role and of the database
-_PORT = 5432  # only part of the socket's name; said everywhere, because PGPORT may say otherwise
+_PORT = 5432  # only part of the socket's name; always given, because PGPORT may differ
 _PREFIX = "kassa-"
-_PATIENCE = 60.0  # seconds to the first answer, the recovery after a kill included
-_CARELESS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
-# What a dead server's last children still hold; it goes by itself within a second or two.
-_PASSING_TROUBLES = (b"shared memory block", b"lock file")
+_START_TIMEOUT = 60.0  # seconds to the first answer, the recovery after a kill included
+_NO_DURABILITY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# Held by the last children of a dead server for a second or two.
+_TEMPORARY_ERRORS = (b"shared memory block", b"lock file")
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running server. `cluster` changes when its data were made anew."""
+    """A running server: its DATABASE_URL, and the id of its data, which changes when they were made anew."""
 
-    socket_dir: Path
+    url: str
     cluster: str
-
-    @property
-    def url(self) -> str:
-        return f"postgres://{_NAME}@{quote(str(self.socket_dir), safe='')}:{_PORT}/{_NAME}"
 
 
 @contextlib.contextmanager
-def _socket_folder(home: Home, note: Path) -> Iterator[Path]:
+def _socket_folder(home: PostgresHome, note: Path) -> Iterator[Path]:
     """A short private folder: a socket's path may not be longer than about a hundred bytes.
 
     Only its owner enters it, and that is the whole access control of the server. The note names it,
@@ -63,8 +65,16 @@ def _socket_folder(home: Home, note: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def postgres(supervisor: Supervisor, local_dir: Path, *, durable: bool) -> Iterator[Postgres]:
+def postgres(
+    supervisor: Supervisor,
+    local_dir: Path,
+    *,
+    durable: bool,
+    meanwhile: Callable[[Postgres], None] = lambda _starting: None,
+) -> Iterator[Postgres]:
     """A server that answers, with an empty or kept database. The supervisor stops it.
+
+    `meanwhile` is called once, before the server is started.
 
     Where `durable` is false a crash of the machine may lose the data, and a cluster that does not
     start is made anew. Raises LauncherError naming the log where it does not start.
@@ -73,6 +83,8 @@ def postgres(supervisor: Supervisor, local_dir: Path, *, durable: bool) -> Itera
     log = local_dir / "logs" / "postgres.log"
     with _socket_folder(home, local_dir / "socket-location") as sockets:
         _ensure_cluster(home, log, durable=durable)
+        url = f"postgres://{_NAME}@{quote(str(sockets), safe='')}:{_PORT}/{_NAME}"
+        meanwhile(_postgres(url, home))
         spec = _spec(home, sockets, log, durable=durable)
         if not _start(supervisor, spec, sockets, home):
             if durable:
@@ -85,7 +97,11 @@ def postgres(supervisor: Supervisor, local_dir: Path, *, durable: bool) -> Itera
             if not _start(supervisor, spec, sockets, home):
                 raise LauncherError(f"PostgreSQL не запустился, причина в {log}.")
         _ensure_database(sockets)
-        yield Postgres(sockets, home.mark.read_text(encoding="ascii"))
+        yield _postgres(url, home)
+
+
+def _postgres(url: str, home: PostgresHome) -> Postgres:
+    return Postgres(url, home.mark.read_text(encoding="ascii"))
 
 
 def _environment() -> dict[str, str]:
@@ -98,7 +114,7 @@ def _environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
 
-def _ensure_cluster(home: Home, log: Path, *, durable: bool) -> None:
+def _ensure_cluster(home: PostgresHome, log: Path, *, durable: bool) -> None:
     if home.mark.exists():
         return
     # Without the mark initdb was interrupted: half a cluster is worth nothing.
@@ -112,7 +128,7 @@ def _ensure_cluster(home: Home, log: Path, *, durable: bool) -> None:
     )
     with log.open("ab") as output:
         made = subprocess.run(
-            tethered(argv, account=home.account),
+            die_with_parent_argv(argv, account=home.account),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -125,7 +141,7 @@ def _ensure_cluster(home: Home, log: Path, *, durable: bool) -> None:
     home.mark.write_text(secrets.token_hex(8), encoding="ascii")
 
 
-def _spec(home: Home, sockets: Path, log: Path, *, durable: bool) -> Spec:
+def _spec(home: PostgresHome, sockets: Path, log: Path, *, durable: bool) -> ProcessSpec:
     settings = (
         *(
             "listen_addresses=",
@@ -134,10 +150,10 @@ def _spec(home: Home, sockets: Path, log: Path, *, durable: bool) -> Spec:
             "unix_socket_permissions=0700",
         ),
         *("max_connections=200", "timezone=UTC", "log_timezone=UTC"),
-        *(() if durable else _CARELESS),
+        *(() if durable else _NO_DURABILITY),
     )
     options = [part for setting in settings for part in ("-c", setting)]
-    return Spec(
+    return ProcessSpec(
         name="postgres",
         argv=(str(home.bin / "postgres"), "-D", str(home.data), *options),
         log=log,
@@ -149,23 +165,23 @@ def _spec(home: Home, sockets: Path, log: Path, *, durable: bool) -> Spec:
     )
 
 
-def _start(supervisor: Supervisor, spec: Spec, sockets: Path, home: Home) -> bool:
+def _start(supervisor: Supervisor, spec: ProcessSpec, sockets: Path, home: PostgresHome) -> bool:
     for _ in range(5):
         _clear_pid_file(home)
         before = spec.log.stat().st_size if spec.log.exists() else 0
-        if _wait(supervisor.start(spec), sockets):
+        if wait_until_ready(supervisor.start(spec), partial(_answers, sockets), _START_TIMEOUT):
             return True
         supervisor.forget(spec.name)
         with spec.log.open("rb") as log:
             log.seek(min(before, spec.log.stat().st_size))
-            said = log.read()
-        if not any(trouble in said for trouble in _PASSING_TROUBLES):
+            new_lines = log.read()
+        if not any(error in new_lines for error in _TEMPORARY_ERRORS):
             return False
         time.sleep(1)
     return False
 
 
-def _clear_pid_file(home: Home) -> None:
+def _clear_pid_file(home: PostgresHome) -> None:
     """Ends a server that outlived its launcher, and drops a note about one that is no more.
 
     PostgreSQL itself only looks whether some process has that number, and in a container one always
@@ -183,17 +199,10 @@ def _clear_pid_file(home: Home) -> None:
     note.unlink(missing_ok=True)
 
 
-def _wait(process: subprocess.Popen[bytes], sockets: Path) -> bool:
-    deadline = time.monotonic() + _PATIENCE
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            _connect(sockets).close()
-        except psycopg2.OperationalError:
-            time.sleep(0.03)
-        else:
-            return True
-    process.kill()
-    process.wait()
+def _answers(sockets: Path) -> bool:
+    with contextlib.suppress(psycopg2.OperationalError):
+        _connect(sockets).close()
+        return True
     return False
 
 

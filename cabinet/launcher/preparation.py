@@ -12,8 +12,10 @@ from pathlib import Path
 
 from cabinet.launcher.environment import PROJECT
 from cabinet.launcher.errors import LauncherError
-from cabinet.launcher.processes import tethered
+from cabinet.launcher.processes import die_with_parent_argv
 
+_COMMANDS = ("migrate", "collectstatic")
+_MARK = "prepared"
 _APPS = ("cabinet", "subscriptions", "operators", "smartcards")
 
 
@@ -37,13 +39,13 @@ class Step:
         return printed.decode("utf-8", "replace")
 
 
-def begin(name: str, *arguments: str, env: Mapping[str, str], logs: Path) -> Step:
+def start_command(name: str, *arguments: str, env: Mapping[str, str], logs: Path) -> Step:
     """Starts a `manage.py` command."""
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = logs / f"{name}.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            tethered((sys.executable, "manage.py", name, *arguments)),
+            die_with_parent_argv((sys.executable, "manage.py", name, *arguments)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -53,38 +55,33 @@ def begin(name: str, *arguments: str, env: Mapping[str, str], logs: Path) -> Ste
     return Step(name, log, process)
 
 
-class Preparation:
-    """Whether the embedded database and the static files already match this code."""
+def prepare(*, env: Mapping[str, str], local_dir: Path, cluster: str) -> None:
+    """Migrates and collects static files at once, unless `is_prepared`. Raises LauncherError where one fails."""
+    if is_prepared(local_dir, cluster):
+        return
+    mark, logs = local_dir / _MARK, local_dir / "logs"
+    mark.unlink(missing_ok=True)
+    steps = [start_command(name, "--noinput", env=env, logs=logs) for name in _COMMANDS]
+    for step in steps:
+        step.finish()
+    mark.write_text(_fingerprint(cluster), encoding="ascii")
 
-    def __init__(self, *, local_dir: Path, cluster: str) -> None:
-        self._mark = local_dir / "prepared"
-        self._cluster = cluster
 
-    def needed(self) -> bool:
-        """Always for a database that is not ours: somebody else may have touched it."""
-        return (
-            not self._cluster
-            or not self._mark.exists()
-            or self._mark.read_text("ascii") != self._fingerprint()
-        )
+def is_prepared(local_dir: Path, cluster: str) -> bool:
+    """Whether embedded database and static files match this code.
 
-    def run(self, *, env: Mapping[str, str], logs: Path) -> None:
-        """Migrates and collects static files at once. Raises LauncherError where one fails."""
-        self._mark.unlink(missing_ok=True)
-        steps = [
-            begin("migrate", "--noinput", env=env, logs=logs),
-            begin("collectstatic", "--noinput", env=env, logs=logs),
-        ]
-        for step in steps:
-            step.finish()
-        self._mark.write_text(self._fingerprint(), encoding="ascii")
+    Never for a database that is not ours, whose `cluster` is empty: somebody else may have touched it.
+    """
+    mark = local_dir / _MARK
+    return bool(cluster) and mark.exists() and mark.read_text("ascii") == _fingerprint(cluster)
 
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256(f"{self._cluster} {sys.version}".encode())
-        for path in sorted(_watched()):
-            status = path.stat()
-            digest.update(os.fsencode(path) + f" {status.st_size} {status.st_mtime_ns}".encode())
-        return digest.hexdigest()
+
+def _fingerprint(cluster: str) -> str:
+    digest = hashlib.sha256(f"{cluster} {sys.version}".encode())
+    for path in sorted(_watched()):
+        status = path.stat()
+        digest.update(os.fsencode(path) + f" {status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()
 
 
 def _watched() -> Iterator[Path]:

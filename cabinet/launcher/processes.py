@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cabinet.launcher.errors import LauncherError
-from cabinet.launcher.ledger import Ledger
+from cabinet.launcher.pid_registry import PidRegistry
 
-_TETHER = Path(__file__).with_name("tether.py")
+_DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 _DEATHS = 3
 _WITHIN = 60.0  # seconds
 _LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside at the next start
@@ -28,7 +28,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Spec:
+class ProcessSpec:
     """How a child is started and stopped. Higher tiers stop first."""
 
     name: str
@@ -42,7 +42,7 @@ class Spec:
     stdin: bytes = field(default=b"", repr=False)
 
 
-def tethered(
+def die_with_parent_argv(
     argv: tuple[str, ...], *, stop_signal: int = signal.SIGTERM, account: Account | None = None
 ) -> list[str]:
     """The command that becomes `argv` and gets `stop_signal` when this process dies.
@@ -51,24 +51,24 @@ def tethered(
     parent.
     """
     user = f"{account.uid}:{account.gid}" if account else "-"
-    tether = [
+    wrapper = [
         sys.executable,
         "-I",
         "-S",
-        str(_TETHER),
+        str(_DIE_WITH_PARENT),
         str(os.getpid()),
         str(int(stop_signal)),
         user,
     ]
-    return [*tether, "--", *argv]
+    return [*wrapper, "--", *argv]
 
 
-def spawn(spec: Spec) -> subprocess.Popen[bytes]:
+def spawn(spec: ProcessSpec) -> subprocess.Popen[bytes]:
     """Starts the child in a session of its own, so that Ctrl-C reaches the launcher only."""
     spec.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with spec.log.open("ab") as log:
         process = subprocess.Popen(
-            tethered(spec.argv, stop_signal=spec.stop_signal, account=spec.account),
+            die_with_parent_argv(spec.argv, stop_signal=spec.stop_signal, account=spec.account),
             stdin=subprocess.PIPE if spec.stdin else subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -83,26 +83,44 @@ def spawn(spec: Spec) -> subprocess.Popen[bytes]:
     return process
 
 
+def wait_until_ready(
+    process: subprocess.Popen[bytes], answers: Callable[[], bool], seconds: float
+) -> bool:
+    """Whether the child answers in time; one that does not is killed."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        if answers():
+            return True
+        time.sleep(0.03)
+    process.kill()
+    process.wait()
+    return False
+
+
 @dataclass
 class _Child:
-    spec: Spec
+    spec: ProcessSpec
     process: subprocess.Popen[bytes]
     deaths: list[float] = field(default_factory=list)
 
 
 class Supervisor:
-    """The children of one launcher."""
+    """The children of one launcher, which holds the lock of `local_dir`."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, local_dir: Path) -> None:
+        self._registry = PidRegistry(local_dir)
         self._children: dict[str, _Child] = {}
 
-    def start(self, spec: Spec) -> subprocess.Popen[bytes]:
+    def start(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
         """Starts and remembers a child."""
-        _set_aside(spec.log)
+        _rotate(spec.log)
         child = _Child(spec, self._launch(spec))
         self._children[spec.name] = child
         return child.process
+
+    def knows(self, name: str) -> bool:
+        """Whether a child of that name was started."""
+        return name in self._children
 
     def forget(self, name: str) -> None:
         """A child that ended and shall not be started again."""
@@ -114,7 +132,7 @@ class Supervisor:
         """
         for child in self._children.values():
             if child.process.poll() is not None:
-                self._mourn(child, now=time.monotonic())
+                self._restart(child, now=time.monotonic())
 
     def stop(self, *, grace: float = 8.0) -> None:
         """Stops all, tier by tier; after `grace` seconds a tier is killed."""
@@ -122,12 +140,12 @@ class Supervisor:
             _stop([child for child in self._children.values() if child.spec.tier == tier], grace)
         self._children.clear()
 
-    def _launch(self, spec: Spec) -> subprocess.Popen[bytes]:
+    def _launch(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
         process = spawn(spec)
-        self._ledger.add(name=spec.name, pid=process.pid, stop_signal=spec.stop_signal)
+        self._registry.add(name=spec.name, pid=process.pid, stop_signal=spec.stop_signal)
         return process
 
-    def _mourn(self, child: _Child, *, now: float) -> None:
+    def _restart(self, child: _Child, *, now: float) -> None:
         child.deaths = [death for death in child.deaths if now - death < _WITHIN] + [now]
         ending = f"Процесс {child.spec.name} завершился с кодом {child.process.returncode}"
         if len(child.deaths) >= _DEATHS:
@@ -159,6 +177,6 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _set_aside(log: Path) -> None:
+def _rotate(log: Path) -> None:
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(log.with_suffix(".1.log"))

@@ -1,3 +1,1 @@
-"""The server on which the operators, the market and the clock are played; parts are named in
-settings.
-"""
+"""A server that simulates the operators, the market and the clock; its parts are named in settings."""

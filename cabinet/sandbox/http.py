@@ -1,49 +1,46 @@
-"""What a part of the sandbox speaks: requests, responses, routes. Standard library only."""
+"""HTTP of the sandbox: Werkzeug's requests, responses and rules, with answers that arrive broken."""
 
 import json
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from enum import StrEnum
-from functools import cached_property
-from types import MappingProxyType
-from typing import Any, Protocol
-from urllib.parse import parse_qsl
+from typing import Any, TypeVar
 
-_NONE: Mapping[str, str] = MappingProxyType({})
+import werkzeug
+from pydantic import TypeAdapter, ValidationError
+from werkzeug.exceptions import BadRequest
+from werkzeug.routing import Rule
+
+T = TypeVar("T")
+# Gets the request and the variables of the route's path by name.
+View = Callable[..., "Response"]
+
+BODY_LIMIT = 16 * 1024 * 1024  # bytes
 
 
-class BadRequest(Exception):
-    """The request cannot be understood; the server answers 400 with the text."""
+class Request(werkzeug.Request):
+    """One request. Its body is taken as JSON whatever Content-Type says: scripts rarely name it.
 
+    `json` raises BadRequest where the body is not JSON.
+    """
 
-@dataclass(frozen=True)
-class Request:
-    """One request. The path is decoded and without the query, header names are lower-case."""
+    @property
+    def is_json(self) -> bool:
+        return True
 
-    method: str
-    path: str
-    query: Mapping[str, list[str]]
-    headers: Mapping[str, str]
-    body: bytes
-    match: Mapping[str, str]  # named groups of the route
+    def on_json_loading_failed(self, e: ValueError | None) -> Any:
+        raise BadRequest("The body is not JSON.") from e
 
-    def json(self) -> Any:
-        """The body as JSON. Raises BadRequest where it is not."""
-        try:
-            return json.loads(self.body)
-        except ValueError as error:
-            raise BadRequest("The body is not JSON.") from error
+    @property
+    def is_form(self) -> bool:
+        """Whether a form of the sandbox's own pages sent it."""
+        return self.mimetype == "application/x-www-form-urlencoded"
 
-    def form(self) -> dict[str, str]:
-        """The body as a urlencoded form; of a repeated field the last value counts.
-
-        Raises BadRequest where it is not UTF-8.
-        """
-        try:
-            return dict(parse_qsl(self.body.decode("utf-8"), keep_blank_values=True))
-        except UnicodeDecodeError as error:
-            raise BadRequest("The form is not UTF-8.") from error
+    @property
+    def bearer_token(self) -> str:
+        """The token of the Authorization header, "" without one."""
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.casefold() == "bearer" else ""
 
 
 class Wire(StrEnum):
@@ -55,61 +52,69 @@ class Wire(StrEnum):
     DRIP = "drip"  # the body one byte at a time
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(werkzeug.Response):
     """An answer. `seconds` is waited before it, with Wire.DRIP before each byte of the body."""
 
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    wire: Wire = Wire.NORMAL
-    seconds: float = 0
+    default_mimetype = "application/json"
+
+    def __init__(
+        self, *args: Any, wire: Wire = Wire.NORMAL, seconds: float = 0, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.wire = wire
+        self.seconds = seconds
 
 
 def json_response(data: Any, status: int = 200, **headers: str) -> Response:
     """JSON in UTF-8; in names of headers `_` stands for `-`."""
-    body = json.dumps(data, ensure_ascii=False).encode("utf-8")
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status=status, body=body, headers=named)
+    return Response(json.dumps(data, ensure_ascii=False), status, named)
 
 
-def html_response(text: str) -> Response:
+def html_response(text: str, status: int = 200) -> Response:
     """A page."""
-    return Response(body=text.encode("utf-8"), content_type="text/html; charset=utf-8")
+    return Response(text, status, content_type="text/html; charset=utf-8")
 
 
 def redirect(location: str) -> Response:
     """303: after a POST the browser gets the page."""
-    return Response(status=303, content_type="text/plain", headers={"Location": location})
+    return Response(status=303, headers={"Location": location}, content_type="text/plain")
 
 
-@dataclass(frozen=True)
-class Route:
-    """The pattern must match the whole decoded path; its named groups become `Request.match`."""
-
-    method: str
-    pattern: str
-    handler: Callable[[Request], Response]
-
-    @cached_property
-    def compiled(self) -> re.Pattern[str]:
-        return re.compile(self.pattern)
+def route(method: str, path: str, view: View) -> Rule:
+    """A rule of Werkzeug whose endpoint is the view itself."""
+    return Rule(path, methods=[method], endpoint=view)
 
 
-class Part(Protocol):
-    """One played world. It guards its state with a lock: handlers run in many threads."""
+def validated(adapter: TypeAdapter[T], data: Any) -> T:
+    """What was sent, as the adapter's type. Raises BadRequest with the first thing that is wrong."""
+    try:
+        return adapter.validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(step) for step in first["loc"])
+        raise BadRequest(f"{field}: {first['msg']}" if field else first["msg"]) from error
+
+
+class Part(ABC):
+    """One simulated system. It guards its state with a lock: views run in many threads."""
 
     name: str
 
-    def routes(self) -> list[Route]:
-        """What it answers."""
+    @abstractmethod
+    def routes(self) -> list[Rule]:
+        """What it answers, see `route`."""
 
     def panel(self) -> str:
         """A fragment of HTML for the first page, "" if none."""
+        return ""
+
+    def advance(self) -> None:  # noqa: B027 most have nothing to do
+        """What happens by itself; called some times a second, in a thread of the part's own."""
 
     def dump(self) -> Any:
         """Its state as JSON-able data; None if there is nothing to keep."""
+        return None
 
-    def load(self, data: Any) -> None:
+    def load(self, data: Any) -> None:  # noqa: B027 most keep nothing
         """Takes back what `dump` once gave."""

@@ -1,13 +1,13 @@
-"""People and companies for tests: owner, colleague, stranger. Everything is invented."""
+"""People and companies for tests: owner, colleague, somebody of another company. Everything is invented."""
 
 from datetime import UTC, datetime
 from itertools import count
 
 from django.test import Client
 
-from cabinet.access import MERCHANT_KEY
+from cabinet.accounts.access import MERCHANT_KEY
+from cabinet.enums import DocumentKind, Role
 from cabinet.models import LegalDocument, Member, Merchant, User
-from cabinet.states import DocumentKind, Role
 
 AT = datetime(2027, 1, 15, 9, 0, tzinfo=UTC)
 
@@ -21,8 +21,9 @@ def make_merchant(name: str = "ООО «Ромашка»", **fields) -> Merchant
 
 
 def make_user(phone: str = "", **fields) -> User:
-    """A person without a password; the phone is new unless given."""
+    """A person without a password; the phone is new unless given, an e-mail is confirmed unless asked otherwise."""
     phone = phone or f"7999{next(_numbers):07d}"
+    fields.setdefault("confirmed_email", fields.get("email", ""))
     return User.objects.create(phone=phone, username=phone, password="!", **fields)
 
 
@@ -52,6 +53,6 @@ def make_document(kind: DocumentKind, version: int = 1, **fields) -> LegalDocume
 
 
 def make_staff(username: str = "zoya", password: str = "", **fields) -> User:
-    """A member of staff; a superuser unless told otherwise. Without a password nobody can sign in as them."""
+    """A member of staff; a superuser unless asked otherwise. Without a password nobody can sign in as them."""
     fields.setdefault("is_superuser", True)
     return User.objects.create_user(username, password or None, is_staff=True, **fields)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 
-from cabinet.admin_site import Worded, permission_words, worded
+from cabinet.admin_site import RussianModelAdmin, permission_label, with_russian_texts
 from cabinet.models import AuditEvent, Merchant, Shop, Terminal
 from cabinet.tests.people import AT, make_merchant, make_staff
 
@@ -38,7 +38,7 @@ def make_terminals(number: int) -> list[Terminal]:
     ]
 
 
-def test_every_list_is_headed_by_its_models_name_in_the_plural(boss):
+def test_list_title_is_plural_name_of_model(boss):
     lists = {
         model: boss.get(
             reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
@@ -74,7 +74,7 @@ def test_counts_have_no_case_to_bend(boss):
     assert "всего: 5" in found
 
 
-def test_selection_is_counted_in_plain_words(boss):
+def test_selection_counter_is_russian(boss):
     Group.objects.create(name="Ночная смена")
 
     page = text(boss.get("/admin/auth/group/"))
@@ -103,19 +103,19 @@ def test_link_that_adds_names_no_model(boss):
     assert 'class="addlink">Добавить</a>' in page
 
 
-def test_own_words_of_an_admin_win():
+def test_titles_of_an_admin_class_take_precedence():
     class Own(ModelAdmin):
         def changelist_view(self, request, extra_context=None):
             return super().changelist_view(request, {"title": "Своё"} | (extra_context or {}))
 
-    mixed = worded(Own)
+    mixed = with_russian_texts(Own)
 
-    assert mixed.__mro__[:4] == (mixed, Own, Worded, ModelAdmin)
-    assert worded(mixed) is mixed
-    assert worded(None) is worded(ModelAdmin) is Worded
+    assert list(mixed.__mro__[:4]) == [mixed, Own, RussianModelAdmin, ModelAdmin]
+    assert with_russian_texts(mixed) is mixed
+    assert with_russian_texts(None) is with_russian_texts(ModelAdmin) is RussianModelAdmin
 
 
-def test_rights_are_told_in_russian_on_the_pages_of_groups_and_people(boss):
+def test_permissions_are_russian_in_group_and_person_forms(boss):
     group = Group.objects.create(name="Ночная смена")
     person = make_staff("night", is_superuser=False)
 
@@ -150,7 +150,7 @@ def test_right_of_a_model_that_is_gone_keeps_its_name():
         codename="launch_rocket", name="Can launch", content_type=_content_type_of(Merchant)
     )
 
-    assert [permission_words(one) for one in (right, other)] == [
+    assert [permission_label(one) for one in (right, other)] == [
         "Can view клиент",
         "Can launch",
     ]
@@ -160,7 +160,7 @@ def _content_type_of(model):
     return Permission.objects.get(codename=f"view_{model._meta.model_name}").content_type
 
 
-def test_what_was_changed_is_noted_in_the_words_of_the_form(boss):
+def test_audit_log_names_changed_fields_by_form_labels(boss):
     merchant = make_merchant("ООО «Ёлка»")
     page = boss.get(f"/admin/cabinet/merchant/{merchant.pk}/change/")
     form = page.context["adminform"].form
@@ -183,10 +183,10 @@ def test_what_was_changed_is_noted_in_the_words_of_the_form(boss):
     assert [row.text for row in AuditEvent.objects.filter(action="merchant.changed")] == [
         "Изменено: Название, Адрес"
     ]
-    assert said(answer) == ["Сохранено: ООО «Сосна»."]
+    assert messages_of(answer) == ["Сохранено: ООО «Сосна»."]
 
 
-def said(answer) -> list[str]:
+def messages_of(answer) -> list[str]:
     return [str(message) for message in answer.context["messages"]]
 
 
@@ -194,10 +194,10 @@ def said(answer) -> list[str]:
     ("button", "sentence"),
     [({}, "Добавлено: Ночная смена."), ({"_continue": "1"}, None)],
 )
-def test_new_row_is_told_in_words_that_fit_its_gender(boss, button, sentence):
+def test_message_about_a_new_row_fits_any_gender(boss, button, sentence):
     answer = boss.post("/admin/auth/group/add/", {"name": "Ночная смена"} | button, follow=True)
 
     ended_at = answer.redirect_chain[-1][0]
     assert Group.objects.filter(name="Ночная смена").count() == 1
-    assert (said(answer) == [sentence]) == (ended_at == "/admin/auth/group/")
+    assert (messages_of(answer) == [sentence]) == (ended_at == "/admin/auth/group/")
     assert ended_at.endswith("/change/") == bool(button)

@@ -1,5 +1,10 @@
 """The company's requisites, and the fields that understand them."""
 
+import zoneinfo
+from datetime import UTC, datetime
+from importlib import resources
+from zoneinfo import ZoneInfo
+
 import pytest
 from django.core.exceptions import ValidationError
 from hypothesis import given
@@ -7,10 +12,11 @@ from hypothesis import strategies as st
 from stdnum.ru import inn as inn_number
 from stdnum.ru import ogrn as ogrn_number
 
-from cabinet.forms.company import CompanyForm
+from cabinet.checks import is_outdated, time_zones_are_current
+from cabinet.enums import Role
+from cabinet.forms.company import ZONE_LABELS, CompanyForm
 from cabinet.forms.fields import InnField, KppField, OgrnField, PhoneField
 from cabinet.models import AuditEvent, Merchant
-from cabinet.states import Role
 from cabinet.tests.people import make_member, signed_in
 
 TYPED = {
@@ -36,12 +42,13 @@ def test_requisites_are_kept_clean(client):
     assert answer["Location"] == "/company/"
     assert Merchant.objects.filter(pk=owner.merchant_id).values(*KEPT).get() == KEPT
     event = AuditEvent.objects.get()
-    assert (event.action, event.merchant_id) == ("company.changed", owner.merchant_id)
+    assert event.action == "company.changed"
+    assert event.merchant_id == owner.merchant_id
     assert "7712345671" not in event.text
 
 
 @pytest.mark.django_db
-def test_saving_without_a_change_leaves_no_line_in_the_journal(client):
+def test_saving_without_a_change_writes_no_audit_event(client):
     owner = make_member()
     signed_in(client, owner)
     client.post("/company/", TYPED)
@@ -62,7 +69,8 @@ def test_owner_and_manager_edit(client, role, status):
     answer = client.post("/company/", TYPED)
 
     changed = Merchant.objects.get(pk=member.merchant_id).name == "ООО «Пекарня»"
-    assert (answer.status_code, changed) == (status, status == 302)
+    assert answer.status_code == status
+    assert changed == (status == 302)
 
 
 @pytest.mark.django_db
@@ -136,15 +144,15 @@ def test_inn_is_accepted_when_its_check_digits_are_right(text):
     assert accepted(InnField(), text) == inn_number.is_valid(text)
 
 
-@given(st.from_regex(r"[1-9][0-9]{11}", fullmatch=True))
-def test_ogrn_of_a_company_is_accepted_with_one_last_digit_only(body):
+@given(st.from_regex(r"[15][0-9]{11}", fullmatch=True))
+def test_company_ogrn_needs_correct_check_digit(body):
     good = [digit for digit in "0123456789" if accepted(OgrnField(), body + digit)]
 
     assert good == [ogrn_number.calc_check_digit(body + "0")]
 
 
 @given(st.from_regex(r"3[0-9]{13}", fullmatch=True))
-def test_ogrn_of_a_sole_trader_is_accepted_with_one_last_digit_only(body):
+def test_ogrn_of_a_sole_trader_has_one_check_digit(body):
     good = [digit for digit in "0123456789" if accepted(OgrnField(), body + digit)]
 
     assert good == [str(int(body) % 13)[-1]]
@@ -176,6 +184,35 @@ def test_phone_in_one_form_stays_as_it_is(national):
 
     if accepted(field, typed):
         kept = field.clean(typed)
-        assert (kept, field.clean(kept), field.clean(field.prepare_value(kept))) == (
-            f"7{national}",
-        ) + (kept,) * 2
+        assert kept == f"7{national}"
+        assert field.clean(kept) == kept
+        assert field.clean(field.prepare_value(kept)) == kept
+
+
+@pytest.mark.parametrize(("zone", "label"), ZONE_LABELS)
+def test_label_of_a_zone_has_its_offset_from_moscow(zone, label):
+    at = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    offsets = [at.astimezone(ZoneInfo(name)).utcoffset() for name in (zone, "Europe/Moscow")]
+    hours = int((offsets[0] - offsets[1]).total_seconds() / 3600)
+
+    assert label.endswith(f"(МСК{f'{hours:+d}'.replace('-', '−') if hours else ''})")
+
+
+def test_zones_are_those_of_russia_and_kazakhstan():
+    lines = resources.files("tzdata.zoneinfo").joinpath("zone1970.tab").read_text().splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    there = {row[2] for row in rows if {"RU", "KZ"} & set(row[0].split(","))}
+
+    assert {zone for zone, _label in ZONE_LABELS} == there
+
+
+@pytest.mark.parametrize(
+    ("version", "year", "expected"), [("2024b", 2026, False), ("2023d", 2026, True)]
+)
+def test_time_zone_data_is_refused_after_two_years(version, year, expected):
+    assert is_outdated(version, year) is expected
+
+
+def test_time_zones_come_from_the_locked_package():
+    assert zoneinfo.TZPATH == ()
+    assert time_zones_are_current() == []

@@ -25,11 +25,10 @@ LAMP = Chart(
 
 
 @pytest.fixture
-def page(tmp_path, monkeypatch):
-    """The page lies in a folder of the test."""
-    path = tmp_path / "reference" / "states.md"
-    monkeypatch.setattr(draw_states, "PAGE", path)
-    return path
+def page(tmp_path, settings):
+    """The page, in a folder of the test."""
+    settings.BASE_DIR = tmp_path
+    return tmp_path / "docs" / "reference" / "states.md"
 
 
 def test_chart_has_every_arrow_and_a_row_for_each_state():
@@ -52,26 +51,29 @@ def test_chart_has_every_arrow_and_a_row_for_each_state():
     )
 
 
-def test_page_has_the_three_tables_and_the_rights():
+def test_page_has_the_tables_and_the_rights():
     drawn = draw_states.page()
 
     titles = [line for line in drawn.splitlines() if line.startswith("#")]
     assert titles == [
         "# States and rights",
         "## A command to an operator",
+        "## A file of smart cards for the stock",
+        "## Work on many smart cards",
         "## A subscription",
         "## An order of smart cards",
+        "## A message to a person",
         "## Who may do what within a merchant",
     ]
     assert "    queued --> sending\n" in drawn
     assert "| `stop` | yes | — | — | — |\n" in drawn
 
 
-def test_check_refuses_a_missing_and_a_stale_page_and_writes_nothing(page):
+def test_check_refuses_missing_or_stale_page_without_writing(page):
     with pytest.raises(CommandError, match=r"is stale\. Run: python manage\.py draw_states"):
         call_command("draw_states", "--check")
     assert not page.exists()
-    page.parent.mkdir()
+    page.parent.mkdir(parents=True)
     page.write_text("# Old", encoding="utf-8")
 
     with pytest.raises(CommandError, match="is stale"):

@@ -5,52 +5,51 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import OperationalError, connection
 from django.test import Client
+from django.urls import path
 from psycopg2.errors import ReadOnlySqlTransaction
 
-from cabinet import clock, health
+from cabinet import clock, health, urls
+from cabinet.accounts.tasks import sweep
 from cabinet.models import Heartbeat, LoginCode
-from cabinet.tasks import sweep
 from cabinet.tests.people import make_member, signed_in
-from cabinet.views.errors import server_error
+from cabinet.views.errors import bad_request, server_error
 
 OWN = ["cabinet.health.check"]
 
 
 @pytest.fixture
-def deaf_port():
-    """A port that takes connections and never says a word."""
+def silent_port():
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
-@pytest.fixture(autouse=True)
-def _young_process(monkeypatch):
-    """A process that has just begun to wait for its sweep, however long the whole suite runs."""
-    monkeypatch.setattr(health, "_started", clock.real_now())
-
-
-def test_live_says_ok(client):
+def test_live_is_ok(client):
     answer = client.get("/health/live")
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok"}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_ready_says_ok(client, settings):
+def test_ready_is_ok(client, settings):
     settings.HEALTH_CHECKS = OWN
-    health.beat(health.OWN_SWEEP)
+    health.record_heartbeat(health.OWN_SWEEP)
 
     answer = client.get("/health/ready")
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok"}
     assert not answer.cookies
 
 
 @pytest.mark.django_db(transaction=True)
-def test_silent_sweep_is_named(client, settings):
+def test_late_heartbeat_is_a_problem(client, settings):
     settings.HEALTH_CHECKS = OWN
+    health.record_heartbeat(health.OWN_SWEEP)
     at = clock.real_now() - timedelta(minutes=10)
     Heartbeat.objects.create(name="smartcards.sweep", at=at)
 
@@ -63,40 +62,40 @@ def test_silent_sweep_is_named(client, settings):
     }
 
 
-@pytest.mark.django_db(transaction=True)
-def test_sweep_that_never_came_is_silence_after_a_while(client, settings, monkeypatch):
-    settings.HEALTH_CHECKS = OWN
-    monkeypatch.setattr(health, "_started", clock.real_now() - timedelta(minutes=10))
+@pytest.mark.django_db
+def test_missing_heartbeat_is_a_problem_some_time_after_the_start():
+    now = clock.real_now()
 
-    answer = client.get("/health/ready")
+    just_started = health.missing_heartbeats(started=now)
+    running = health.missing_heartbeats(started=now - timedelta(minutes=10))
 
-    assert list(answer.json()["problems"]) == ["silent:cabinet.sweep"]
+    assert just_started == {}
+    assert list(running) == ["silent:cabinet.sweep"]
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("hangs", [False, True])
-def test_ready_names_a_lost_redis_within_about_a_second(client, settings, deaf_port, hangs):
+def test_ready_names_a_lost_redis_within_about_a_second(client, settings, silent_port, hangs):
     settings.HEALTH_CHECKS = OWN
-    settings.REDIS_URL = f"redis://127.0.0.1:{deaf_port if hangs else 1}/0"
+    health.record_heartbeat(health.OWN_SWEEP)
+    settings.REDIS_URL = f"redis://127.0.0.1:{silent_port if hangs else 1}/0"
     started = time.monotonic()
 
     answer = client.get("/health/ready")
 
-    assert (answer.status_code, answer.json()["problems"]) == (
-        503,
-        {"broker": "Redis does not answer."},
-    )
-    assert time.monotonic() - started < 2
+    assert answer.status_code == 503
+    assert answer.json()["problems"] == {"broker": "Redis does not answer."}
+    assert time.monotonic() - started < 5  # a busy machine may add to it
 
 
 @pytest.fixture
-def lost_database(deaf_port, django_db_blocker):
+def lost_database(silent_port, django_db_blocker):
     """New connections go to a port where nobody listens, or where nobody answers."""
     kept = dict(connection.settings_dict)
     connection.close()
 
     def lose(*, hangs: bool) -> None:
-        connection.settings_dict.update({"HOST": "127.0.0.1", "PORT": deaf_port if hangs else 1})
+        connection.settings_dict.update({"HOST": "127.0.0.1", "PORT": silent_port if hangs else 1})
 
     with django_db_blocker.unblock():
         yield lose
@@ -120,11 +119,12 @@ def test_ready_answers_within_about_a_second_without_a_database(
         if hangs
         else {"database": "PostgreSQL does not answer."}
     )
-    assert (answer.status_code, answer.json()["problems"]) == (503, expected)
-    assert time.monotonic() - started < 2
+    assert answer.status_code == 503
+    assert answer.json()["problems"] == expected
+    assert time.monotonic() - started < 5  # a busy machine may add to it
 
 
-def test_live_says_ok_without_a_database_even_to_a_browser(client, lost_database):
+def test_live_is_ok_without_a_database_with_a_session_cookie(client, lost_database):
     lost_database(hangs=False)
 
     answer = client.get("/health/live")
@@ -132,14 +132,15 @@ def test_live_says_ok_without_a_database_even_to_a_browser(client, lost_database
     assert answer.status_code == 200
 
 
-def test_page_without_a_database_says_so_and_when_to_return(lost_database):
+def test_page_without_a_database_is_503_with_retry_after(lost_database):
     client = Client(raise_request_exception=False)
     client.cookies["cabinet_session"] = "k" * 32
     lost_database(hangs=False)
 
     answer = client.get("/company/")
 
-    assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+    assert answer.status_code == 503
+    assert answer["Retry-After"] == "30"
     assert "Сервис ненадолго недоступен" in answer.content.decode()
 
 
@@ -151,7 +152,7 @@ def test_page_without_a_database_says_so_and_when_to_return(lost_database):
         (ValueError("other"), 500, "У нас сломалось"),
     ],
 )
-def test_trouble_of_the_database_is_seen_through_other_errors(rf, cause, status, says):
+def test_database_error_is_recognised_as_the_cause_of_another(rf, cause, status, says):
     def view() -> None:
         raise ValueError("of a view") from cause
 
@@ -160,24 +161,52 @@ def test_trouble_of_the_database_is_seen_through_other_errors(rf, cause, status,
     except ValueError:
         answer = server_error(rf.get("/"))
 
-    assert (answer.status_code, says in answer.content.decode()) == (status, True)
+    assert answer.status_code == status
+    assert (says in answer.content.decode()) is True
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "says"),
+    [
+        (OperationalError("server closed the connection"), 503, "Сервис ненадолго недоступен"),
+        (None, 400, "Запрос не разобран"),
+    ],
+)
+def test_unsaved_session_is_503_without_database(rf, cause, status, says):
+    lost = SessionInterrupted("the session was deleted")
+    lost.__cause__ = cause
+
+    answer = bad_request(rf.post("/company/"), lost)
+
+    assert answer.status_code == status
+    assert says in answer.content.decode()
+
+
+def broken_page(_request):
+    raise ZeroDivisionError
+
+
+# The site with a page that is broken: see `pytest.mark.urls`.
+urlpatterns = [path("broken/", broken_page), *urls.urlpatterns]
+handler500 = urls.handler500
 
 
 @pytest.mark.django_db
-def test_our_own_mistake_is_a_500_without_a_word_of_it(monkeypatch):
+@pytest.mark.urls(__name__)
+def test_error_page_does_not_show_the_exception():
     client = Client(raise_request_exception=False)
     signed_in(client, make_member())
-    monkeypatch.setattr("cabinet.queries.documents_in_force", lambda: 1 / 0)
 
-    answer = client.get("/documents/")
+    answer = client.get("/broken/")
 
     page = answer.content.decode()
     assert answer.status_code == 500
-    assert ["У нас сломалось" in page, "ZeroDivisionError" in page] == [True, False]
+    assert "У нас сломалось" in page
+    assert "ZeroDivisionError" not in page
 
 
 @pytest.mark.django_db
-def test_sweep_beats_and_forgets_old_codes():
+def test_sweep_records_heartbeat_and_deletes_old_codes():
     now = clock.now()
     for age in (31, 29):
         at = now - timedelta(days=age)

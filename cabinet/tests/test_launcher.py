@@ -20,13 +20,16 @@ import redis
 from cryptography.fernet import Fernet
 
 from cabinet.launcher import LauncherError, servers, servers_for_tests
-from cabinet.launcher.environment import PROJECT
+from cabinet.launcher.embedded import supervised
+from cabinet.launcher.environment import PROJECT, local_keys
 from cabinet.launcher.errors import AlreadyRunning, why
-from cabinet.launcher.keys import local_keys
-from cabinet.launcher.ledger import Ledger
+from cabinet.launcher.lock import exclusive_launcher
+from cabinet.launcher.pid_registry import PidRegistry
 from cabinet.launcher.ports import free_port, read_port, require_free
-from cabinet.launcher.preparation import Preparation
-from cabinet.launcher.processes import Spec, Supervisor
+from cabinet.launcher.preparation import is_prepared
+from cabinet.launcher.processes import ProcessSpec, Supervisor
+from cabinet.launcher.run import Product
+from cabinet.tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def sleeper(*, ignores=False):
 
 
 def make_spec(tmp_path, name="child", *, code="import time; time.sleep(60)", tier=1):
-    return Spec(
+    return ProcessSpec(
         name=name,
         argv=(sys.executable, "-c", code),
         log=tmp_path / f"{name}.log",
@@ -84,25 +87,44 @@ def make_spec(tmp_path, name="child", *, code="import time; time.sleep(60)", tie
     )
 
 
-def wait_until(true, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return true()
-
-
 def test_servers_work_and_keep_their_data(local_dir):
     with servers(local_dir, durable=True) as first:
         query(first.database_url, "CREATE TABLE kept AS SELECT 7 AS n")
-        letters = query(first.database_url, "SELECT lower('ЁЖ'), 'МАГАЗИН' ILIKE 'магазин'")
+        folded = query(first.database_url, "SELECT lower('ЁЖ'), 'МАГАЗИН' ILIKE 'магазин'")
         pong = redis.Redis.from_url(first.redis_url).ping()
     with servers(local_dir, durable=True) as second:
         kept = query(second.database_url, "SELECT n FROM kept")
 
-    assert (letters, pong, kept) == ([("ёж", True)], True, [(7,)])
+    assert folded == [("ёж", True)]
+    assert pong is True
+    assert kept == [(7,)]
     assert first.cluster == second.cluster
     assert not (data_folder(local_dir) / "postmaster.pid").exists()
     assert not (local_dir / "servers.json").exists()
+
+
+def test_addresses_are_known_before_postgres_answers(local_dir):
+    known = []
+
+    def look(starting):
+        with pytest.raises(psycopg2.OperationalError):
+            psycopg2.connect(starting.database_url)
+        known.append(starting)
+
+    with exclusive_launcher(local_dir):
+        supervisor = Supervisor(local_dir)
+        with supervised(supervisor, local_dir, durable=False, meanwhile=look) as running:
+            query(running.database_url, "SELECT 1")
+
+    assert known == [running]
+
+
+def test_web_is_not_started_early_where_nothing_is_prepared(tmp_path):
+    supervisor = Supervisor(tmp_path)
+
+    Product(supervisor, tmp_path, {}, "abc").start_web_early()
+
+    assert not supervisor.knows("web")
 
 
 def test_valkey_wants_its_password(local_dir):
@@ -115,7 +137,7 @@ def test_valkey_wants_its_password(local_dir):
         keyless.close()
 
 
-def test_second_launcher_is_told_and_harms_nothing(local_dir):
+def test_second_launcher_is_refused_and_harms_nothing(local_dir):
     with servers(local_dir, durable=False) as running:
         with (
             pytest.raises(AlreadyRunning, match=rf"уже запущено \(процесс {os.getpid()}\)"),
@@ -130,23 +152,22 @@ def test_given_addresses_start_nothing(local_dir):
     with servers(
         local_dir, durable=True, database_url="postgres://db/x", redis_url="redis://r/0"
     ) as running:
-        assert (running.database_url, running.redis_url, running.cluster) == (
-            "postgres://db/x",
-            "redis://r/0",
-            "",
-        )
+        assert running.database_url == "postgres://db/x"
+        assert running.redis_url == "redis://r/0"
+        assert running.cluster == ""
 
     assert not (local_dir / "postgres").exists()
 
 
-def test_test_runs_at_the_same_time_get_folders_of_their_own(local_dir):
+def test_parallel_test_runs_get_separate_folders(local_dir):
     given = {"database_url": "postgres://db/x", "redis_url": "redis://r/0"}
 
     with (
         servers_for_tests(local_dir, **given) as (first, _),
         servers_for_tests(local_dir, **given) as (second, _),
     ):
-        assert (first, second) == (local_dir / "1", local_dir / "2")
+        assert first == local_dir / "1"
+        assert second == local_dir / "2"
 
 
 def test_interrupted_initdb_is_made_anew(local_dir):
@@ -187,7 +208,7 @@ def test_broken_data_of_tests_are_made_anew(local_dir):
         assert query(running.database_url, "SELECT 1") == [(1,)]
 
 
-def test_stale_note_with_the_number_of_a_living_stranger_does_no_harm(local_dir):
+def test_stale_pid_file_naming_another_process_is_removed(local_dir):
     with servers(local_dir, durable=False):
         pass
     note = data_folder(local_dir) / "postmaster.pid"
@@ -210,7 +231,9 @@ def test_command_runs_in_the_environment_whatever_the_locale(local_dir, foreign)
     with run_under(local_dir, "env", "--", sys.executable, "-c", code, **foreign) as process:
         printed, errors = process.communicate(timeout=60)
 
-    assert (process.returncode, printed, errors) == (0, "cabinet 1\n", "")
+    assert process.returncode == 0
+    assert printed == "cabinet 1\n"
+    assert errors == ""
 
 
 def test_command_code_is_passed_on(local_dir):
@@ -222,7 +245,7 @@ def test_command_code_is_passed_on(local_dir):
     assert process.returncode == 7
 
 
-def test_killed_launcher_leaves_nothing_behind_and_no_data_are_lost(local_dir):
+def test_killed_launcher_leaves_no_process_and_loses_no_data(local_dir):
     command = ("env", "--", sys.executable, "-c", sleeper())
     with run_under(local_dir, *command) as killed:
         killed.stdout.readline()
@@ -230,42 +253,40 @@ def test_killed_launcher_leaves_nothing_behind_and_no_data_are_lost(local_dir):
             int((data_folder(local_dir) / "postmaster.pid").read_text().split()[0])
         )
         killed.kill()
-    ended = wait_until(
-        lambda: not postmaster.is_running() or postmaster.status() == psutil.STATUS_ZOMBIE
-    )
+    wait_until(lambda: not postmaster.is_running() or postmaster.status() == psutil.STATUS_ZOMBIE)
     sockets = Path((local_dir / "socket-location").read_text(encoding="utf-8"))
 
     with servers(local_dir, durable=True) as running:
         assert query(running.database_url, "SELECT 1") == [(1,)]
 
-    assert (ended, sockets.exists()) == (True, False)
+    assert sockets.exists() is False
 
 
 def test_orphan_is_stopped_by_the_next_start(tmp_path):
-    ledger = Ledger(tmp_path / "processes.json")
+    registry = PidRegistry(tmp_path)
     with subprocess.Popen([sys.executable, "-c", sleeper()], stdout=subprocess.PIPE) as orphan:
         assert orphan.stdout is not None
         orphan.stdout.readline()
-        ledger.add(name="orphan", pid=orphan.pid, stop_signal=signal.SIGTERM)
+        registry.add(name="orphan", pid=orphan.pid, stop_signal=signal.SIGTERM)
 
-        swept = Ledger(tmp_path / "processes.json").sweep()
+        swept = PidRegistry(tmp_path).sweep()
 
-    assert (swept, psutil.pid_exists(orphan.pid)) == (["orphan"], False)
-    assert Ledger(tmp_path / "processes.json").sweep() == []
+    assert swept == ["orphan"]
+    assert psutil.pid_exists(orphan.pid) is False
+    assert PidRegistry(tmp_path).sweep() == []
 
 
-def test_stranger_with_an_orphans_number_is_left_alone(tmp_path):
-    path = tmp_path / "processes.json"
-    path.write_text(
+def test_other_process_with_a_recorded_pid_is_left_alone(tmp_path):
+    (tmp_path / "processes.json").write_text(
         f'[{{"name": "web", "pid": {os.getpid()}, "started": 1.0, "stop_signal": 9}}]',
         encoding="utf-8",
     )
 
-    assert Ledger(path).sweep() == []
+    assert PidRegistry(tmp_path).sweep() == []
 
 
 def test_dead_child_is_started_again(tmp_path, capsys):
-    supervisor = Supervisor(Ledger(tmp_path / "processes.json"))
+    supervisor = Supervisor(tmp_path)
     first = supervisor.start(make_spec(tmp_path))
     first.kill()
     first.wait()
@@ -280,7 +301,7 @@ def test_dead_child_is_started_again(tmp_path, capsys):
 
 
 def test_child_that_keeps_dying_stops_everything(tmp_path):
-    supervisor = Supervisor(Ledger(tmp_path / "processes.json"))
+    supervisor = Supervisor(tmp_path)
     other = supervisor.start(make_spec(tmp_path, "other"))
     supervisor.start(make_spec(tmp_path, code="raise SystemExit(3)"))
 
@@ -297,7 +318,7 @@ def test_child_that_keeps_dying_stops_everything(tmp_path):
 
 
 def test_stopping_is_bounded_and_goes_by_tiers(tmp_path):
-    supervisor = Supervisor(Ledger(tmp_path / "processes.json"))
+    supervisor = Supervisor(tmp_path)
     server = supervisor.start(make_spec(tmp_path, "server", tier=0))
     stubborn = supervisor.start(make_spec(tmp_path, "stubborn", code=sleeper(ignores=True)))
     wait_until(lambda: "up" in (tmp_path / "stubborn.log").read_text())
@@ -305,7 +326,8 @@ def test_stopping_is_bounded_and_goes_by_tiers(tmp_path):
 
     supervisor.stop(grace=0.5)
 
-    assert (server.returncode, stubborn.returncode) == (-signal.SIGTERM, -signal.SIGKILL)
+    assert server.returncode == -signal.SIGTERM
+    assert stubborn.returncode == -signal.SIGKILL
     assert time.monotonic() - began < 5
 
 
@@ -324,12 +346,12 @@ def test_busy_port_is_named_with_its_variable():
 
 
 @pytest.mark.parametrize("raw", ["", "0", "65536", "-1", "web", "８０００"])
-def test_port_that_is_none_is_refused(raw):
+def test_invalid_port_is_refused(raw):
     with pytest.raises(LauncherError, match=r"^PORT — номер порта от 1 до 65535"):
         read_port("PORT", raw)
 
 
-def test_run_with_a_busy_port_says_one_sentence(local_dir):
+def test_run_with_a_busy_port_fails_with_one_sentence(local_dir):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -338,29 +360,30 @@ def test_run_with_a_busy_port_says_one_sentence(local_dir):
         with run_under(local_dir, "run", PORT=port, SANDBOX_PORT=str(free_port())) as process:
             printed, errors = process.communicate(timeout=30)
 
-    assert (process.returncode, printed, errors.count("\n")) == (1, "", 1)
+    assert process.returncode == 1
+    assert printed == ""
+    assert errors.count("\n") == 1
     assert errors.startswith(f"Порт {port} недоступен (уже занят): ")
 
 
-def test_run_on_a_folder_that_cannot_be_says_one_sentence(tmp_path):
+def test_run_in_an_impossible_folder_fails_with_one_sentence(tmp_path):
     (tmp_path / "file").write_text("", encoding="ascii")
 
     with run_under(tmp_path / "file" / "local", "run") as process:
         _, errors = process.communicate(timeout=30)
 
-    assert (process.returncode, errors.count("\n")) == (1, 1)
+    assert process.returncode == 1
+    assert errors.count("\n") == 1
     assert errors.startswith("Не получается открыть ")
     assert "(это не папка)" in errors
 
 
-def test_rare_refusal_of_the_system_keeps_its_own_words():
+def test_reason_of_an_os_error_is_russian_where_known():
     known, rare = OSError(errno.ENOSPC, "No space left"), OSError(errno.EXDEV, "Cross-device link")
 
-    assert [why(error) for error in (known, rare, OSError("odd"))] == [
-        "на диске нет места",
-        "Cross-device link",
-        "odd",
-    ]
+    assert why(known) == "на диске нет места"
+    assert why(rare) == "Cross-device link"
+    assert why(OSError("odd")) == "odd"
 
 
 def test_keys_are_made_once_and_private(tmp_path):
@@ -373,6 +396,8 @@ def test_keys_are_made_once_and_private(tmp_path):
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 
-def test_preparation_is_always_needed_for_a_database_that_is_not_ours(tmp_path):
-    assert Preparation(local_dir=tmp_path, cluster="").needed()
-    assert Preparation(local_dir=tmp_path, cluster="abc").needed()
+def test_database_of_others_is_always_migrated(tmp_path):
+    (tmp_path / "prepared").write_text("a fingerprint of other code", encoding="ascii")
+
+    assert is_prepared(tmp_path, cluster="") is False
+    assert is_prepared(tmp_path, cluster="abc") is False

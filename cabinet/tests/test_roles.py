@@ -1,11 +1,11 @@
-"""Who may open which page of the floor: anonymous, each role, the stranger, and how they are answered."""
+"""Who may open which page of the shared base: anonymous, each role, another company's owner."""
 
 import pytest
 from django.test import Client
 
-from cabinet import rules
+from cabinet.accounts import rules
+from cabinet.enums import Right, Role
 from cabinet.errors import NotAllowed
-from cabinet.states import Right, Role
 from cabinet.tests.people import make_member, signed_in
 
 PAGES = {
@@ -38,7 +38,7 @@ def test_page_sends_an_anonymous_visitor_to_sign_in(client, url):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("url", PAGES)
-def test_page_may_be_framed_by_the_market_only_and_is_not_cached(client, url):
+def test_page_is_framed_by_the_market_only_and_uncached(client, url):
     signed_in(client, make_member())
 
     answer = client.get(url)
@@ -67,11 +67,15 @@ def test_navigation_names_only_what_the_role_may_open(client):
 
     answer = client.get("/documents/")
 
-    assert [place.title for place in answer.context["navigation"]] == ["Смарт-карты", "Документы"]
+    assert [place.title for place in answer.context["navigation"]] == [
+        "Смарт-карты",
+        "Сообщения",
+        "Документы",
+    ]
 
 
 @pytest.mark.django_db
-def test_form_that_was_open_too_long_says_so():
+def test_form_with_an_expired_token_gets_an_explanation():
     client = signed_in(Client(enforce_csrf_checks=True), make_member())
 
     answer = client.post("/profile/", {"do": "end_sessions"})

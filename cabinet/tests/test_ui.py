@@ -13,8 +13,8 @@ from django.template.loader import get_template, render_to_string
 from django.test import RequestFactory
 from django.utils import timezone
 
+from cabinet.formatting.ru_format import NBSP, Pill, Tone
 from cabinet.templatetags import ru, ui
-from cabinet.wording import NBSP, Pill, Tone
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -83,7 +83,7 @@ def component(name: str, /, **context: object) -> str:
     return squeezed(render_to_string(f"ui/{name}.html", context))
 
 
-def said(source: str, **context: object) -> str:
+def rendered(source: str, **context: object) -> str:
     return engines["django"].from_string("{% load ru ui %}" + source).render(context)
 
 
@@ -99,7 +99,6 @@ def said(source: str, **context: object) -> str:
         ("{{ 3|days }}", "3 дня"),
         ("{{ 12|months }}", "12 месяцев"),
         ("{{ 123450|money }}", "1 234,50 ₽"),
-        ("{{ 123400|money_exact }}", "1 234,00 ₽"),
         ("{{ late|day }}", "1 января 2027 г."),
         ("{{ late|day_short }}", "1 января"),
         ("{{ birthday|day }}", "31 января 2027 г."),
@@ -108,14 +107,13 @@ def said(source: str, **context: object) -> str:
         ("{{ late|iso }}", "2026-12-31T21:00:00+00:00"),
         ("{% moment now %}", "сегодня в 10:42"),
         ("{% moment nothing %}", ""),
-        ("{% day_range birthday birthday %}", "31 января 2027 г."),
-        ("{% period now late %}", "22 ноября — 31 декабря 2026 г."),
+        ("{% day_near now %}", "22 ноября"),
+        ("{% day_near late %}", '<span class="nowrap">1 января 2027 г.</span>'),
+        ("{% day_near nothing %}", ""),
+        ("{% period now late %}", "22 ноября 2026 г. — 1 января 2027 г."),
         ("{{ span|duration }}", "2 минуты"),
-        ("{{ span|about }}", "около 2 минут"),
         ('{{ "79123456789"|phone }}', "+7 912 345-67-89"),
         ('{{ "7 800 555-01-00"|phone_link }}', "+78005550100"),
-        ('{{ "8970101123456789019"|iccid }}', "8970 1011 2345 6789 019"),
-        ('{{ "356938035643809"|imei }}', "35693803 564380 9"),
         ('{{ nothing|day|default:"не указано" }}', "не указано"),
         ("{{ nothing|money }}{{ nothing|cards }}{{ nothing|phone }}{{ nothing|duration }}", ""),
     ],
@@ -129,7 +127,7 @@ def test_formatting_tags_speak_russian(source, expected):
         "nothing": None,
     }
 
-    assert said(source, **context).replace(NBSP, " ") == expected
+    assert rendered(source, **context).replace(NBSP, " ") == expected
 
 
 @pytest.mark.parametrize(
@@ -143,18 +141,18 @@ def test_formatting_tags_speak_russian(source, expected):
         ("<b>смарт-карта", '&lt;b&gt;<span class="nowrap">смарт-карта</span>'),
     ],
 )
-def test_a_heading_breaks_no_line_inside_of_a_word(text, html):
-    assert ru.whole_words(text) == html
+def test_heading_does_not_break_after_the_hyphen(text, html):
+    assert ru.no_hyphen_break(text) == html
 
 
 def test_moment_without_now_is_the_whole_date():
-    assert said("{% moment at %}", at=NOW).replace(NBSP, " ") == "22 ноября 2026 г., 10:42"
+    assert rendered("{% moment at %}", at=NOW).replace(NBSP, " ") == "22 ноября 2026 г., 10:42"
 
 
 def test_moment_takes_the_zone_it_is_given():
     zone = timezone.get_fixed_timezone(600)
 
-    assert said("{% moment at zone %}", at=NOW, now=NOW, zone=zone) == f"сегодня в{NBSP}17:42"
+    assert rendered("{% moment at zone %}", at=NOW, now=NOW, zone=zone) == f"сегодня в{NBSP}17:42"
 
 
 def test_every_filter_takes_an_absent_value():
@@ -165,13 +163,19 @@ def test_every_filter_takes_an_absent_value():
 
 
 @pytest.mark.parametrize("tone", list(Tone))
-def test_pill_has_a_word_and_a_look_for_each_tone(tone):
+def test_pill_has_a_text_and_a_class_for_each_tone(tone):
     css = (ROOT / "static/css/cabinet.css").read_text()
 
-    html = said("{% pill status %}", status=Pill(tone, "Работает"))
+    html = rendered("{% pill status %}", status=Pill(tone, "Работает"))
 
     assert html == f'<span class="pill pill-{tone}">Работает</span>'
     assert tone == Tone.OFF or f".pill-{tone}::before" in css
+
+
+def test_iccid_stresses_the_last_four_digits():
+    html = rendered("{% iccid groups %}", groups=("8970", "101", "6789"))
+
+    assert html == '<span class="number iccid">8970 101 <b>6789</b></span>'
 
 
 def test_pill_refuses_a_tone_without_a_look():
@@ -199,7 +203,7 @@ def test_button_with_an_address_is_a_link():
     )
 
 
-def test_button_that_is_off_says_why_and_leads_nowhere():
+def test_disabled_button_has_a_reason_and_no_link():
     html = component("button", text="Активировать", url="/go/", reason="Не оплачена.")
 
     assert html == (
@@ -225,7 +229,7 @@ def test_action_that_is_off_has_no_form():
     assert html == component("button", text="Активировать", reason="Списана.")
 
 
-def test_note_escapes_what_it_says():
+def test_note_escapes_its_text():
     html = component("note", text="<b>«Ё»</b>", tone="warning", url="/a/", url_text="Почему")
 
     assert html == (
@@ -247,7 +251,7 @@ def test_field_ties_help_and_error_to_the_input():
     )
 
 
-def test_field_that_may_stay_empty_says_so():
+def test_optional_field_is_marked():
     html = component("field", field=CompanyForm()["note"])
 
     assert html == (
@@ -369,7 +373,7 @@ def test_pagination_of_one_page_is_nothing():
 
 
 def test_iccid_on_screen_is_grouped_and_copied_whole():
-    html = said("{% iccid_copy number %}", number="8970 1011 234")
+    html = rendered("{% iccid_copy number %}", number="8970 1011 234")
 
     assert html == (
         '<span class="copyable"><span class="number"><span>8970</span><span>1011</span>'
@@ -521,7 +525,7 @@ def test_flexbox_has_its_older_twin(path):
 
 
 def test_styles_and_scripts_are_light():
-    assert sum(path.stat().st_size for path in [*STYLES, *SCRIPTS]) <= 30 * 1024
+    assert sum(path.stat().st_size for path in [*STYLES, *SCRIPTS]) <= 32 * 1024
 
 
 def luminance(colour: str) -> float:

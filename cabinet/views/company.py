@@ -6,11 +6,12 @@ from django.http import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from cabinet import clock, rules
-from cabinet.access import MerchantRequest, merchant_page
+from cabinet import clock
+from cabinet.accounts import rules
+from cabinet.accounts.access import MerchantRequest, merchant_page
+from cabinet.accounts.services.company import update_company
+from cabinet.enums import Right, Role
 from cabinet.forms.company import ZONES, CompanyForm
-from cabinet.services.company import update_company
-from cabinet.states import Right, Role
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -25,7 +26,7 @@ def company(request: MerchantRequest) -> HttpResponseBase:
     if form.is_valid():
         update_company(
             merchant=request.merchant,
-            requisites=form.requisites(),
+            requisites=form.cleaned_data,
             by=request.actor,
             at=clock.now(),
         )

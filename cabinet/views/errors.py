@@ -1,4 +1,4 @@
-"""What people see when something goes wrong. None of these pages needs the database to be there."""
+"""Error pages. None of them needs the database."""
 
 import sys
 from collections.abc import Callable
@@ -13,18 +13,24 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from psycopg2.errors import ReadOnlySqlTransaction
 
-from cabinet.access import framed, in_a_frame
+from cabinet.accounts import stale_forms
+from cabinet.accounts.access import allow_framing, is_framed_request
 
 RETRY_AFTER = 30  # seconds
 
 
 def _answer(request: HttpRequest, page: Callable[[HttpRequest], HttpResponse]) -> HttpResponseBase:
-    # A refusal must be readable where the page would have stood; it holds nothing worth stealing a click for.
-    return framed(page)(request) if in_a_frame(request) else page(request)
+    # Readable in the frame where the page would have been; the error page has nothing worth clickjacking.
+    return allow_framing(page)(request) if is_framed_request(request) else page(request)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """400. A page asked for while another window of this browser was signing in is asked for again."""
+    """400. A page asked for while another window of this browser was signing in is asked for again; 503 where
+    the session could not be stored because the database is away.
+    """
+    away = _database_away(request, exception)
+    if away is not None:
+        return away
     if isinstance(exception, SessionInterrupted) and request.method in {"GET", "HEAD"}:
         return redirect(request.get_full_path())
     return _answer(request, lambda asked: render(asked, "400.html", status=400))
@@ -39,23 +45,34 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """404, the same for what never was and for what belongs to somebody else."""
+    """404, the same for a missing row and for one of another merchant."""
     return _answer(request, lambda asked: render(asked, "404.html", status=404))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
-    """403 for a form that was open too long, or whose cookie did not come back."""
+    """403 for a form that was open too long, or whose cookie did not come back; what was typed into a form of
+    ours is kept to be sent again.
+    """
+    if stale_forms.is_ours(request):
+        return _answer(request, stale_forms.before_sign_out)
     return _answer(request, lambda asked: render(asked, "403_csrf.html", status=403))
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """500; where the database is away or takes no writes, 503 with `Retry-After`."""
-    error = sys.exc_info()[1]
+    away = _database_away(request, sys.exc_info()[1])
+    if away is not None:
+        return away
+    return _answer(request, lambda _asked: HttpResponse(_page("500.html"), status=500))
+
+
+def _database_away(request: HttpRequest, error: BaseException | None) -> HttpResponseBase | None:
+    """503 where this error comes from a database that is away or takes no writes; else None."""
     if _was_caused_by(error, (ReadOnlySqlTransaction,)):
         return _answer(request, partial(_unavailable, "cabinet/read_only.html"))
     if _was_caused_by(error, (OperationalError, InterfaceError)):
         return _answer(request, partial(_unavailable, "cabinet/unavailable.html"))
-    return _answer(request, lambda _asked: HttpResponse(_page("500.html"), status=500))
+    return None
 
 
 def _was_caused_by(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
@@ -68,6 +85,11 @@ def _was_caused_by(error: BaseException | None, kinds: tuple[type[BaseException]
 
 def _unavailable(template: str, _request: HttpRequest) -> HttpResponse:
     return HttpResponse(_page(template), status=503, headers={"Retry-After": str(RETRY_AFTER)})
+
+
+def page_of_status(status: int) -> str:
+    """The page of 414 and 431, which the web server answers before there is a request."""
+    return _page(f"{status}.html")
 
 
 def _page(template: str) -> str:

@@ -1,4 +1,4 @@
-"""For machines: is the process alive, can it serve. Neither touches a session."""
+"""Health probes for machines: liveness and readiness. Neither touches a session."""
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -10,9 +10,9 @@ from django.utils.module_loading import import_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-PATIENCE = 1.0  # seconds for all checks together
+TIMEOUT = 1.0  # seconds for all checks together
 
-# In threads: a server that hangs would hold the answer back for as long as it likes.
+# In threads: a server that hangs must not delay the answer.
 _checkers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
 
 
@@ -28,7 +28,7 @@ def live(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """200, or 503 with what is wrong; in about a second, whoever is away."""
+    """200, or 503 with what is wrong; in about a second, whatever does not answer."""
     problems = _problems()
     if problems:
         return JsonResponse({"status": "unavailable", "problems": problems}, status=503)
@@ -37,7 +37,7 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 def _problems() -> dict[str, str]:
     running = {_checkers.submit(_run, path): path for path in settings.HEALTH_CHECKS}
-    wait(running, timeout=PATIENCE)
+    wait(running, timeout=TIMEOUT)
     problems: dict[str, str] = {}
     for future, path in running.items():
         problems |= _outcome(future, path)
@@ -56,7 +56,7 @@ def _run(path: str) -> dict[str, str]:
 def _outcome(future: "Future[dict[str, str]]", path: str) -> dict[str, str]:
     if not future.done():
         future.cancel()
-        return {path: f"No answer within {PATIENCE:g} s."}
+        return {path: f"No answer within {TIMEOUT:g} s."}
     error = future.exception()
     if error is not None:
         return {path: f"Failed: {type(error).__name__}."}

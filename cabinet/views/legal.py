@@ -5,10 +5,10 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from cabinet import queries
-from cabinet.access import MerchantRequest, merchant_page
+from cabinet.accounts import queries
+from cabinet.accounts.access import MerchantRequest, merchant_page
+from cabinet.enums import DocumentKind, Right
 from cabinet.models import LegalDocument
-from cabinet.states import DocumentKind, Right
 
 
 @login_not_required
@@ -23,7 +23,7 @@ def document(request: HttpRequest, kind: str) -> HttpResponseBase:
         "title": named.label,
         "document": found,
         "newest": queries.newest_document(named),
-        "earlier": queries.earlier_editions(found) if found else [],
+        "earlier": list(queries.earlier_editions(found)) if found else [],
     }
     return render(request, "cabinet/legal.html", context)
 
@@ -41,5 +41,5 @@ def _edition(kind: DocumentKind, edition: str) -> LegalDocument | None:
 @require_safe
 @merchant_page(Right.SEE_CARDS)
 def documents(request: MerchantRequest) -> HttpResponseBase:
-    """What the merchant has agreed to, and where the bills are."""
+    """The legal documents in force, and where the market's bills are."""
     return render(request, "cabinet/documents.html", {"documents": queries.documents_in_force()})

@@ -1,112 +1,35 @@
 """One small module for each operator, and below what every one of them needs.
 
-An adapter is mostly a table «their code → our word»; the unknown is a word too. Adapters import
+An adapter is mostly a table «their code → our error class or state»; the unknown has one too. Adapters import
 `operators.ports` and this package, nothing else of ours, and not each other.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
 from typing import Any
 
+from operators.backoff import lifetime_of, retry_after
+from operators.classification import classify
 from operators.ports import (
     Accepted,
     CallKind,
+    Check,
+    CheckState,
     Connection,
     ErrorClass,
     LostReply,
-    NotJson,
-    NotSent,
+    Reading,
     Rejected,
     Reply,
-    TokensAway,
+    SimState,
+    Token,
     Unavailable,
-    Unknown,
+    stored_text,
 )
-from operators.waits import asked_pause, retry_after
+from operators.ports import OperatorError as OperatorError
+from operators.ports import garbage as garbage
+from operators.ports import wrong_id as wrong_id
 
-# A token about to run out would run out on its way, or while a slow answer is awaited.
-_TOKEN_MARGIN_SECONDS = 60.0
-_SHORTEST_TOKEN_SECONDS = 5.0
 _LOGIN_PAUSE = 20.0
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What an operator's refusal says, in our words; `retry_after` in seconds."""
-
-    error: ErrorClass
-    code: str
-    text: str
-    retry_after: float | None = None
-
-    def unavailable(self) -> Unavailable:
-        """For questions: nothing was learned, and no outcome of a question is unknown."""
-        unclear = self.error is ErrorClass.UNKNOWN_OUTCOME
-        error = ErrorClass.TRANSIENT if unclear else self.error
-        return Unavailable(error, self.code, self.text, self.retry_after)
-
-    def rejected(self) -> Rejected:
-        """For a switch that surely was not made."""
-        return Rejected(self.error, self.code, self.text, self.retry_after)
-
-    def unknown(self) -> Unknown:
-        """For a switch that may have been made all the same."""
-        return Unknown(self.text, self.error, self.code, self.retry_after)
-
-
-@dataclass(frozen=True)
-class Token:
-    """A fresh access token and its life in seconds."""
-
-    value: str
-    seconds: float
-
-
-class TokenKeeper:
-    """Hands out an account's token; of many callers with a stale one only the first fetches.
-
-    `fetch` asks the operator, raising `Unavailable`. Every method raises what `fetch` raises, and
-    `Unavailable` of class `TRANSIENT` where the store of tokens is away.
-    """
-
-    def __init__(self, connection: Connection, fetch: Callable[[], Token]) -> None:
-        self._store = connection.tokens
-        self._key = f"token:{connection.account}"
-        self._fetch = fetch
-
-    def current(self) -> str:
-        """The kept token, or a new one."""
-        return self._guarded(lambda: self._store.get(self._key) or self._renewed(stale=None))
-
-    def renew(self, stale: str) -> str:
-        """A token other than `stale`; does not ask the operator if another worker just did."""
-        return self._guarded(lambda: self._renewed(stale=stale))
-
-    def _renewed(self, *, stale: str | None) -> str:
-        with self._store.lock(self._key):
-            kept = self._store.get(self._key)
-            if kept is not None and kept != stale:
-                return kept
-            self._store.forget(self._key)
-            token = self._fetch()
-            life = max(token.seconds - _TOKEN_MARGIN_SECONDS, _SHORTEST_TOKEN_SECONDS)
-            self._store.put(self._key, token.value, life)
-            return token.value
-
-    def _guarded(self, ask: Callable[[], str]) -> str:
-        try:
-            return ask()
-        except TokensAway as away:
-            raise Unavailable(
-                ErrorClass.TRANSIENT, "tokens_away", "хранилище ключей доступа не отвечает"
-            ) from away
-
-
-def not_sent(trouble: NotSent) -> Unavailable:
-    """Nothing left us: as good as not asked."""
-    errors = {"url": ErrorClass.CONFIGURATION, "quota": ErrorClass.RATE_LIMITED}
-    error = errors.get(trouble.code, ErrorClass.TRANSIENT)
-    return Unavailable(error, f"not_sent_{trouble.code}", trouble.text, trouble.retry_after)
 
 
 def lost_reply(trouble: LostReply) -> Unavailable:
@@ -121,7 +44,17 @@ def rejected(trouble: Unavailable) -> Rejected:
 
 def taken_unseen(request_id: str, trouble: Unavailable) -> Accepted:
     """A switch that was taken, whose proof could not be read; the operator may have asked us to wait."""
-    return Accepted(request_id, trouble.retry_after, asked_pause(trouble) or None)
+    return Accepted(request_id, trouble.retry_after, classify(trouble).pause or None)
+
+
+def check_of_reading(seen: Reading, *, is_done: bool) -> Check:
+    """How a switch is doing that the operator gives no number for, by the card's state alone."""
+    if is_done:
+        return Check(CheckState.COMPLETED, code=seen.raw)
+    if seen.state is SimState.RETIRED:
+        text = "смарт-карта списана у оператора"
+        return Check(CheckState.FAILED, seen.raw, text, ErrorClass.INVALID)
+    return Check(CheckState.PENDING, code=seen.raw)
 
 
 def oauth_token(connection: Connection, url: str, *, key: str, secret: str) -> Token:
@@ -135,8 +68,6 @@ def oauth_token(connection: Connection, url: str, *, key: str, secret: str) -> T
             headers={"Accept": "application/json"},
             auth=(key, secret),
         )
-    except NotSent as trouble:
-        raise not_sent(trouble) from trouble
     except LostReply as trouble:
         raise lost_reply(trouble) from trouble
     return _token(reply)
@@ -144,33 +75,45 @@ def oauth_token(connection: Connection, url: str, *, key: str, secret: str) -> T
 
 def _token(reply: Reply) -> Token:
     if reply.status != 200:
-        raise _login_trouble(reply).unavailable()
+        raise login_refusal(reply).unavailable()
     body = mapping(decoded(reply))
-    value, seconds = body.get("access_token"), body.get("expires_in", 300)
-    if not isinstance(value, str) or not value or not isinstance(seconds, int | float):
+    value = body.get("access_token")
+    if not isinstance(value, str) or not value:
         raise Unavailable(ErrorClass.TRANSIENT, "no_token", "оператор не выдал ключ доступа")
-    return Token(value, float(seconds))
+    return Token(value, lifetime_of(body.get("expires_in")))
 
 
-def _login_trouble(reply: Reply) -> Trouble:
+def login_refusal(reply: Reply) -> OperatorError:
+    """Why a login was refused, by the status of its answer alone."""
     pause, status = retry_after(reply, default=None), str(reply.status)
     if reply.status == 429:
         pause = _LOGIN_PAUSE if pause is None else pause
-        return Trouble(ErrorClass.RATE_LIMITED, status, "слишком много входов подряд", pause)
-    if reply.status in {400, 401, 403}:
-        return Trouble(ErrorClass.AUTH, status, "оператор не принял ключи договора", pause)
+        return OperatorError(ErrorClass.RATE_LIMITED, status, "слишком много входов подряд", pause)
+    if reply.status in {400, 401, 403, 422}:
+        return OperatorError(ErrorClass.AUTH, status, "оператор не принял ключи договора", pause)
     if reply.status >= 500:
-        return Trouble(ErrorClass.TRANSIENT, status, "вход у оператора не работает", pause)
-    return Trouble(ErrorClass.CONFIGURATION, status, "адрес входа не тот", pause)
+        return OperatorError(ErrorClass.TRANSIENT, status, "вход у оператора не работает", pause)
+    return OperatorError(ErrorClass.CONFIGURATION, status, "адрес входа не тот", pause)
 
 
 def decoded(reply: Reply) -> Any:
-    """The body as JSON, also where it is JSON inside a JSON string; None where it is neither."""
+    """The body as JSON, also where it is JSON inside a JSON string; None where it is neither.
+
+    Its texts can be stored (`ports.stored_text`).
+    """
     try:
-        body = reply.json()
-        return Reply(0, {}, body.encode()).json() if isinstance(body, str) else body
-    except NotJson:
+        body = json.loads(reply.body)
+        return _storable(json.loads(body) if isinstance(body, str) else body)
+    except (ValueError, RecursionError):
         return None
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {stored_text(name): _storable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_storable(inner) for inner in value]
+    return stored_text(value) if isinstance(value, str) else value
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from datetime import datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from operators.adapters import Token, TokenKeeper, Trouble, lost_reply, not_sent, rejected
-from operators.adapters.beeline_words import (
+from operators.adapters import OperatorError, lost_reply, rejected
+from operators.adapters.beeline_mapping import (
     NO_CODE,
     NOT_READY,
     Answer,
@@ -36,10 +36,10 @@ from operators.adapters.beeline_words import (
     check_of,
     ctn_of,
     reading_of,
-    refused,
 )
 from operators.adapters.wsdl import Soap, soap
 from operators.ports import (
+    WANTED_STATE,
     Action,
     Already,
     CallKind,
@@ -51,19 +51,22 @@ from operators.ports import (
     Field,
     LostReply,
     NoChangeList,
-    NotSent,
+    NoRequestSearch,
     Reading,
     Rejected,
     Sim,
     SimState,
     StateQuality,
     SubmitResult,
+    Token,
     Unavailable,
     Unknown,
+    no_keys,
+    no_number,
 )
 
 _MOSCOW = ZoneInfo("Europe/Moscow")
-# Clients keep a token about nine minutes; the keeper gives up a minute of what stands here.
+# Clients keep a token about nine minutes; the cache gives up a minute of what stands here.
 _TOKEN_SECONDS = 600.0
 _AUTH = "AuthService"
 _SUBSCRIBER = "SubscriberService"
@@ -72,13 +75,12 @@ _SWITCHES = {
     Action.DEACTIVATE: ("suspendCTN", "WIB"),
     Action.ACTIVATE: ("restoreCTN", "RSBO"),
 }
-_WANTED = {Action.ACTIVATE: SimState.ACTIVE, Action.DEACTIVATE: SimState.INACTIVE}
 
 
-class Beeline(NoChangeList):
-    """The adapter; see the module for what it knows and what it guesses.
+class Beeline(NoChangeList, NoRequestSearch):
+    """The adapter; see the module for the sources and the guesses.
 
-    An unknown state of a request is `PENDING` with the word in the text; one done in part is `LOST`,
+    An unknown state of a request is `PENDING` with the state in the text; one done in part is `LOST`,
     so that the card is read.
     """
 
@@ -104,7 +106,6 @@ class Beeline(NoChangeList):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._base = connection.base_url.rstrip("/")
-        self._tokens = TokenKeeper(connection, self._login)
 
     # --- the port -----------------------------------------------------------------------------
 
@@ -114,7 +115,7 @@ class Beeline(NoChangeList):
         After a fault that may mean «so already» the card is read once.
         """
         if not ctn_of(sim):
-            return Rejected(ErrorClass.INVALID, "no_msisdn", "у смарт-карты не указан номер")
+            return rejected(no_number())
         try:
             answer = self._switch(action, ctn_of(sim), at)
         except LostReply as lost:
@@ -125,7 +126,7 @@ class Beeline(NoChangeList):
             return accepted(answer)
         if answer.may_mean_already:
             return self._already_or(answer.trouble, action, sim)
-        return refused(answer.trouble)
+        return answer.trouble.switch_result()
 
     def check(self, *, request_id: str, sim: Sim, submitted_at: datetime, at: datetime) -> Check:
         """Ask for the request by its number. Where it failed, the card is read to learn why."""
@@ -140,12 +141,6 @@ class Beeline(NoChangeList):
         check = check_of(answer, request_id, sim)
         return self._explained(check, sim) if check.state is CheckState.FAILED else check
 
-    def check_by_sim(
-        self, *, sim: Sim, action: Action, submitted_at: datetime, at: datetime
-    ) -> Check:
-        """Not possible: a request is not known to name its card. Reading is exact and settles it."""
-        raise Unavailable(ErrorClass.UNSUPPORTED, "", "оператор не ищет запросы по смарт-карте")
-
     def read_state(self, *, sim: Sim) -> Reading:
         """Whether the card's number is blocked, and by the operator's code of reason by whom."""
         return self._read(sim)
@@ -157,16 +152,16 @@ class Beeline(NoChangeList):
 
     # --- what a refusal means ---------------------------------------------------------------------
 
-    def _already_or(self, trouble: Trouble, action: Action, sim: Sim) -> SubmitResult:
+    def _already_or(self, trouble: OperatorError, action: Action, sim: Sim) -> SubmitResult:
         try:
             reading = self._read(sim)
         except Unavailable:
-            return refused(trouble)
-        if reading.state is _WANTED[action]:
+            return trouble.switch_result()
+        if reading.state is WANTED_STATE[action]:
             return Already(reading.raw)
         if reading.state is SimState.HELD:
             return Rejected(ErrorClass.HELD_BY_OPERATOR, trouble.code, _held(reading))
-        return refused(trouble)
+        return trouble.switch_result()
 
     def _explained(self, failed: Check, sim: Sim) -> Check:
         try:
@@ -182,7 +177,7 @@ class Beeline(NoChangeList):
         # The port's method counts its time anew, so it is not called from within another one.
         ctn = ctn_of(sim)
         if not ctn:
-            raise Unavailable(ErrorClass.INVALID, "no_msisdn", "у смарт-карты не указан номер")
+            raise no_number()
         ban = self._connection.credentials.get("ban", "")
         answer = self._ask("getCTNInfoList", CallKind.READ, sign=ban + ctn, ban=ban, ctn=ctn)
         return reading_of(answer, sim)
@@ -210,7 +205,7 @@ class Beeline(NoChangeList):
     def _login(self) -> Token:
         password = self._connection.credentials.get("password", "")
         if not (self._login_name and password):
-            raise Unavailable(ErrorClass.CONFIGURATION, "no_keys", "не заданы логин и пароль")
+            raise no_keys("логин и пароль")
         values = {"login": self._login_name, "password": password}
         try:
             answer = self._send(_AUTH, "auth", CallKind.AUTH, values)
@@ -246,11 +241,11 @@ class Beeline(NoChangeList):
         Raises `Unavailable` if surely nothing was done, and `LostReply`.
         """
         signed = {"hash": self._hash(sign), **values}
-        token = self._tokens.current()
+        token = self._connection.tokens.current(self._login)
         answer = self._send(_SUBSCRIBER, operation, kind, {"token": token, **signed})
         if not answer.token_is_stale:
             return answer
-        renewed = self._tokens.renew(token)
+        renewed = self._connection.tokens.current(self._login, stale=token)
         return self._send(_SUBSCRIBER, operation, kind, {"token": renewed, **signed})
 
     def _hash(self, sign: str) -> str:
@@ -263,14 +258,14 @@ class Beeline(NoChangeList):
     def _send(self, service: str, operation: str, kind: CallKind, values: dict[str, Any]) -> Answer:
         messages: Soap = soap(f"{service}.wsdl")
         message = messages.message(operation, **values)
-        # The port names forms only; its door sends bytes as they are.
-        body: Any = message.body
-        try:
-            reply = self._connection.http.request(
-                "POST", f"{self._base}/{service}", kind=kind, data=body, headers=message.headers
-            )
-        except NotSent as trouble:
-            raise not_sent(trouble) from trouble
+        url = f"{self._base}/{service}"
+        reply = self._connection.http.request(
+            "POST",
+            url,
+            kind=kind,
+            data=message.body,
+            headers=message.headers,
+        )
         return answer_of(messages, operation, reply)
 
 
@@ -278,7 +273,7 @@ def _held(reading: Reading) -> str:
     return f"номер заблокирован оператором: {reading.raw}"
 
 
-def _login_trouble(answer: Answer, trouble: Trouble) -> Unavailable:
+def _login_trouble(answer: Answer, trouble: OperatorError) -> Unavailable:
     """Whatever code a login is refused with, the login or the password is not accepted."""
     if not answer.fault or trouble.code in {NOT_READY, NO_CODE}:
         return trouble.unavailable()

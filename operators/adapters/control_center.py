@@ -2,7 +2,7 @@
 
 One adapter for every operator that hands out Control Center keys; hosts differ, paths do not. What
 is documented by the vendor: the calls, their fields, the states. What was learned from other
-people's clients: the error codes, the quota's code, the words of a refused change. Marked «guess»:
+people's clients: the error codes, the quota's code, the codes of a refused change. Marked «guess»:
 to be settled with the operator. What matters most:
 
 - **`{"iccid"}` is all a change is answered by**, and an answer in time is no proof of a state. So a
@@ -13,25 +13,29 @@ to be settled with the operator. What matters most:
 - As checks are reads, a change that was taken and forgotten stays `PENDING` until the deadline.
 - An answer that names another card, or none, proves nothing: unknown outcome.
 - The quota is counted for the account and second over all its callers and asked for in one
-  thread; over it comes code 40000029, whatever the HTTP status.
+  thread; over it comes code 40000029, in the field with HTTP status 400.
+- A card is written with its check digit or without it, with the filler F or as a JSON number.
 - A card held by the operator (`SIMSTATUS_SUSPENDED`) still reads as `DEACTIVATED` (guess): only the
   refused change tells.
 - `DEACTIVATED` → `ACTIVATED` is free to make, `RETIRED` and beyond is for ever and never sent.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from operators.adapters import (
-    Trouble,
+    OperatorError,
+    check_of_reading,
     decoded,
+    garbage,
     lost_reply,
     mapping,
-    not_sent,
     rejected,
     taken_unseen,
+    wrong_id,
 )
+from operators.backoff import retry_after
 from operators.ports import (
     Accepted,
     Action,
@@ -47,7 +51,7 @@ from operators.ports import (
     ErrorClass,
     Field,
     LostReply,
-    NotSent,
+    NoRequestSearch,
     Reading,
     Reply,
     Sim,
@@ -56,12 +60,15 @@ from operators.ports import (
     SubmitResult,
     Unavailable,
     Unknown,
+    iccid_of,
+    no_keys,
+    same_card,
 )
-from operators.waits import retry_after
 
 _PAGE_SIZE = "50"
-# Any moment before every card: the search is not documented to work without one.
-_LONG_AGO = "2020-01-01T00:00:00Z"
+# A search without a moment is refused (10000003), one that begins over a year ago too (10000045) and one in the
+# future (10002119).
+_PING_PAST = timedelta(days=30)
 
 _WANTED = {Action.ACTIVATE: "ACTIVATED", Action.DEACTIVATE: "DEACTIVATED"}
 _STATES = {
@@ -75,22 +82,25 @@ _STATES = {
     "PURGED": SimState.RETIRED,
     "REPLACED": SimState.RETIRED,
 }
-# `errorCode` → our word.
+# `errorCode` → our class.
 _ERRORS = {
     "10000001": ErrorClass.AUTH,
+    "10000003": ErrorClass.INVALID,
     "10000023": ErrorClass.INVALID,
     "10000024": ErrorClass.CONFIGURATION,
     "10000028": ErrorClass.INVALID,
     "10000030": ErrorClass.FORBIDDEN,
     "10000031": ErrorClass.INVALID,
+    "10000045": ErrorClass.INVALID,
+    "10002119": ErrorClass.INVALID,
     "20000001": ErrorClass.NOT_FOUND,
     "30000001": ErrorClass.TRANSIENT,
     "30000002": ErrorClass.TRANSIENT,
     "40000029": ErrorClass.RATE_LIMITED,
 }
 _NO_SUCH_TRANSITION = "SIMSTATUS_INVALID_TRANSITION"
-# Words of the older SOAP call; that REST puts them into its message or code is a guess.
-_WORDS = {
+# Codes of the older SOAP call; that REST puts them into its message or code is a guess.
+_TEXT_CODES = {
     "SIMSTATUS_SUSPENDED": ErrorClass.HELD_BY_OPERATOR,
     "SIMSTATUS_TRANSITION_UNAUTHORIZED": ErrorClass.FORBIDDEN,
     _NO_SUCH_TRANSITION: ErrorClass.INVALID,
@@ -98,7 +108,7 @@ _WORDS = {
     "SIMSTATUS_NULL": ErrorClass.CONFIGURATION,
     "RATEPLAN_INVALID": ErrorClass.INVALID,
 }
-# HTTP status → our word, where no known code came with it.
+# HTTP status → our class, where no known code came with it.
 _STATUSES = {
     401: ErrorClass.AUTH,
     403: ErrorClass.FORBIDDEN,
@@ -109,12 +119,10 @@ _STATUSES = {
     429: ErrorClass.RATE_LIMITED,
     503: ErrorClass.MAINTENANCE,
 }
-# After these a change may have been made all the same.
-_UNSURE = {ErrorClass.UNKNOWN_OUTCOME, ErrorClass.TRANSIENT, ErrorClass.MAINTENANCE}
 
 
-class ControlCenter:
-    """The adapter; see the module for what it knows and what it guesses."""
+class ControlCenter(NoRequestSearch):
+    """The adapter; see the module for the sources and the guesses."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         title="Cisco Control Center",
@@ -153,7 +161,7 @@ class ControlCenter:
         refused = _trouble(reply)
         if refused is not None:
             return self._refused(refused, reply, sim, status)
-        if _iccid(mapping(decoded(reply))) != sim.iccid:
+        if not same_card(mapping(decoded(reply)).get("iccid"), sim.iccid):
             return Unknown("в ответе оператора нет этой смарт-карты", code="wrong_id")
         return self._confirmed(sim, status, key)
 
@@ -163,18 +171,7 @@ class ControlCenter:
         if status not in _WANTED.values():
             return Check(CheckState.LOST, text="номер запроса не из этого договора")
         seen = self._read(sim, CallKind.CHECK)
-        if seen.raw == status:
-            return Check(CheckState.COMPLETED, code=seen.raw)
-        if seen.state is SimState.RETIRED:
-            text = "смарт-карта списана у оператора"
-            return Check(CheckState.FAILED, seen.raw, text, ErrorClass.INVALID)
-        return Check(CheckState.PENDING, code=seen.raw)
-
-    def check_by_sim(
-        self, *, sim: Sim, action: Action, submitted_at: datetime, at: datetime
-    ) -> Check:
-        """There are no requests to look for: reading is exact, so the state itself settles it."""
-        raise Unavailable(ErrorClass.UNSUPPORTED, "", "оператор не ищет запросы по смарт-карте")
+        return check_of_reading(seen, is_done=seen.raw == status)
 
     def read_state(self, *, sim: Sim) -> Reading:
         """The card's status now."""
@@ -187,18 +184,17 @@ class ControlCenter:
         one, so that one may be passed over: ask for some more of the past each time.
         """
         page = cursor or "1"
-        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        found = self._search(since=moment, size=_PAGE_SIZE, page=page)
+        found = self._search(since=since, size=_PAGE_SIZE, page=page)
         devices = found["devices"]
         if found.get("lastPage") is True:
             return Changes(_items(devices))
         if not devices:
-            raise _garbage()  # neither cards nor an end: asking on would never stop
+            raise garbage()  # neither cards nor an end: asking on would never stop
         return Changes(_items(devices), str(int(page) + 1))
 
     def ping(self) -> str:
-        """Ask for one card of the search."""
-        self._search(since=_LONG_AGO, size="1", page="1")
+        """Ask for one card of the search among those that changed of late."""
+        self._search(since=datetime.now(UTC) - _PING_PAST, size="1", page="1")
         return "Control Center отвечает, ключ API принят."
 
     # --- what a change comes to ---------------------------------------------------------------
@@ -212,14 +208,12 @@ class ControlCenter:
             return taken_unseen(ours, trouble)
         return Applied(status) if seen.raw == status else Accepted(ours)
 
-    def _refused(self, refused: Trouble, reply: Reply, sim: Sim, status: str) -> SubmitResult:
+    def _refused(self, refused: OperatorError, reply: Reply, sim: Sim, status: str) -> SubmitResult:
         if reply.status < 400:
             return Unknown(refused.text, code=refused.code)
-        if refused.error in _UNSURE:
-            return refused.unknown()
         if refused.code == _NO_SUCH_TRANSITION and self._is_so_already(sim, status):
             return Already(status)
-        return refused.rejected()
+        return refused.switch_result()
 
     def _is_so_already(self, sim: Sim, status: str) -> bool:
         """Whether a change was refused because there is nothing to change."""
@@ -233,17 +227,17 @@ class ControlCenter:
     def _read(self, sim: Sim, kind: CallKind) -> Reading:
         device = mapping(decoded(self._ask(_device(sim), kind)))
         if not device.get("status"):
-            raise _garbage()
-        if _iccid(device) != sim.iccid:
-            text = "оператор ответил о другой смарт-карте"
-            raise Unavailable(ErrorClass.TRANSIENT, "wrong_id", text)
+            raise garbage()
+        if not same_card(device.get("iccid"), sim.iccid):
+            raise wrong_id()
         return _reading(device)
 
-    def _search(self, *, since: str, size: str, page: str) -> dict[str, Any]:
-        params = {"modifiedSince": since, "pageSize": size, "pageNumber": page}
+    def _search(self, *, since: datetime, size: str, page: str) -> dict[str, Any]:
+        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        params = {"modifiedSince": moment, "pageSize": size, "pageNumber": page}
         found = mapping(decoded(self._ask("/devices", CallKind.READ, params=params)))
         if not isinstance(found.get("devices"), list):
-            raise _garbage()
+            raise garbage()
         return found
 
     def _ask(self, path: str, kind: CallKind, **parts: Any) -> Reply:
@@ -259,23 +253,20 @@ class ControlCenter:
 
     def _send(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
         """One call. Raises `Unavailable` if surely nothing was done, and `LostReply`."""
-        try:
-            return self._connection.http.request(
-                method,
-                f"{self._base}/rws/api/v1{path}",
-                kind=kind,
-                headers={"Accept": "application/json"},
-                auth=self._keys(),
-                **parts,
-            )
-        except NotSent as trouble:
-            raise not_sent(trouble) from trouble
+        return self._connection.http.request(
+            method,
+            f"{self._base}/rws/api/v1{path}",
+            kind=kind,
+            headers={"Accept": "application/json"},
+            auth=self._keys(),
+            **parts,
+        )
 
     def _keys(self) -> tuple[str, str]:
         keys = self._connection.credentials
         user, api_key = keys.get("username", ""), keys.get("api_key", "")
         if not (user and api_key):
-            raise Unavailable(ErrorClass.CONFIGURATION, "no_keys", "не заданы ключи договора")
+            raise no_keys()
         return user, api_key
 
 
@@ -286,40 +277,32 @@ def _device(sim: Sim) -> str:
     return f"/devices/{quote(sim.iccid, safe='')}"
 
 
-def _iccid(device: dict[str, Any]) -> str:
-    return str(device.get("iccid", ""))
-
-
-def _garbage() -> Unavailable:
-    return Unavailable(ErrorClass.TRANSIENT, "garbage", "ответ оператора не разобрать")
-
-
 def _reading(device: dict[str, Any]) -> Reading:
-    word = str(device.get("status", ""))
-    state = _STATES.get(word, SimState.UNKNOWN)
+    status = str(device.get("status", ""))
+    state = _STATES.get(status, SimState.UNKNOWN)
     return Reading(
         state,
         BlockReason.VOLUNTARY if state is SimState.INACTIVE else None,
-        raw=word,
+        raw=status,
         msisdn=str(device.get("msisdn") or ""),
         imei=str(device.get("imei") or ""),
     )
 
 
 def _items(devices: list[Any]) -> tuple[tuple[str, Reading], ...]:
-    named = (device for device in map(mapping, devices) if _iccid(device))
-    return tuple((_iccid(device), _reading(device)) for device in named)
+    named = ((iccid_of(device.get("iccid")), device) for device in map(mapping, devices))
+    return tuple((iccid, _reading(device)) for iccid, device in named if iccid)
 
 
-def _trouble(reply: Reply) -> Trouble | None:
+def _trouble(reply: Reply) -> OperatorError | None:
     """The refusal an answer carries, whatever its status; None if it carries none."""
     body = mapping(decoded(reply))
     given, text = str(body.get("errorCode") or ""), str(body.get("errorMessage") or "")
     if 200 <= reply.status < 300 and not given:
         return None
-    code = _word_in(f"{given} {text}") or given
-    error = _ERRORS.get(code) or _WORDS.get(code) or _status_class(reply.status)
-    return Trouble(
+    code = _code_in(f"{given} {text}") or given
+    error = _ERRORS.get(code) or _TEXT_CODES.get(code) or _status_class(reply.status)
+    return OperatorError(
         error,
         code or str(reply.status),
         (text or f"Control Center ответил {reply.status}")[:200],
@@ -328,9 +311,9 @@ def _trouble(reply: Reply) -> Trouble | None:
     )
 
 
-def _word_in(said: str) -> str:
-    """The known word of a refused change, "" if there is none; the longest of those that fit."""
-    return max((word for word in _WORDS if word in said), key=len, default="")
+def _code_in(text: str) -> str:
+    """The known code of a refused change, "" if there is none; the longest of those that fit."""
+    return max((code for code in _TEXT_CODES if code in text), key=len, default="")
 
 
 def _status_class(status: int) -> ErrorClass:

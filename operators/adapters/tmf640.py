@@ -16,29 +16,30 @@ done; after any other trouble the switch may have been made. The partner is know
 token, or gives one by OAuth2 client credentials.
 """
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from operators.adapters import (
-    Token,
-    TokenKeeper,
-    Trouble,
+    OperatorError,
     decoded,
+    garbage,
     lost_reply,
     mapping,
     mappings,
-    not_sent,
     oauth_token,
     rejected,
+    wrong_id,
 )
+from operators.backoff import retry_after
+from operators.partner_api_mapping import check_of, error_class, error_in, reading_of
 from operators.ports import (
     Accepted,
     Action,
     Already,
     Applied,
-    BlockReason,
     CallKind,
     Capabilities,
     Check,
@@ -48,53 +49,29 @@ from operators.ports import (
     Field,
     LostReply,
     NoChangeList,
-    NotSent,
+    NoRequestSearch,
     Reading,
     Reply,
     Sim,
-    SimState,
     StateQuality,
     SubmitResult,
+    Token,
     Unavailable,
     Unknown,
+    no_keys,
+    same_card,
+    stored_text,
 )
-from operators.waits import retry_after
 
-_STATUSES = {
-    400: ErrorClass.INVALID,
-    401: ErrorClass.AUTH,
-    403: ErrorClass.FORBIDDEN,
-    404: ErrorClass.NOT_FOUND,
-    405: ErrorClass.CONFIGURATION,
-    409: ErrorClass.CONFLICT_PENDING,
-    422: ErrorClass.INVALID,
-    429: ErrorClass.RATE_LIMITED,
-    503: ErrorClass.MAINTENANCE,
-}
-# `code` of an error body, for statuses that have two meanings.
-_CODES = {
-    "heldByOperator": ErrorClass.HELD_BY_OPERATOR,
-    "alreadyInState": ErrorClass.ALREADY,
-    "notSupported": ErrorClass.UNSUPPORTED,
-}
-_STATES = {
-    "feasibilitychecked": SimState.NEW,
-    "designed": SimState.NEW,
-    "reserved": SimState.NEW,
-    "active": SimState.ACTIVE,
-    "inactive": SimState.INACTIVE,
-    "terminated": SimState.RETIRED,
-}
-_MONITOR_STATES = {
-    "inprogress": CheckState.PENDING,
-    "completed": CheckState.COMPLETED,
-    "inerror": CheckState.FAILED,
-}
 _WANTED = {Action.ACTIVATE: "active", Action.DEACTIVATE: "inactive"}
 
 
-class Tmf640(NoChangeList):
-    """The adapter of the partner contract. An unknown monitor word is `PENDING`."""
+# A whole address or a path, with or without a query.
+_MONITOR = re.compile(r"/monitor/([^/?#]+)/?(?:[?#]|$)")
+
+
+class Tmf640(NoChangeList, NoRequestSearch):
+    """The adapter of the partner contract. An unknown state of a monitor is `PENDING`."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         title="Партнёр по TMF640",
@@ -103,7 +80,13 @@ class Tmf640(NoChangeList):
         state_quality=StateQuality.EXACT,
         credentials=(
             Field("token", "Постоянный ключ (Bearer)", required=False),
-            Field("token_url", "Адрес выдачи ключей OAuth2", secret=False, required=False),
+            Field(
+                "token_url",
+                "Адрес выдачи ключей OAuth2",
+                secret=False,
+                required=False,
+                is_address=True,
+            ),
             Field("client_id", "Client ID", secret=False, required=False),
             Field("client_secret", "Client Secret", required=False),
         ),
@@ -113,13 +96,11 @@ class Tmf640(NoChangeList):
         poll_plan=(2, 5, 10, 30, 60, 120, 300),
         quiet_seconds=30,
         deadline_seconds=1800,
-        hub=True,
     )
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._base = connection.base_url.rstrip("/")
-        self._tokens = TokenKeeper(connection, self._login)
 
     # --- the port -----------------------------------------------------------------------------
 
@@ -128,9 +109,15 @@ class Tmf640(NoChangeList):
         wanted = _WANTED[action]
         try:
             service = self._service(sim)
-            if _word(service) == wanted:
+            if _state_text(service) == wanted:
                 return Already(wanted)
-            reply = self._patch(service, wanted, key)
+            reply = self._called(
+                "PATCH",
+                f"/service/{quote(str(service['id']), safe='')}",
+                CallKind.SUBMIT,
+                json={"state": wanted},
+                headers={"Idempotency-Key": key},
+            )
         except LostReply as lost:
             return Unknown(lost.text)
         except Unavailable as trouble:
@@ -138,45 +125,40 @@ class Tmf640(NoChangeList):
         return _submit_result(reply, sim, wanted)
 
     def check(self, *, request_id: str, sim: Sim, submitted_at: datetime, at: datetime) -> Check:
-        """The monitor's word; `LOST` where the partner knows no such monitor."""
+        """The state of the monitor; `LOST` where the partner knows no such monitor."""
         try:
             reply = self._ask(f"/monitor/{quote(request_id, safe='')}", CallKind.CHECK)
         except Unavailable as trouble:
             if trouble.error is ErrorClass.NOT_FOUND:
                 return Check(CheckState.LOST, trouble.code, "оператор не знает такого запроса")
             raise
-        found = _check(mapping(decoded(reply)), request_id)
-        return replace(found, retry_in=retry_after(reply, default=None))
-
-    def check_by_sim(
-        self, *, sim: Sim, action: Action, submitted_at: datetime, at: datetime
-    ) -> Check:
-        """Not in the contract: reading is exact, so the state itself settles it."""
-        raise Unavailable(ErrorClass.UNSUPPORTED, "", "оператор не ищет запросы по смарт-карте")
+        monitor = mapping(decoded(reply))
+        if str(monitor.get("id")) != request_id:
+            raise wrong_id("другом запросе")
+        state = str(monitor.get("state", ""))
+        unknown = Check(CheckState.PENDING, code=state, text=f"незнакомое состояние «{state}»")
+        return replace(check_of(monitor) or unknown, retry_in=retry_after(reply, default=None))
 
     def read_state(self, *, sim: Sim) -> Reading:
         """The state of the card's service, from the list or, where it is cut short, by its id."""
         service = self._service(sim)
-        if not _word(service):
+        if not _state_text(service):
             reply = self._ask(f"/service/{quote(str(service['id']), safe='')}", CallKind.READ)
             service = mapping(decoded(reply))
         if not _is_about(service, sim):
-            raise _wrong_card()
-        return _reading(service)
+            raise wrong_id()
+        return replace(
+            reading_of(service),
+            msisdn=str(service.get("msisdn") or ""),
+            imei=str(service.get("imei") or ""),
+        )
 
     def ping(self) -> str:
         """Log in and read one service."""
         body = decoded(self._ask("/service", CallKind.READ, params={"limit": "1"}))
         if not isinstance(body, list):
-            raise _garbage()
+            raise garbage()
         return "Оператор отвечает, ключ принят."
-
-    def call(self, method: str, path: str, kind: CallKind, **parts: Any) -> Reply:
-        """Our own calls at the partner's `/hub`, which is beyond the services."""
-        reply = self._called(method, path, kind, **parts)
-        if reply.status == 401:
-            raise _trouble(reply).unavailable()
-        return reply
 
     # --- the wire -----------------------------------------------------------------------------
 
@@ -185,7 +167,7 @@ class Tmf640(NoChangeList):
         key, secret = keys.get("client_id", ""), keys.get("client_secret", "")
         url = keys.get("token_url", "")
         if not (key and secret and url):
-            raise Unavailable(ErrorClass.CONFIGURATION, "no_keys", "не заданы ключи договора")
+            raise no_keys()
         return oauth_token(self._connection, url, key=key, secret=secret)
 
     def _service(self, sim: Sim) -> dict[str, Any]:
@@ -193,25 +175,16 @@ class Tmf640(NoChangeList):
         params = {"supportingResource.iccid": sim.iccid}
         body = decoded(self._ask("/service", CallKind.READ, params=params))
         if not isinstance(body, list):
-            raise _garbage()
+            raise garbage()
         found = mappings(body)
         if not found:
             text = "оператор не знает эту смарт-карту"
             raise Unavailable(ErrorClass.NOT_FOUND, "noService", text)
         if not _is_about(found[0], sim):
-            raise _wrong_card()
+            raise wrong_id()
         if not found[0].get("id"):
-            raise _garbage()
+            raise garbage()
         return found[0]
-
-    def _patch(self, service: dict[str, Any], wanted: str, key: str) -> Reply:
-        return self._called(
-            "PATCH",
-            f"/service/{quote(str(service['id']), safe='')}",
-            CallKind.SUBMIT,
-            json={"state": wanted},
-            extra={"Idempotency-Key": key},
-        )
 
     def _ask(self, path: str, kind: CallKind, params: dict[str, str] | None = None) -> Reply:
         """A question: any trouble at all is `Unavailable`."""
@@ -229,66 +202,41 @@ class Tmf640(NoChangeList):
         Raises `Unavailable` if surely nothing was done, and `LostReply`.
         """
         fixed = self._connection.credentials.get("token", "")
-        token = fixed or self._tokens.current()
+        token = fixed or self._connection.tokens.current(self._login)
         reply = self._send(method, path, kind, token, **parts)
         if reply.status != 401 or fixed:
             return reply
-        return self._send(method, path, kind, self._tokens.renew(token), **parts)
+        return self._send(
+            method, path, kind, self._connection.tokens.current(self._login, stale=token), **parts
+        )
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        kind: CallKind,
-        token: str,
-        *,
-        extra: dict[str, str] | None = None,
-        **parts: Any,
-    ) -> Reply:
-        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        try:
-            return self._connection.http.request(
-                method, f"{self._base}{path}", kind=kind, headers=headers | (extra or {}), **parts
-            )
-        except NotSent as trouble:
-            raise not_sent(trouble) from trouble
+    def _send(self, method: str, path: str, kind: CallKind, token: str, **parts: Any) -> Reply:
+        ours = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        headers, url = ours | parts.pop("headers", {}), f"{self._base}{path}"
+        return self._connection.http.request(method, url, kind=kind, headers=headers, **parts)
 
 
 # --- answers --------------------------------------------------------------------------------------
 
 
-def _garbage() -> Unavailable:
-    return Unavailable(ErrorClass.TRANSIENT, "garbage", "ответ оператора не разобрать")
-
-
-def _wrong_card() -> Unavailable:
-    text = "оператор ответил о другой смарт-карте"
-    return Unavailable(ErrorClass.TRANSIENT, "wrong_id", text)
-
-
-def _word(service: dict[str, Any]) -> str:
+def _state_text(service: dict[str, Any]) -> str:
     return str(service.get("state", "")).casefold()
 
 
 def _is_about(service: dict[str, Any], sim: Sim) -> bool:
     resources = mappings(service.get("supportingResource"))
-    return any(str(resource.get("iccid")) == sim.iccid for resource in resources)
+    return any(same_card(resource.get("iccid"), sim.iccid) for resource in resources)
 
 
-def _trouble(reply: Reply) -> Trouble:
-    body = mapping(decoded(reply))
-    code = str(body.get("code") or reply.status)
-    text = str(body.get("reason") or body.get("message") or f"оператор ответил {reply.status}")
-    pause = retry_after(reply, default=None)
-    return Trouble(_CODES.get(code) or _status_class(reply.status), code, text[:200], pause)
-
-
-def _status_class(status: int) -> ErrorClass:
-    if status >= 500:
-        return _STATUSES.get(status, ErrorClass.TRANSIENT)
-    if status >= 400:
-        return _STATUSES.get(status, ErrorClass.INVALID)
-    return ErrorClass.CONFIGURATION
+def _trouble(reply: Reply) -> OperatorError:
+    code, text = error_in(mapping(decoded(reply)))
+    error = error_class(reply.status, code) if reply.status >= 400 else ErrorClass.CONFIGURATION
+    return OperatorError(
+        error,
+        code or str(reply.status),
+        text or f"оператор ответил {reply.status}",
+        retry_after(reply, default=None),
+    )
 
 
 def _submit_result(reply: Reply, sim: Sim, wanted: str) -> SubmitResult:
@@ -304,53 +252,16 @@ def _submit_result(reply: Reply, sim: Sim, wanted: str) -> SubmitResult:
 
 
 def _accepted(reply: Reply) -> SubmitResult:
-    path, _, monitor = reply.headers.get("Location", "").rstrip("/").rpartition("/")
-    if not monitor or not path.endswith("/monitor"):
+    monitor = _MONITOR.search(reply.headers.get("Location", ""))
+    if monitor is None:
         return Unknown("оператор принял запрос, но не дал его номера")
-    return Accepted(monitor, retry_after(reply, default=None))
+    number = stored_text(unquote(monitor[1]))  # `check` quotes it again
+    return Accepted(number, retry_after(reply, default=None))
 
 
 def _applied(service: dict[str, Any], sim: Sim, wanted: str) -> SubmitResult:
     if not _is_about(service, sim):
         return Unknown("в ответе оператора нет этой смарт-карты", code="wrong_id")
-    if _word(service) != wanted:
-        return Unknown(f"оператор ответил «сделано», но состояние «{_word(service)}»")
+    if _state_text(service) != wanted:
+        return Unknown(f"оператор ответил «сделано», но состояние «{_state_text(service)}»")
     return Applied(wanted)
-
-
-def _check(monitor: dict[str, Any], request_id: str) -> Check:
-    if str(monitor.get("id")) != request_id:
-        text = "оператор ответил о другом запросе"
-        raise Unavailable(ErrorClass.TRANSIENT, "wrong_id", text)
-    word = str(monitor.get("state", ""))
-    state = _MONITOR_STATES.get(word.casefold())
-    if state is None:
-        return Check(CheckState.PENDING, code=word, text=f"незнакомое состояние «{word}»")
-    if state is CheckState.FAILED:
-        return _failure(mapping(monitor.get("response")))
-    return Check(state, code=word)
-
-
-def _failure(response: dict[str, Any]) -> Check:
-    """Why a monitor ended in error: its response carries the status and body of an error."""
-    given = str(response.get("statusCode", ""))
-    status = int(given) if given.isdecimal() else 0
-    trouble = _trouble(Reply(status, {}, str(response.get("body", "")).encode()))
-    if trouble.error is ErrorClass.ALREADY:
-        return Check(CheckState.COMPLETED, trouble.code, "так уже и было", ErrorClass.ALREADY)
-    return Check(CheckState.FAILED, trouble.code, trouble.text, trouble.error)
-
-
-def _reading(service: dict[str, Any]) -> Reading:
-    word = _word(service)
-    state = _STATES.get(word, SimState.UNKNOWN)
-    reason = BlockReason.told(service.get("reason")) if state is SimState.INACTIVE else None
-    if reason is not None and reason is not BlockReason.VOLUNTARY:
-        state = SimState.HELD
-    return Reading(
-        state,
-        reason,
-        raw=word,
-        msisdn=str(service.get("msisdn") or ""),
-        imei=str(service.get("imei") or ""),
-    )

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("operators.tests.contract", "operators.tests.bench")
+pytest.register_assert_rewrite("operators.tests.contract", "operators.tests.sandbox_operator")

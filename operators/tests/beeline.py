@@ -1,4 +1,4 @@
-"""What the tests of Билайн share: samples, a door that notes what it is asked, and answers."""
+"""What the tests of Билайн share: samples, a client that records its calls, and answers."""
 
 import json
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 
 from operators.adapters.beeline import Beeline
 from operators.ports import BlockReason, CallKind, Connection, Reading, Reply, Sim, SimState
-from operators.tests.bench import SIM, MemoryTokens
+from operators.tests.sandbox_operator import SIM, new_tokens
 
 KEYS = {"login": "demo-login", "password": "demo-password", "ban": "100000001"}
 SAMPLES = json.loads(Path(__file__).with_name("data").joinpath("beeline.json").read_text())
@@ -30,7 +30,7 @@ def resting(code: str) -> Reading:
 
 
 @dataclass
-class NotingDoor:
+class RecordingHttp:
     """Answers the login, then what it was given; keeps what it was asked."""
 
     answers: list[Reply]
@@ -54,14 +54,14 @@ def fault(code: object = "", text: str = "TEXT", status: int = 500) -> Reply:
     return answer(said, status)
 
 
-def beeline(*answers: Reply, **keys: str) -> tuple[Beeline, NotingDoor]:
-    door = NotingDoor(list(answers))
+def beeline(*answers: Reply, **keys: str) -> tuple[Beeline, RecordingHttp]:
+    http = RecordingHttp(list(answers))
     credentials = {"login": "LOGIN", "password": "PASSWORD", "ban": "100000001"} | keys
     url = "https://my.beeline.ru/api/"
-    return Beeline(Connection("beeline", url, credentials, door, MemoryTokens())), door
+    return Beeline(Connection("beeline", url, credentials, http, new_tokens())), http
 
 
-def told(word: str, extra: str = "") -> Reply:
+def request_status(word: str, extra: str = "") -> Reply:
     body = SAMPLES["request_list_response"].replace("COMPLETE<", f"{word}<")
     return answer(body.replace("<requestStatus>", f"{extra}<requestStatus>"))
 

@@ -1,7 +1,7 @@
 """One table at the end of a run: cases of a contract by those who must keep it. A plugin of pytest.
 
 A cell is `ok`, `FAILED`, `skipped`, `–` where the case does not apply (the reasons stand below), or
-empty where the case was not run. Who keeps the contract is told by the reports, so the table is whole
+empty where the case was not run. Who keeps the contract is taken from the reports, so the table is whole
 also where several processes share a run.
 """
 

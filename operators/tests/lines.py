@@ -1,17 +1,17 @@
-"""Servers on loopback that treat each connection as told, for the tests of the door."""
+"""Servers on loopback that treat each connection as given, for the tests of the HTTP client."""
 
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import pytest
 
-from operators import http
-from operators.http import Door
+from operators.client import http
+from operators.client.http import CallRecord, HttpClient
 from operators.ports import CallKind, Reply
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -26,7 +26,7 @@ def closed_sessions() -> Iterator[None]:
 
 @contextmanager
 def listening(behave: Behaviour, *, context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server that treats each connection as told; gives its address."""
+    """A server that treats each connection as given; gives its address."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         stop = threading.Event()
         thread = threading.Thread(target=_serve, args=(server, behave, context, stop), daemon=True)
@@ -58,7 +58,19 @@ def _serve(
                 behave(line)
 
 
-def heard(line: socket.socket) -> bytes:
+@contextmanager
+def unanswered() -> Iterator[int]:
+    """A port of 127.0.0.1 whose connections are neither taken nor refused: its queue is full."""
+    with ExitStack() as open_sockets:
+        server = open_sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):
+            waiting = open_sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
+def read_request(line: socket.socket) -> bytes:
     """One request, without a body or with a short one."""
     return line.recv(65536)
 
@@ -68,7 +80,7 @@ def answering(*answers: bytes) -> Behaviour:
 
     def behave(line: socket.socket) -> None:
         for answer in answers:
-            if not heard(line):
+            if not read_request(line):
                 return
             line.sendall(answer)
 
@@ -77,7 +89,7 @@ def answering(*answers: bytes) -> Behaviour:
 
 def dripping(answer: bytes, pause: float) -> Behaviour:
     def behave(line: socket.socket) -> None:
-        heard(line)
+        read_request(line)
         for byte in answer:
             time.sleep(pause)
             line.sendall(bytes([byte]))
@@ -85,9 +97,10 @@ def dripping(answer: bytes, pause: float) -> Behaviour:
     return behave
 
 
-def door(**facts: object) -> Door:
-    return replace(Door("test", total_seconds=5), **facts)  # type: ignore[arg-type]
+def client(call: CallRecord | None = None, **fields: Any) -> HttpClient:
+    """A client of five seconds; `call` is what it works for."""
+    return HttpClient("test", **{"total_seconds": 5, "call": call or CallRecord(), **fields})
 
 
-def get(door: Door, url: str, **parts: object) -> Reply:
-    return door.request("GET", url, kind=CallKind.READ, **parts)  # type: ignore[arg-type]
+def get(client: HttpClient, url: str, **parts: Any) -> Reply:
+    return client.request("GET", url, kind=CallKind.READ, **parts)

@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -15,17 +14,21 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cabinet.accounts.services.staff_groups import GROUPS, ensure_groups
 from cabinet.actors import SYSTEM
 from cabinet.models import Alert, AuditEvent
-from cabinet.services.groups import GROUPS, ensure_groups
 from cabinet.tests.people import make_member, make_staff
-from operators import breaker, callbacks, quota, registry, services
-from operators.declared import validate
-from operators.form_fields import WindowsField, windows_text
+from operators import registry, services
+from operators.admin.form_fields import WindowsField
+from operators.classification import Health
+from operators.declarative.validation import validate
+from operators.events import inbox
+from operators.limits import breaker, quota
+from operators.limits.maintenance import window_end
 from operators.models import OperatorAccount
 from operators.services import BreakerRefused
-from operators.tests.bench import running
-from operators.windows import window_end
+from operators.tests.declarative_server import EXAMPLES, document
+from operators.tests.sandbox_operator import running
 
 pytestmark = pytest.mark.django_db
 
@@ -124,6 +127,14 @@ def certificate() -> str:
 # --- a new contract ----------------------------------------------------------------------------
 
 
+def test_page_shows_the_address_to_hand_over_for_events(boss, account, settings):
+    settings.PUBLIC_URL = "https://cabinet.example.ru"
+
+    page = boss.get(page_of(account)).content.decode()
+
+    assert f"https://cabinet.example.ru/operators/{account.code}/callback" in page
+
+
 def test_protocol_is_chosen_first(boss):
     answer = boss.get(f"{LIST}add/")
 
@@ -148,6 +159,7 @@ def test_new_contract_begins_with_what_the_protocol_knows(boss):
     assert [name for name in form.fields if name.startswith("credential_")] == [
         "credential_key",
         "credential_secret",
+        "credential_status_days",
     ]
 
 
@@ -157,19 +169,36 @@ def test_contract_is_added_and_written_down_without_its_secrets(boss):
     account = OperatorAccount.objects.get()
     entry = AuditEvent.objects.get(action="account.added")
     assert answer.status_code == 302
-    assert (account.code, account.adapter, account.poll_plan) == ("mts", "mts", [5, 10, 0.5])
+    assert account.code == "mts"
+    assert account.adapter == "mts"
+    assert account.poll_plan == [5, 10, 0.5]
     assert account.credentials == {"key": "our-key", "secret": SECRET}
-    assert (entry.text, entry.actor_name) == (
-        "Добавлен договор с оператором «МТС»",
-        "Зоя Старшая",
-    )
+    assert entry.text == "Добавлен договор с оператором «МТС»"
+    assert entry.actor_name == "Зоя Старшая"
     assert SECRET not in json.dumps(list(AuditEvent.objects.values()), default=str)
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [("", {}), ("0", {"status_days": "0"}), (" 031 ", {"status_days": "31"})],
+)
+def test_number_of_a_contract_is_kept_as_text(boss, typed, stored):
+    boss.post(ADD, MTS | {"credential_status_days": typed})
+
+    account = OperatorAccount.objects.get()
+    assert account.credentials == {"key": "our-key", "secret": SECRET} | stored
+    assert boss.get(page_of(account)).context["adminform"].form[
+        "credential_status_days"
+    ].value() == stored.get("status_days", "")
 
 
 @pytest.mark.parametrize(
     ("field", "typed", "complaint"),
     [
         ("credential_secret", "", "Обязательное поле."),
+        ("credential_status_days", "32", "Убедитесь, что это значение меньше либо равно 31."),
+        ("credential_status_days", "-1", "Убедитесь, что это значение больше либо равно 0."),
+        ("credential_status_days", "день", "Введите целое число."),
         ("poll_plan", "5, потом 10", "Запишите паузы числами через запятую: 5, 10, 30."),
         ("poll_plan", "5, 0", "Пауза больше нуля и не длиннее суток (86400 с)."),
         ("poll_plan", "5, -1", "Пауза больше нуля и не длиннее суток (86400 с)."),
@@ -253,13 +282,12 @@ def cisco() -> OperatorAccount:
         ),
     ],
 )
-def test_more_calls_at_once_than_the_operator_takes_are_asked_for_twice(
-    boss, cisco, typed, complaints, kept
-):
+def test_more_calls_at_once_need_a_confirmation(boss, cisco, typed, complaints, kept):
     answer = boss.post(page_of(cisco), OF_CISCO | typed)
 
     cisco.refresh_from_db()
-    assert (errors(answer) if complaints else {}, cisco.concurrency) == (complaints, kept)
+    assert (errors(answer) if complaints else {}) == complaints
+    assert cisco.concurrency == kept
     assert answer.status_code == (200 if complaints else 302)
 
 
@@ -274,14 +302,15 @@ def test_what_the_operator_has_allowed_is_not_asked_for_again(boss, cisco):
     assert answers == [302, 302, 200]
 
 
-def test_new_contract_of_one_call_at_a_time_is_asked_too(boss):
+def test_new_contract_without_concurrency_needs_confirmation(boss):
     add = f"{LIST}add/?adapter=control_center"
 
     refused = errors(boss.post(add, OF_CISCO | {"concurrency": "2"}))
     added = boss.post(add, OF_CISCO | {"concurrency": "2", "concurrency_allowed": "on"})
 
     assert refused == {"concurrency": [ONE_AT_A_TIME]}
-    assert (added.status_code, OperatorAccount.objects.get().concurrency) == (302, 2)
+    assert added.status_code == 302
+    assert OperatorAccount.objects.get().concurrency == 2
 
 
 @pytest.mark.parametrize(
@@ -313,7 +342,8 @@ def test_new_keys_are_not_refused_before_they_are_tried(boss, account):
     other = OperatorAccount.objects.get().keys_refused_since
     boss.post(page_of(account), CHANGED | {"credential_secret": "tajna-dogovora-2"})
 
-    assert (other, OperatorAccount.objects.get().keys_refused_since) == (since, None)
+    assert other == since
+    assert OperatorAccount.objects.get().keys_refused_since is None
 
 
 def test_open_http_is_for_the_sandbox_only(boss, settings):
@@ -327,7 +357,8 @@ def test_open_http_is_for_the_sandbox_only(boss, settings):
     assert errors(refused) == {
         "base_url": ["Ключи и номера нельзя передавать открыто: адрес начинается с https://."]
     }
-    assert (nothing_yet, taken.status_code) == (0, 302)
+    assert nothing_yet == 0
+    assert taken.status_code == 302
     assert OperatorAccount.objects.get().base_url == "http://localhost:8100/operators/mts"
 
 
@@ -346,19 +377,21 @@ def test_secret_is_never_shown_again(boss, account):
     pages = [boss.get(page_of(account)), boss.post(page_of(account), {**CHANGED, "title": ""})]
 
     shown = [page.content.decode() for page in pages]
-    assert [SECRET in page for page in shown] == [False, False]
-    assert ["Сохранён. Оставьте пустым, чтобы не менять." in page for page in shown] == [True, True]
+    assert [page for page in shown if SECRET in page] == []
+    assert [page.count("Сохранён. Оставьте пустым, чтобы не менять.") for page in shown] == [1, 1]
     assert "our-key" in shown[0]
 
 
-def test_empty_secret_keeps_the_stored_one_and_the_journal_names_what_changed(boss, account):
+def test_empty_secret_keeps_the_stored_one_and_changes_are_audited(boss, account):
     boss.post(
         page_of(account),
         {**CHANGED, "credential_secret": "", "per_second": "5", "poll_plan": "5,10,0.5"},
     )
 
     account = OperatorAccount.objects.get()
-    assert (account.per_second, account.code, account.adapter) == (5, "mts", "mts")
+    assert account.per_second == 5
+    assert account.code == "mts"
+    assert account.adapter == "mts"
     assert account.credentials == {"key": "our-key", "secret": SECRET}
     assert list(AuditEvent.objects.values_list("action", "text", "actor_name")) == [
         (
@@ -369,7 +402,7 @@ def test_empty_secret_keeps_the_stored_one_and_the_journal_names_what_changed(bo
     ]
 
 
-def test_new_secret_replaces_the_old_one_and_stays_out_of_the_journal(boss, account):
+def test_new_secret_replaces_the_old_one_outside_the_audit_log(boss, account):
     boss.post(page_of(account), {**CHANGED, "credential_secret": "другая тайна"})
 
     assert OperatorAccount.objects.get().credentials == {"key": "our-key", "secret": "другая тайна"}
@@ -377,7 +410,7 @@ def test_new_secret_replaces_the_old_one_and_stays_out_of_the_journal(boss, acco
     assert text == "Изменён договор с оператором «МТС»: «Consumer Secret»"
 
 
-def test_saving_without_a_change_leaves_no_line_in_the_journal(boss, account):
+def test_saving_without_a_change_is_not_audited(boss, account):
     answer = boss.post(page_of(account), {**CHANGED, "credential_secret": ""})
 
     assert answer.status_code == 302
@@ -386,7 +419,7 @@ def test_saving_without_a_change_leaves_no_line_in_the_journal(boss, account):
 
 def test_optional_secret_can_be_taken_away(boss, account):
     account.adapter = "tmf640"
-    account.credentials = {"token": SECRET}
+    account.credentials = {"token": SECRET, "token_url": "https://id.example/token"}
     account.save()
     keys = {"credential_token": "", "credential_token_url": "https://id.example/token"}
     form = {name: value for name, value in CHANGED.items() if not name.startswith("credential")}
@@ -414,7 +447,8 @@ def test_keys_of_a_lost_encryption_key_can_be_typed_anew(boss, account, settings
     incomplete = boss.post(page_of(account), {**CHANGED, "credential_secret": ""})
     boss.post(page_of(account), CHANGED)
 
-    assert (listed.status_code, page.status_code) == (200, 200)
+    assert listed.status_code == 200
+    assert page.status_code == 200
     assert said(pinged) == [
         "Ключи договора не читаются: ключ шифрования сменился. Введите их заново."
     ]
@@ -422,7 +456,7 @@ def test_keys_of_a_lost_encryption_key_can_be_typed_anew(boss, account, settings
     assert OperatorAccount.objects.get().credentials == {"key": "our-key", "secret": SECRET}
 
 
-def test_list_shows_what_was_heard_of_the_operator(boss, account):
+def test_list_shows_the_last_answer_error_and_clock_skew(boss, account):
     OperatorAccount.objects.update(
         last_answer_at=datetime(2026, 11, 22, 9, 0, tzinfo=UTC),
         last_error="HTTP 503",
@@ -444,7 +478,7 @@ def test_contract_is_never_deleted(boss, account):
     assert OperatorAccount.objects.count() == 1
 
 
-def test_contract_of_a_protocol_that_is_gone_can_be_looked_at(boss, account):
+def test_contract_of_a_removed_protocol_can_be_viewed(boss, account):
     OperatorAccount.objects.update(adapter="telegraph")
 
     page = boss.get(page_of(account))
@@ -501,7 +535,8 @@ def test_windows_are_typed_as_people_write_them(typed, rows, shown):
 
     cleaned = field.clean(typed)
 
-    assert (cleaned, windows_text(cleaned)) == (rows, shown)
+    assert cleaned == rows
+    assert WindowsField().prepare_value(cleaned) == shown
     assert field.clean(shown) == rows
     assert not field.has_changed(rows, typed)
 
@@ -519,7 +554,7 @@ def test_windows_are_typed_as_people_write_them(typed, rows, shown):
     )
 )
 def test_every_window_comes_back_as_it_went(rows):
-    assert WindowsField(required=False).clean(windows_text(rows)) == rows
+    assert WindowsField(required=False).clean(WindowsField().prepare_value(rows)) == rows
 
 
 def test_window_that_nobody_could_have_typed_is_put_right(boss, account):
@@ -537,8 +572,8 @@ def test_window_that_nobody_could_have_typed_is_put_right(boss, account):
     )
 
 
-def test_window_that_nobody_could_have_typed_is_shown_as_it_is_stored():
-    assert windows_text([{"days": [9]}, "ночью"]) == '{"days": [9]}\n"ночью"'
+def test_invalid_stored_window_is_shown_as_json():
+    assert WindowsField().prepare_value([{"days": [9]}, "ночью"]) == '{"days": [9]}\n"ночью"'
 
 
 def test_terms_of_the_contract_are_kept_in_kopecks_and_rows(boss):
@@ -561,13 +596,14 @@ def test_terms_of_the_contract_are_kept_in_kopecks_and_rows(boss):
     account = OperatorAccount.objects.get()
     sunday = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
     form = boss.get(page_of(account)).context["adminform"].form
-    assert (account.activation_fee_kopecks, account.deactivation_fee_kopecks) == (1250, 100000)
-    assert (account.cooldown_seconds, account.min_active_days, account.min_inactive_days) == (
-        600,
-        30,
-        1,
-    )
-    assert (account.silence_hours, account.hold_hours, account.reserve_percent) == (48, 12, 25)
+    assert account.activation_fee_kopecks == 1250
+    assert account.deactivation_fee_kopecks == 100000
+    assert account.cooldown_seconds == 600
+    assert account.min_active_days == 30
+    assert account.min_inactive_days == 1
+    assert account.silence_hours == 48
+    assert account.hold_hours == 12
+    assert account.reserve_percent == 25
     assert window_end(account.maintenance_windows, sunday) == datetime(2026, 11, 22, 2, tzinfo=UTC)
     assert [
         form[name].value()
@@ -582,7 +618,7 @@ def test_terms_of_the_contract_are_kept_in_kopecks_and_rows(boss):
 # --- the secret of callbacks -------------------------------------------------------------------
 
 
-def test_secret_of_callbacks_is_written_kept_and_taken_away_but_never_shown(boss, account):
+def test_callback_secret_is_written_kept_removed_and_never_shown(boss, account):
     keep = {**CHANGED, "credential_secret": ""}
     boss.post(page_of(account), {**keep, "new_callback_secret": "klyuch-podpisi"})
     written = OperatorAccount.objects.get().callback_secret
@@ -591,7 +627,8 @@ def test_secret_of_callbacks_is_written_kept_and_taken_away_but_never_shown(boss
     kept = OperatorAccount.objects.get().callback_secret
     boss.post(page_of(account), {**keep, "remove_callback_secret": "on"})
 
-    assert (written, kept) == ("klyuch-podpisi", "klyuch-podpisi")
+    assert written == "klyuch-podpisi"
+    assert kept == "klyuch-podpisi"
     assert "klyuch-podpisi" not in page
     assert OperatorAccount.objects.get().callback_secret == ""
     assert "klyuch-podpisi" not in json.dumps(list(AuditEvent.objects.values()), default=str)
@@ -602,7 +639,7 @@ def field_of_the_secret(page: str) -> str:
     return page.partition('name="new_callback_secret"')[2].partition("remove_callback_secret")[0]
 
 
-def test_two_secrets_of_callbacks_count_at_once_and_their_number_is_shown(boss, account):
+def test_two_callback_secrets_are_kept_and_counted(boss, account):
     typed = "  novyi-klyuch \r\n\r\nstaryi-klyuch\r\nnovyi-klyuch"
     before = field_of_the_secret(boss.get(page_of(account)).content.decode())
 
@@ -611,21 +648,22 @@ def test_two_secrets_of_callbacks_count_at_once_and_their_number_is_shown(boss, 
     stored = OperatorAccount.objects.get()
     after = field_of_the_secret(boss.get(page_of(account)).content.decode())
     counted = "Сохранено секретов: 2. Оставьте пустым, чтобы не менять."
-    assert callbacks.secrets_of(stored) == ["novyi-klyuch", "staryi-klyuch"]
-    assert [counted in page for page in (before, after)] == [False, True]
+    assert inbox.secrets_of(stored) == ["novyi-klyuch", "staryi-klyuch"]
+    assert counted not in before
+    assert counted in after
     assert list(AuditEvent.objects.values_list("text", flat=True)) == [
         "Изменён договор с оператором «МТС»: «Consumer Secret», «Ключ подписи уведомлений»"
     ]
 
 
-def test_typed_secret_of_callbacks_does_not_come_back_beside_a_mistake(boss, account):
+def test_typed_callback_secret_is_not_shown_beside_a_mistake(boss, account):
     answer = boss.post(page_of(account), {**CHANGED, "title": "", "new_callback_secret": "klyuch"})
 
     assert errors(answer) == {"title": ["Обязательное поле."]}
     assert "klyuch" not in answer.content.decode()
 
 
-def test_secret_of_callbacks_of_a_lost_encryption_key_is_to_be_typed_anew(boss, account, settings):
+def test_callback_secret_of_a_lost_encryption_key_is_typed_anew(boss, account, settings):
     account.callback_secret = "klyuch"
     account.save()
     settings.FIELD_KEYS = [Fernet.generate_key().decode()]
@@ -642,7 +680,8 @@ def test_secret_of_callbacks_of_a_lost_encryption_key_is_to_be_typed_anew(boss, 
 
 @pytest.fixture
 def broken(account):
-    breaker.note(account, good=0, bad=breaker.THRESHOLD, at=AT)
+    for _ in range(breaker.THRESHOLD):
+        breaker.record_result(account, Health.BAD, at=AT)
     return account
 
 
@@ -664,12 +703,12 @@ def test_breaker_is_shown_and_closed_with_a_reason(boss, broken):
     assert silent.context["form"].errors == {"reason": ["Укажите причину."]}
     assert said(closed) == ["Предохранитель закрыт: команды пойдут снова."]
     assert again.context["form"].errors == {"__all__": ["Предохранитель уже закрыт."]}
-    assert (broken.broken_since, broken.probe_at, broken.failures_in_a_row) == (None, None, 0)
-    assert (entry.text, entry.reason, entry.actor_name) == (
-        "Закрыт предохранитель договора с оператором «МТС»",
-        "звонили, всё починили",
-        "Зоя Старшая",
-    )
+    assert broken.broken_since is None
+    assert broken.probe_at is None
+    assert broken.failures_in_a_row == 0
+    assert entry.text == "Закрыт предохранитель договора с оператором «МТС»"
+    assert entry.reason == "звонили, всё починили"
+    assert entry.actor_name == "Зоя Старшая"
     assert Alert.objects.filter(closed_at=None).count() == 0
 
 
@@ -702,9 +741,7 @@ def test_breaker_of_a_contract_with_lost_keys_can_be_closed(boss, broken, settin
 # --- a protocol that staff describe ------------------------------------------------------------
 
 
-EXAMPLE = json.loads(
-    (Path(validate.__file__).parent / "examples" / "telnyx-like.json").read_text("utf-8")
-)
+EXAMPLE = document(EXAMPLES / "telnyx-like.json")
 DECLARED = {name: value for name, value in MTS.items() if not name.startswith("credential")}
 ADD_DECLARED = f"{LIST}add/?adapter=declared"
 
@@ -730,6 +767,7 @@ def test_described_protocol_is_saved_and_then_asks_for_its_keys(boss):
         ("[1]", "описание протокола — это объект {…}"),
         ("", "Обязательное поле."),
         ("[" * 2000 + "]" * 2000, "Слишком глубокая вложенность."),
+        ("1" * 5000, "Слишком длинное число."),
     ],
 )
 def test_text_that_is_no_description_is_refused(boss, typed, complaint):
@@ -739,12 +777,12 @@ def test_text_that_is_no_description_is_refused(boss, typed, complaint):
     assert OperatorAccount.objects.count() == 0
 
 
-def test_every_mistake_of_a_description_is_told_with_its_place(boss):
+def test_every_mistake_of_a_description_is_shown_with_its_field(boss):
     wrong = {name: value for name, value in EXAMPLE.items() if name != "calls"} | {"key": "x"}
 
     answer = boss.post(ADD_DECLARED, {**DECLARED, "profile": json.dumps(wrong)})
 
-    assert errors(answer) == {"profile": [str(problem) for problem in validate.validate(wrong)]}
+    assert errors(answer) == {"profile": [str(problem) for problem in validate(wrong)]}
     assert len(errors(answer)["profile"]) > 1
     assert OperatorAccount.objects.count() == 0
 
@@ -772,7 +810,7 @@ def described() -> OperatorAccount:
     )
 
 
-def test_new_description_is_not_refused_before_it_is_tried(boss, described):
+def test_new_description_clears_refused_keys(boss, described):
     since = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
     OperatorAccount.objects.update(keys_refused_since=since)
     form = boss.get(page_of(described)).context["adminform"].form
@@ -786,11 +824,13 @@ def test_new_description_is_not_refused_before_it_is_tried(boss, described):
     boss.post(page_of(described), sent | {"profile": json.dumps(EXAMPLE | {"title": "Новый"})})
 
     stored = OperatorAccount.objects.get()
-    assert (other.per_second, other.keys_refused_since) == (2, since)
-    assert (stored.profile["title"], stored.keys_refused_since) == ("Новый", None)
+    assert other.per_second == 2
+    assert other.keys_refused_since == since
+    assert stored.profile["title"] == "Новый"
+    assert stored.keys_refused_since is None
 
 
-def test_requests_are_shown_before_anything_is_sent(boss, described):
+def test_preview_shows_requests_and_sends_nothing(boss, described):
     page = boss.get(f"{LIST}{described.pk}/dry-run/").content.decode()
 
     assert "https://api.own.example/" in page
@@ -801,13 +841,13 @@ def test_requests_are_shown_before_anything_is_sent(boss, described):
     assert f"{LIST}{described.pk}/dry-run/" in boss.get(page_of(described)).content.decode()
 
 
-def test_broken_description_is_told_on_every_page(boss, described):
+def test_broken_description_is_reported_on_every_page(boss, described):
     OperatorAccount.objects.update(profile={"title": "обрывок"})
 
-    drafts = boss.get(f"{LIST}{described.pk}/dry-run/").context["drafts"]
+    previews = boss.get(f"{LIST}{described.pk}/dry-run/").context["previews"]
     pinged = boss.post(f"{LIST}{described.pk}/ping/", follow=True)
 
-    assert {draft.problem for draft in drafts} == {
+    assert {preview.problem for preview in previews} == {
         "В описании протокола есть ошибки: исправьте их в договоре."
     }
     assert said(pinged) == ["Связь не проверена: в описании протокола есть ошибки."]
@@ -849,7 +889,7 @@ def test_link_is_checked_at_the_operator(boss, account, tmp_path):
 
 
 @pytest.mark.usefixtures("_fresh_redis")
-def test_link_that_was_not_checked_is_no_trouble_of_the_operator(boss, account, settings):
+def test_connection_that_was_not_checked_is_a_warning(boss, account, settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
     answer = boss.post(f"{LIST}{account.pk}/ping/", follow=True)
@@ -860,7 +900,7 @@ def test_link_that_was_not_checked_is_no_trouble_of_the_operator(boss, account, 
     assert [message.level_tag for message in answer.context["messages"]] == ["warning"]
 
 
-def test_check_of_the_link_is_a_post_of_a_known_contract(boss, account):
+def test_connection_is_checked_by_post_for_a_known_contract(boss, account):
     assert boss.get(f"{LIST}{account.pk}/ping/").status_code == 405
     assert boss.post(f"{LIST}999999/ping/").status_code == 404
 
@@ -927,7 +967,7 @@ def test_person_of_a_merchant_gets_nowhere(account):
     assert OperatorAccount.objects.count() == 1
 
 
-def test_stranger_is_sent_to_the_door_of_the_staff(account):
+def test_anonymous_user_is_sent_to_staff_login(account):
     addresses = [LIST, ADD, page_of(account), "/admin/", "/admin/password_change/"]
 
     answers = [Client().get(address) for address in addresses]

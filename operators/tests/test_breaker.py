@@ -1,18 +1,17 @@
 """The breaker: opens after troubles in a row, closes by one good answer, and keeps still while all is well."""
 
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cabinet.models import Alert
-from operators import breaker
-from operators.breaker import THRESHOLD
+from operators.classification import Health
+from operators.limits import breaker
+from operators.limits.breaker import THRESHOLD
 from operators.models import OperatorAccount
-from operators.ports import ErrorClass
 
 pytestmark = pytest.mark.django_db
 
@@ -30,21 +29,27 @@ def account() -> OperatorAccount:
     )
 
 
-def note(account: OperatorAccount, *, good: int = 0, bad: int = 0, at: datetime = AT) -> None:
-    breaker.note(account, good=good, bad=bad, at=at)
+def note(account: OperatorAccount, health: Health, *, at: datetime = AT) -> None:
+    breaker.record_result(account, health, at=at)
 
 
 def opened(account: OperatorAccount) -> OperatorAccount:
     for _ in range(THRESHOLD):
-        note(account, bad=1)
+        note(account, Health.BAD)
     return account
 
 
-def facts(account: OperatorAccount) -> tuple[int, datetime | None, datetime | None]:
+class BreakerFacts(NamedTuple):
+    failures_in_a_row: int
+    broken_since: datetime | None
+    probe_at: datetime | None
+
+
+def facts(account: OperatorAccount) -> BreakerFacts:
     """What the database knows; the given object has to know the same."""
     row = OperatorAccount.objects.get(pk=account.pk)
-    known = (row.failures_in_a_row, row.broken_since, row.probe_at)
-    assert known == (account.failures_in_a_row, account.broken_since, account.probe_at)
+    known = BreakerFacts(row.failures_in_a_row, row.broken_since, row.probe_at)
+    assert known == BreakerFacts(account.failures_in_a_row, account.broken_since, account.probe_at)
     return known
 
 
@@ -55,7 +60,7 @@ def pauses(account: OperatorAccount, probes: int) -> list[int]:
         assert account.probe_at is not None
         found.append(round((account.probe_at - at).total_seconds()))
         at = account.probe_at
-        note(account, bad=1, at=at)
+        note(account, Health.BAD, at=at)
     return found
 
 
@@ -64,83 +69,104 @@ def alerts() -> list[tuple[str, str, str, int, datetime | None]]:
     return list(Alert.objects.order_by("pk").values_list(*fields))
 
 
-@given(st.sampled_from(ErrorClass))
-def test_only_what_speaks_of_health_is_trouble(error):
-    speaks = {ErrorClass.TRANSIENT, ErrorClass.MAINTENANCE, ErrorClass.UNKNOWN_OUTCOME}
-
-    assert breaker.is_trouble(error) == (error in speaks)
-
-
-def test_no_error_is_no_trouble():
-    assert not breaker.is_trouble(None)
-
-
 def test_breaker_opens_at_the_threshold_and_not_before(account):
     for _ in range(THRESHOLD - 1):
-        note(account, bad=1)
-    before = (breaker.is_open(account), facts(account))
-    note(account, bad=1)
+        note(account, Health.BAD)
+    open_before, before = account.broken_since is not None, facts(account)
+    note(account, Health.BAD)
 
-    assert before == (False, (THRESHOLD - 1, None, None))
-    assert breaker.is_open(account)
-    assert facts(account) == (THRESHOLD, AT, AT + timedelta(seconds=10))
+    assert not open_before
+    assert before == BreakerFacts(THRESHOLD - 1, None, None)
+    assert account.broken_since is not None
+    assert facts(account) == BreakerFacts(
+        failures_in_a_row=THRESHOLD, broken_since=AT, probe_at=AT + timedelta(seconds=10)
+    )
 
 
 def test_good_answer_between_starts_the_count_anew(account):
     for _ in range(THRESHOLD - 1):
-        note(account, bad=1)
-    note(account, good=1)
+        note(account, Health.BAD)
+    note(account, Health.GOOD)
     for _ in range(THRESHOLD - 1):
-        note(account, bad=1)
+        note(account, Health.BAD)
 
-    assert facts(account) == (THRESHOLD - 1, None, None)
-
-
-def test_one_good_answer_among_bad_ones_keeps_it_closed(account):
-    note(account, good=1, bad=50)
-
-    assert facts(account) == (0, None, None)
+    assert facts(account) == BreakerFacts(
+        failures_in_a_row=THRESHOLD - 1, broken_since=None, probe_at=None
+    )
 
 
 def test_calls_that_say_nothing_change_nothing(account):
     opened(account)
 
-    note(account, good=0, bad=0, at=AT + timedelta(seconds=10))
+    note(account, Health.NONE, at=AT + timedelta(seconds=10))
 
-    assert facts(account) == (THRESHOLD, AT, AT + timedelta(seconds=10))
+    assert facts(account) == BreakerFacts(
+        failures_in_a_row=THRESHOLD, broken_since=AT, probe_at=AT + timedelta(seconds=10)
+    )
 
 
 def test_one_good_answer_closes(account):
     opened(account)
 
-    note(account, good=1, at=AT + timedelta(seconds=10))
+    note(account, Health.GOOD, at=AT + timedelta(seconds=10))
 
-    assert not breaker.is_open(account)
-    assert facts(account) == (0, None, None)
+    assert account.broken_since is None
+    assert facts(account) == BreakerFacts(failures_in_a_row=0, broken_since=None, probe_at=None)
 
 
-def test_alert_is_raised_at_opening_and_closed_with_it(account):
+def test_outage_is_one_alert_that_ends_with_works_again(account):
     opened(account)
-    note(account, bad=1, at=AT + timedelta(seconds=10))
+    before = alerts()
+    for seconds in (60, 80, 200):
+        note(account, Health.BAD, at=AT + timedelta(seconds=seconds))
     raised = alerts()
-    note(account, good=1, at=AT + timedelta(seconds=30))
+    note(account, Health.GOOD, at=AT + timedelta(minutes=25))
 
-    matter = (
-        f"operator:account:{account.pk}:broken",
-        "МТС: сбой, команды ждут в очереди. HTTP 503",
-        f"/admin/operators/operatoraccount/{account.pk}/change/",
-        1,
-    )
-    assert raised == [(*matter, None)]
-    assert alerts() == [(*matter, AT + timedelta(seconds=30))]
+    key = f"operator:account:{account.pk}:broken"
+    link = f"/admin/operators/operatoraccount/{account.pk}/change/"
+    ended = "МТС снова работает. Сбой был с 12:00 до 12:25."
+    assert before == []
+    assert raised == [(key, "МТС: сбой, команды ждут в очереди. HTTP 503", link, 1, None)]
+    assert alerts() == [(key, ended, link, 1, AT + timedelta(minutes=25))]
 
 
-def test_second_fall_is_a_new_matter(account):
+def test_short_outages_alert_nobody(account):
+    for minute in range(10):
+        for second in (0, 10, 30, 59):
+            for _ in range(THRESHOLD):
+                note(account, Health.BAD, at=AT + timedelta(minutes=minute, seconds=second))
+        note(account, Health.GOOD, at=AT + timedelta(minutes=minute, seconds=59))
+
+    assert alerts() == []
+
+
+def test_second_long_outage_is_a_new_alert(account):
+    for hour in range(2):
+        for minute in (0, 1):
+            for _ in range(THRESHOLD):
+                note(account, Health.BAD, at=AT + timedelta(hours=hour, minutes=minute))
+        note(account, Health.GOOD, at=AT + timedelta(hours=hour, minutes=2))
+
+    closed = [AT + timedelta(minutes=2), AT + timedelta(hours=1, minutes=2)]
+    assert [row[-1] for row in alerts()] == closed
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        {"silent_until": AT + timedelta(hours=1)},
+        {"maintenance_windows": [{"from": "11:00", "to": "13:00"}]},
+    ],
+)
+def test_outage_in_a_pause_or_planned_works_alerts_after_them(account, silence):
+    OperatorAccount.objects.filter(pk=account.pk).update(**silence)
     opened(account)
-    note(account, good=1)
-    opened(account)
+    note(account, Health.BAD, at=AT + timedelta(minutes=59))
+    meanwhile = alerts()
+    note(account, Health.BAD, at=AT + timedelta(minutes=61))
 
-    assert [row[-1] for row in alerts()] == [AT, None]
+    assert meanwhile == []
+    assert [row[-1] for row in alerts()] == [None]
 
 
 def test_pauses_between_probes_grow_up_to_five_minutes(account):
@@ -149,32 +175,35 @@ def test_pauses_between_probes_grow_up_to_five_minutes(account):
     assert pauses(account, 7) == [10, 20, 40, 80, 160, 300, 300]
 
 
-@pytest.mark.parametrize("together", [THRESHOLD, 8, 50])
-def test_pauses_grow_alike_however_many_calls_failed_together(account, together):
-    note(account, bad=together)
+@pytest.mark.parametrize("failures", [THRESHOLD, 8, 50])
+def test_pauses_grow_alike_however_many_calls_failed_together(account, failures):
+    for _ in range(failures):
+        note(account, Health.BAD)
 
     assert pauses(account, 4) == [10, 20, 40, 80]
 
 
-def test_calls_that_were_in_the_air_do_not_put_the_probe_off(account):
+def test_calls_in_flight_do_not_postpone_the_probe(account):
     opened(account)
 
     for second in range(3):
-        note(account, bad=2, at=AT + timedelta(seconds=second))
+        note(account, Health.BAD, at=AT + timedelta(seconds=second))
 
-    assert facts(account) == (THRESHOLD + 6, AT, AT + timedelta(seconds=10))
+    assert facts(account) == BreakerFacts(
+        failures_in_a_row=THRESHOLD + 3, broken_since=AT, probe_at=AT + timedelta(seconds=10)
+    )
 
 
 def test_probe_is_due_at_its_time_and_only_while_open(account):
     second = timedelta(seconds=1)
     closed = breaker.probe_is_due(account, AT)
     opened(account)
-    due = [
-        breaker.probe_is_due(account, AT + timedelta(seconds=10) + shift)
-        for shift in (-second, 0 * second, second)
-    ]
+    probe_at = AT + timedelta(seconds=10)
 
-    assert (closed, due) == (False, [False, True, True])
+    assert closed is False
+    assert breaker.probe_is_due(account, probe_at - second) is False
+    assert breaker.probe_is_due(account, probe_at) is True
+    assert breaker.probe_is_due(account, probe_at + second) is True
 
 
 def test_other_accounts_are_left_alone(account):
@@ -184,15 +213,15 @@ def test_other_accounts_are_left_alone(account):
 
     opened(account)
 
-    assert facts(other) == (0, None, None)
+    assert facts(other) == BreakerFacts(failures_in_a_row=0, broken_since=None, probe_at=None)
 
 
-@pytest.mark.parametrize("good", [0, 1, 50])
-def test_nothing_is_asked_or_written_while_all_is_well(account, good):
+@pytest.mark.parametrize("health", [Health.NONE, Health.GOOD])
+def test_nothing_is_asked_or_written_while_all_is_well(account, health):
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        note(account, good=good)
+        note(account, health)
 
     sent = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
     assert sent == []
@@ -202,48 +231,110 @@ def test_stale_object_does_not_lose_what_others_counted(account):
     stale = OperatorAccount.objects.get(pk=account.pk)
     opened(account)
 
-    note(stale, bad=1)
+    note(stale, Health.BAD)
 
-    assert facts(stale)[:2] == (THRESHOLD + 1, AT)
+    now = facts(stale)
+    assert now.failures_in_a_row == THRESHOLD + 1
+    assert now.broken_since == AT
+
+
+# --- cards ------------------------------------------------------------------------------------------
+
+
+def fail(account: OperatorAccount, card_id: int | None, *, at=AT, by_switches: bool = True) -> None:
+    breaker.record_result(
+        account, Health.BAD, at=at, by_switches=by_switches, card_id=card_id, error="3003 Foris"
+    )
+
+
+def test_trouble_of_one_card_never_opens(account):
+    for by_switches in (True, False) * THRESHOLD:
+        fail(account, 7, by_switches=by_switches)
+
+    assert facts(account) == BreakerFacts(failures_in_a_row=1, broken_since=None, probe_at=None)
+    assert alerts() == []
+
+
+def test_trouble_of_different_cards_opens_and_says_the_refusal(account):
+    for card_id in (1, 2, 2, 3, 1, 4, 5):
+        fail(account, card_id)
+    fail(account, 6, at=AT + timedelta(minutes=1))
+
+    assert account.broken_since == AT
+    assert [row[1] for row in alerts()] == ["МТС: сбой, команды ждут в очереди. 3003 Foris"]
+
+
+def test_card_counts_anew_after_a_good_switch(account):
+    for card_id in (1, 2, 3, 4):
+        fail(account, card_id)
+    breaker.record_result(account, Health.GOOD, at=AT, by_switches=True)
+    for card_id in (1, 2, 3, 4):
+        fail(account, card_id)
+
+    assert facts(account) == BreakerFacts(failures_in_a_row=4, broken_since=None, probe_at=None)
+    assert account.failing_cards == {"switches": ["1", "2", "3", "4"]}
+
+
+def test_open_breaker_lets_questions_while_they_are_answered(account):
+    for card_id in range(THRESHOLD):
+        fail(account, card_id)
+    allowed = [breaker.lets_questions(account)]
+    for card_id in (1, 1, 2):
+        fail(account, card_id, by_switches=False)
+        allowed.append(breaker.lets_questions(account))
+    breaker.questions_work(account)
+    allowed.append(breaker.lets_questions(OperatorAccount.objects.get(pk=account.pk)))
+
+    assert allowed == [True, True, True, False, True]
+    assert account.broken_since == AT
 
 
 # --- switches and readings --------------------------------------------------------------------------
 
 
-def heard(account: OperatorAccount, *words: str) -> list[tuple[int, int]]:
-    """Troubles in a row, and those of switches among them, after each word."""
+class Failures(NamedTuple):
+    in_a_row: int
+    of_switches: int
+
+
+def failures_after(account: OperatorAccount, *answers: str) -> list[Failures]:
+    """Failures in a row, and those of switches among them, after each answer."""
     found = []
-    for word in words:
-        kind, _, outcome = word.partition(" ")
-        counts = {"good": int(outcome == "good"), "bad": int(outcome == "bad")}
-        breaker.note(account, **counts, at=AT, by_switches=kind == "switch")
+    for answer in answers:
+        kind, _, outcome = answer.partition(" ")
+        by_switches = kind == "switch"
+        breaker.record_result(account, Health(outcome), at=AT, by_switches=by_switches)
         row = OperatorAccount.objects.get(pk=account.pk)
-        found.append((row.failures_in_a_row, row.failing_switches))
+        found.append(Failures(row.failures_in_a_row, row.failing_switches))
     return found
 
 
 def test_good_reading_makes_good_what_readings_met_and_no_more(account):
-    found = heard(
+    found = failures_after(
         account, "switch bad", "reading bad", "reading good", "switch bad", "reading good"
     )
 
-    assert found == [(1, 1), (2, 1), (1, 1), (2, 2), (2, 2)]
-    assert not breaker.is_open(account)
+    assert [one.in_a_row for one in found] == [1, 2, 1, 2, 2]
+    assert [one.of_switches for one in found] == [1, 1, 1, 2, 2]
+    assert account.broken_since is None
 
 
 def test_good_switch_makes_good_everything(account):
-    found = heard(account, "switch bad", "reading bad", "switch good")
+    found = failures_after(account, "switch bad", "reading bad", "switch good")
 
-    assert found == [(1, 1), (2, 1), (0, 0)]
+    assert [one.in_a_row for one in found] == [1, 2, 0]
+    assert [one.of_switches for one in found] == [1, 1, 0]
 
 
 def test_failing_switches_open_it_whatever_is_read_between(account):
-    found = heard(account, *["switch bad", "reading good"] * THRESHOLD)
+    found = failures_after(account, *["switch bad", "reading good"] * THRESHOLD)
 
-    assert (found[-1], breaker.is_open(account)) == ((THRESHOLD, THRESHOLD), True)
+    assert found[-1] == Failures(in_a_row=THRESHOLD, of_switches=THRESHOLD)
+    assert account.broken_since is not None
 
 
 def test_good_reading_closes_what_only_readings_have_opened(account):
-    by_readings = heard(account, *["reading bad"] * THRESHOLD, "reading good")
+    by_readings = failures_after(account, *["reading bad"] * THRESHOLD, "reading good")
 
-    assert (by_readings[-1], breaker.is_open(account)) == ((0, 0), False)
+    assert by_readings[-1] == Failures(in_a_row=0, of_switches=0)
+    assert account.broken_since is None

@@ -81,7 +81,7 @@ def test_case_that_was_not_run_is_an_empty_cell(tmp_path):
     assert "\ncard’s switch is made  FAILED\nlogin is renewed       –       ok\n" in shown
 
 
-def test_skipped_case_is_told_apart_from_one_that_does_not_apply(tmp_path):
+def test_skipped_case_differs_from_inapplicable_case(tmp_path):
     skipping = SUITE.replace("assert number != self.bad", "pytest.skip('later')")
 
     assert "\ncard’s switch is made  skipped  skipped\n" in run(tmp_path, skipping)

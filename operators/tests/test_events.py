@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from operators.events import MonitorChanged, ServiceChanged, read_event
+from operators.events.event_mapping import MonitorChanged, ServiceChanged, read_event
 from operators.ports import BlockReason, Check, CheckState, ErrorClass, Reading, SimState
 from operators.tests.signing import ICCID, monitor_event, service_event
 
@@ -12,9 +12,9 @@ from operators.tests.signing import ICCID, monitor_event, service_event
 def failure(response: Any) -> Check:
     event = monitor_event(state="InError")
     event["event"]["monitor"] |= {"response": response}
-    told = read_event(event["eventType"], event)
-    assert isinstance(told, MonitorChanged)
-    return told.check
+    parsed = read_event(event["eventType"], event)
+    assert isinstance(parsed, MonitorChanged)
+    return parsed.check
 
 
 def failed(code: str, text: str, error: ErrorClass) -> Check:
@@ -39,7 +39,7 @@ def failed(code: str, text: str, error: ErrorClass) -> Check:
         ({"statusCode": "503", "body": "["}, failed("503", "", ErrorClass.MAINTENANCE)),
         ({"statusCode": "500", "body": "[" * 100_000}, failed("500", "", ErrorClass.TRANSIENT)),
         ({"statusCode": "422", "body": "[1]"}, failed("422", "", ErrorClass.INVALID)),
-        ({"statusCode": "5", "body": None}, failed("5", "", ErrorClass.TRANSIENT)),
+        ({"statusCode": "5", "body": None}, failed("5", "", ErrorClass.INVALID)),
         (None, failed("", "", ErrorClass.INVALID)),
     ],
 )
@@ -62,6 +62,6 @@ def test_failure_is_put_in_our_words(response, check):
 def test_reason_of_an_inactive_service_is_put_in_our_words(reason, reading):
     event = service_event(reason=reason)
 
-    told = read_event(event["eventType"], event)
+    parsed = read_event(event["eventType"], event)
 
-    assert told == ServiceChanged(ICCID, reading)
+    assert parsed == ServiceChanged(ICCID, reading)

@@ -8,15 +8,18 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from cabinet import clock
-from cabinet.services.groups import ensure_groups
+from cabinet.accounts.services.staff_groups import ensure_groups
 from cabinet.tests.people import make_staff
-from operators import callbacks, exchanges, retention, tasks
-from operators.heard import About
-from operators.heard import Exchange as Heard
+from operators import purge, tasks
+from operators.client import exchange_log
+from operators.client.http import CallContext, HttpExchange
+from operators.connections import connect
+from operators.events import inbox
+from operators.limits.quota import QuotaGate
 from operators.models import Callback, Exchange, OperatorAccount
 from operators.ports import Action, CallKind
-from operators.services import connect, note_exchanges
-from operators.tests.bench import SIM, running
+from operators.services import record_exchanges
+from operators.tests.sandbox_operator import SIM, running, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +39,7 @@ def account() -> OperatorAccount:
     )
 
 
-def heard(**fields) -> Heard:
+def http_exchange(**fields) -> HttpExchange:
     given = {
         "account": "partner",
         "kind": CallKind.READ,
@@ -49,7 +52,7 @@ def heard(**fields) -> Heard:
         "reply": "HTTP 200",
         **fields,
     }
-    return Heard(**given)
+    return HttpExchange(**given)
 
 
 def row(account: OperatorAccount, **fields) -> Exchange:
@@ -74,16 +77,20 @@ def listed(answer) -> list[int]:
 
 
 def test_batch_is_kept_with_one_insert(account, django_assert_num_queries):
-    about = About("89701010000000000015", 7)
+    context = CallContext("89701010000000000015", 7)
 
     with django_assert_num_queries(1):
-        exchanges.keep(account, [heard(about=about), heard(), heard()], at=AT)
+        exchange_log.keep(
+            account, [http_exchange(context=context), http_exchange(), http_exchange()], at=AT
+        )
 
     assert Exchange.objects.count() == 3
 
 
 def test_row_says_everything(account):
-    exchanges.keep(account, [heard(about=About("89701010000000000015", 7))], at=AT)
+    exchange_log.keep(
+        account, [http_exchange(context=CallContext("89701010000000000015", 7))], at=AT
+    )
 
     kept = Exchange.objects.values().get()
 
@@ -107,9 +114,9 @@ def test_row_says_everything(account):
 def test_exchange_without_time_and_card_gets_those_of_the_batch(account):
     later = AT + timedelta(minutes=1)
 
-    exchanges.keep(
+    exchange_log.keep(
         account,
-        [heard(at=None), heard(about=About("8970101", None))],
+        [http_exchange(at=None), http_exchange(context=CallContext("8970101", None))],
         iccid="89701010000000000015",
         command_id=7,
         at=later,
@@ -131,22 +138,24 @@ def test_exchange_without_time_and_card_gets_those_of_the_batch(account):
     ],
 )
 def test_result_is_a_word_of_the_transport(account, fields, result):
-    exchanges.keep(account, [heard(**{"reply": "", **fields})], at=AT)
+    exchange_log.keep(account, [http_exchange(**{"reply": "", **fields})], at=AT)
 
     kept = Exchange.objects.get()
 
-    assert (kept.result, kept.reply) == (result, fields.get("error", ""))
+    assert kept.result == result
+    assert kept.reply == fields.get("error", "")
 
 
 def test_call_to_an_operator_is_kept_whole_and_masked(account, tmp_path):
-    calls: list[Heard] = []
     with running("tmf640", {"token": TOKEN}, tmp_path / "sandbox.json") as bench:
         bench.put(SIM, state="inactive")
         account.base_url = f"{bench.url}/operators/tmf640"
-        operator = connect(account, heard=calls.append, about=About(SIM.iccid, 7))
-
-        operator.submit(action=Action.ACTIVATE, sim=SIM, key="k-1", at=clock.now())
-    note_exchanges(account, calls)
+        call = connect(account).call(
+            lambda operator: submit(operator, Action.ACTIVATE),
+            admit=QuotaGate(account),
+            context=CallContext(SIM.iccid, 7),
+        )
+    record_exchanges(account, call.exchanges)
 
     kept = list(Exchange.objects.order_by("pk"))
     assert [(one.kind, one.method, one.iccid, one.command_id, one.result) for one in kept] == [
@@ -164,22 +173,19 @@ def test_call_to_an_operator_is_kept_whole_and_masked(account, tmp_path):
 
 
 def test_call_that_did_not_leave_is_kept_with_its_reason(account):
-    calls: list[Heard] = []
     account.base_url = "http://127.0.0.1:1/partner"
 
-    connect(account, heard=calls.append).submit(
-        action=Action.ACTIVATE, sim=SIM, key="k-1", at=clock.now()
+    call = connect(account).call(
+        lambda operator: submit(operator, Action.ACTIVATE), admit=QuotaGate(account)
     )
-    note_exchanges(account, calls)
+    record_exchanges(account, call.exchanges)
 
     kept = Exchange.objects.get()
-    assert (kept.status, kept.result, kept.iccid, kept.command_id, kept.reply) == (
-        None,
-        "not_sent_refused",
-        "",
-        None,
-        "оператор не принимает соединение",
-    )
+    assert kept.status is None
+    assert kept.result == "not_sent_refused"
+    assert kept.iccid == ""
+    assert kept.command_id is None
+    assert kept.reply == "оператор не принимает соединение"
 
 
 # --- a call that nobody has seen the end of ------------------------------------------------------------
@@ -187,15 +193,15 @@ def test_call_that_did_not_leave_is_kept_with_its_reason(account):
 CARD = "89701010000000000015"
 
 
-def unheard(account: OperatorAccount) -> bool:
+def without_exchange(account: OperatorAccount) -> bool:
     """The seventh command was taken to be sent, and a minute later nothing is known of it."""
-    return exchanges.note_unheard(
+    return exchange_log.note_missing(
         account=account, iccid=CARD, command_id=7, began_at=AT, at=AT + timedelta(minutes=1)
     )
 
 
 def test_switch_whose_answer_nobody_recorded_has_a_row(account):
-    noted = unheard(account)
+    noted = without_exchange(account)
 
     kept = Exchange.objects.values().get()
     assert noted
@@ -233,7 +239,7 @@ def test_switch_whose_answer_nobody_recorded_has_a_row(account):
 def test_call_that_is_in_the_log_is_not_unheard(account, known, noted):
     row(account, **known)
 
-    assert unheard(account) is noted
+    assert without_exchange(account) is noted
     assert Exchange.objects.count() == 1 + noted
 
 
@@ -244,21 +250,24 @@ def test_rows_older_than_thirty_days_go(account):
     row(account, at=AT - timedelta(days=30, seconds=1))
     young = row(account, at=AT - timedelta(days=30))
 
-    gone = exchanges.purge(at=AT)
+    gone = exchange_log.purge(at=AT)
 
-    assert (gone, list(Exchange.objects.values_list("pk", flat=True))) == (1, [young.pk])
+    assert gone == 1
+    assert list(Exchange.objects.values_list("pk", flat=True)) == [young.pk]
 
 
 def test_purge_goes_batch_by_batch_the_oldest_first(account, monkeypatch):
-    monkeypatch.setattr(retention, "PURGE_BATCH", 2)
+    monkeypatch.setattr(purge, "PURGE_BATCH", 2)
     for days in (40, 50, 60, 70, 80, 90):
         row(account, at=AT - timedelta(days=days))
 
-    stopped = exchanges.purge(at=AT, seconds=0)
+    stopped = exchange_log.purge(at=AT, seconds=0)
     left = [(AT - at).days for at in Exchange.objects.order_by("at").values_list("at", flat=True)]
-    rest = exchanges.purge(at=AT)
+    rest = exchange_log.purge(at=AT)
 
-    assert (stopped, left, rest) == (2, [70, 60, 50, 40], 4)
+    assert stopped == 2
+    assert left == [70, 60, 50, 40]
+    assert rest == 4
 
 
 def event(account: OperatorAccount, state: str, **age: float) -> str:
@@ -296,14 +305,15 @@ def test_hourly_task_purges_by_the_product_s_clock(account):
 
 
 def test_events_are_purged_batch_by_batch_the_oldest_first(account, monkeypatch):
-    monkeypatch.setattr(retention, "PURGE_BATCH", 2)
+    monkeypatch.setattr(purge, "PURGE_BATCH", 2)
     names = [event(account, "done", days=days) for days in (50, 40, 60)]
 
-    gone = [callbacks.purge(at=clock.now(), seconds=0)]
+    gone = [inbox.purge(at=clock.now(), seconds=0)]
     left = list(Callback.objects.values_list("event_id", flat=True))
-    gone += [callbacks.purge(at=clock.now()), callbacks.purge(at=clock.now())]
+    gone += [inbox.purge(at=clock.now()), inbox.purge(at=clock.now())]
 
-    assert (gone, left) == ([2, 1, 0], [names[1]])
+    assert gone == [2, 1, 0]
+    assert left == [names[1]]
 
 
 # --- staff look at it ----------------------------------------------------------------------------------
@@ -358,7 +368,7 @@ def test_log_is_filtered_by_card_and_by_command(account):
     ]
 
 
-def test_page_of_an_exchange_lays_out_both_sides_and_escapes_them(account):
+def test_exchange_page_shows_both_sides_escaped(account):
     one = row(account, request="GET /state\n\n<b>", reply="HTTP 200\n\n<script>", command_id=7)
 
     page = of_group("Поддержка").get(f"{LIST}{one.pk}/change/").content.decode()
@@ -368,8 +378,8 @@ def test_page_of_an_exchange_lays_out_both_sides_and_escapes_them(account):
     assert '<a href="/admin/smartcards/command/7/change/">№ 7</a>' in page
 
 
-def test_list_counts_no_further_than_anybody_leafs(account, monkeypatch):
-    monkeypatch.setattr("operators.admin_exchanges.CappedPaginator.FARTHEST", 3)
+def test_list_counts_at_most_its_longest_length(account, monkeypatch):
+    monkeypatch.setattr("operators.admin.log_admin.CappedPaginator.FARTHEST", 3)
     for _ in range(5):
         row(account)
 
@@ -380,31 +390,42 @@ def test_list_counts_no_further_than_anybody_leafs(account, monkeypatch):
 
 def test_call_without_an_end_is_shown_as_one(account):
     client = of_group("Поддержка")
-    unheard(account)
+    without_exchange(account)
     row(account)
     one = Exchange.objects.get(result="unheard")
 
-    listing = client.get(f"{LIST}?ended=unheard")
+    listing = client.get(f"{LIST}?result__exact=unheard")
     by_card = client.get(f"{LIST}?iccid={CARD}&command_id=7")
     page = client.get(f"{LIST}{one.pk}/change/").content.decode()
 
-    assert (listed(listing), listed(by_card)) == ([one.pk], [one.pk])
+    assert listed(listing) == [one.pk]
+    assert listed(by_card) == [one.pk]
     assert "ответ не записан вовремя" in listing.content.decode()
     assert "запрос мог уйти, а мог и не уйти" in page
     assert '<pre class="exchange-text">—</pre>' in page
 
 
-def test_log_is_filtered_by_what_for_and_by_the_end(account):
+def test_exchanges_are_filtered_by_kind_and_result(account):
     client = of_group("Поддержка")
     refused = row(account, kind="submit", result="http_4xx")
     stayed = row(account, kind="read", result="not_sent_dns", at=AT - timedelta(hours=1))
 
-    answers = [
-        listed(client.get(f"{LIST}{query}"))
-        for query in ("?what_for=submit", "?ended=http_4xx", "?ended=not_sent_", "?ended=nonsense")
-    ]
+    found = {
+        query: listed(client.get(f"{LIST}?{query}"))
+        for query in (
+            "kind__exact=submit",
+            "result__exact=http_4xx",
+            "result__exact=not_sent_dns",
+            "",
+        )
+    }
     page = client.get(LIST).content.decode()
 
-    assert answers == [[refused.pk], [refused.pk], [stayed.pk], [refused.pk, stayed.pk]]
-    assert "не отправлено: dns" in page
+    assert found == {
+        "kind__exact=submit": [refused.pk],
+        "result__exact=http_4xx": [refused.pk],
+        "result__exact=not_sent_dns": [stayed.pk],
+        "": [refused.pk, stayed.pk],
+    }
+    assert "не отправлено: адрес не найден" in page
     assert "22.11.2026 12:00:00" in page

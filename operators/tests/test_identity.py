@@ -8,7 +8,7 @@ import pytest
 
 from operators import registry
 from operators.adapters.mts import Mts
-from operators.http import Exchange
+from operators.client.http import HttpExchange
 from operators.ports import (
     Connection,
     ErrorClass,
@@ -17,8 +17,16 @@ from operators.ports import (
     Sim,
     Unavailable,
 )
-from operators.tests.bench import SIM, STRANGER, Bench, MemoryTokens, own_clock, running
-from operators.tests.test_mts import KEYS, NotingDoor, answer, mts
+from operators.tests.sandbox_operator import (
+    SIM,
+    STRANGER,
+    RunningOperator,
+    make_operator,
+    new_tokens,
+    own_clock,
+    running,
+)
+from operators.tests.test_mts import KEYS, RecordingHttp, answer, mts
 
 __all__ = ["own_clock"]
 
@@ -44,7 +52,7 @@ def confirmation(word: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, own_clock: None) -> Iterator[Bench]:
+def bench(tmp_path: Path, own_clock: None) -> Iterator[RunningOperator]:
     with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
         yield bench
 
@@ -57,17 +65,15 @@ def test_each_word_of_the_manual_has_its_meaning(bench, word, state):
 
 
 def test_question_names_the_number_and_asks_for_silence():
-    operator, door = mts(answer([{"characteristic": [confirmation("Activated")]}]))
+    operator, http = mts(answer([{"characteristic": [confirmation("Activated")]}]))
 
     operator.read_identity(sim=SIM)
 
-    [asked] = door.asked
-    assert (asked["method"], asked["url"], asked["params"], asked["private"]) == (
-        "GET",
-        "https://api.mts.ru/b2b/v1/PersonalData/PersonalDataInfo",
-        {"contactMedium.phoneNumber": SIM.msisdn},
-        True,
-    )
+    [asked] = http.asked
+    assert asked["method"] == "GET"
+    assert asked["url"] == "https://api.mts.ru/b2b/v1/PersonalData/PersonalDataInfo"
+    assert asked["params"] == {"contactMedium.phoneNumber": SIM.msisdn}
+    assert asked["private"] is True
 
 
 @pytest.mark.parametrize(
@@ -110,7 +116,7 @@ def test_answer_without_the_word_is_no_answer(body, status, error):
     assert refused.value.error is error
 
 
-def test_card_without_a_number_or_of_another_contract_is_not_known(bench):
+def test_card_without_number_or_of_another_contract_is_unknown(bench):
     operator = bench.operator()
 
     with pytest.raises(Unavailable) as nameless:
@@ -118,56 +124,45 @@ def test_card_without_a_number_or_of_another_contract_is_not_known(bench):
     with pytest.raises(Unavailable) as stranger:
         operator.read_identity(sim=STRANGER)
 
-    assert (nameless.value.code, stranger.value.error) == ("no_msisdn", ErrorClass.NOT_FOUND)
+    assert nameless.value.code == "no_msisdn"
+    assert stranger.value.error == ErrorClass.NOT_FOUND
 
 
 def test_nothing_of_the_answer_reaches_the_log_of_exchanges(bench, caplog):
     caplog.set_level("DEBUG")
-    heard: list[Exchange] = []
-    operator = registry.make(
+    exchanges: list[HttpExchange] = []
+    operator = make_operator(
         account="test-mts",
         adapter="mts",
         base_url=f"{bench.url}/operators/mts",
         credentials=KEYS,
-        tokens=MemoryTokens(),
-        on_exchange=heard.append,
+        exchanges=exchanges,
     )
 
     operator.read_identity(sim=SIM)
 
-    assert [(one.kind, one.status, one.reply) for one in heard if one.kind == "read"] == [
+    assert [(one.kind, one.status, one.reply) for one in exchanges if one.kind == "read"] == [
         ("read", 200, "HTTP 200\n\nПерсональные данные: ответ не сохраняется.")
     ]
-    everything = caplog.text + "".join(f"{one.url}{one.request}{one.reply}" for one in heard)
+    everything = caplog.text + "".join(f"{one.url}{one.request}{one.reply}" for one in exchanges)
     assert [word for word in ("Пример", "1970-01-01", SIM.msisdn) if word in everything] == []
 
 
-def test_adapter_without_the_question_answers_that_it_cannot_be_asked():
-    operator = registry.make(
-        account="partner",
-        adapter="tmf640",
-        base_url="http://127.0.0.1:9",
-        credentials={"token": "t"},
-        tokens=MemoryTokens(),
-    )
-
-    with pytest.raises(Unavailable) as refused:
-        operator.read_identity(sim=SIM)
-
-    assert refused.value.error is ErrorClass.UNSUPPORTED
-    assert operator.capabilities.identity is False
+def test_adapter_without_the_question_does_not_promise_it():
+    assert registry.capabilities("tmf640").identity is False
+    assert registry.problem("tmf640") == ""
 
 
-def test_only_adapters_that_promise_it_tell_of_it():
-    told = [code for code in registry.codes() if registry.capabilities(code).identity]
+def test_only_capable_adapters_report_identity():
+    with_identity = [code for code in registry.codes() if registry.capabilities(code).identity]
 
-    assert told == ["mts"]
+    assert with_identity == ["mts"]
     assert registry.problem("mts") == ""
 
 
 def test_adapter_keeps_no_state_of_what_it_read():
-    door = NotingDoor([answer([confirmation("Activated")]), answer([confirmation("Refusal")])])
-    operator = Mts(Connection("mts", "https://api.mts.ru", KEYS, door, MemoryTokens()))
+    http = RecordingHttp([answer([confirmation("Activated")]), answer([confirmation("Refusal")])])
+    operator = Mts(Connection("mts", "https://api.mts.ru", KEYS, http, new_tokens()))
 
     said = [operator.read_identity(sim=SIM).state for _ in range(2)]
 

@@ -16,15 +16,14 @@ import pytest
 from django.test import Client
 from jsonschema import ValidationError
 from openapi_spec_validator import validate
+from werkzeug.routing import Rule
 
 from cabinet.clock import advance, now
-from cabinet.sandbox.http import Request, Response, Route, json_response
+from cabinet.sandbox.http import Part, Request, Response, json_response, route
 from cabinet.sandbox.server import serving
-from operators import callbacks as door
-from operators import events
 from operators.adapters.tmf640 import Tmf640
-from operators.http import Door
-from operators.hub import Hub
+from operators.client.http import HttpClient
+from operators.events import event_mapping, inbox
 from operators.models import Callback, OperatorAccount
 from operators.ports import (
     Accepted,
@@ -39,10 +38,16 @@ from operators.ports import (
     SimState,
     Unavailable,
 )
-from operators.sandbox import herald
-from operators.sandbox.world import World
-from operators.tests.bench import SIM, STRANGER, Bench, MemoryTokens, own_clock, running, submit
 from operators.tests.contract_file import FILE, ContractFile, Said
+from operators.tests.sandbox_operator import (
+    SIM,
+    STRANGER,
+    RunningOperator,
+    new_tokens,
+    own_clock,
+    running,
+    submit,
+)
 from operators.tests.signing import monitor_event, service_event
 
 __all__ = ["own_clock"]
@@ -57,7 +62,7 @@ def contract() -> ContractFile:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, own_clock: None) -> Iterator[Bench]:
+def bench(tmp_path: Path, own_clock: None) -> Iterator[RunningOperator]:
     with running("tmf640", TOKEN, tmp_path / "sandbox.json") as bench:
         yield bench
 
@@ -66,11 +71,11 @@ def bench(tmp_path: Path, own_clock: None) -> Iterator[Bench]:
 class Recorder:
     """`ports.Http` that writes down every exchange."""
 
-    door: Door
+    http: HttpClient
     said: list[Said] = field(default_factory=list)
 
     def request(self, method: str, url: str, **parts: Any) -> Reply:
-        reply = self.door.request(method, url, **parts)
+        reply = self.http.request(method, url, **parts)
         self.said.append(
             Said(
                 method=method,
@@ -86,15 +91,15 @@ class Recorder:
         return reply
 
 
-def recorded(bench: Bench, **credentials: str) -> tuple[Tmf640, Recorder]:
+def recorded(bench: RunningOperator, **credentials: str) -> tuple[Tmf640, Recorder]:
     """Our adapter of the contract, with its exchanges written down."""
-    recorder = Recorder(Door(account="test-contract", total_seconds=5))
+    recorder = Recorder(HttpClient(account="test-contract", total_seconds=5))
     connection = Connection(
         account="test-contract",
         base_url=f"{bench.url}{PATH}",
         credentials={**TOKEN, **credentials},
         http=recorder,
-        tokens=MemoryTokens(),
+        tokens=new_tokens(),
     )
     return Tmf640(connection), recorder
 
@@ -130,10 +135,11 @@ def test_worked_example_of_the_how_to_is_right(contract):
     account = OperatorAccount(code="partner", callback_secret="demo-callback-secret")
     at = datetime.fromtimestamp(int(header[2]), UTC)
 
-    event_id = door.verify(account=account, header=header[1], body=body, at=at)
+    event_id = inbox.verify(account=account, header=header[1], body=body, at=at)
 
     contract.fits(json.loads(body), contract.schema("ServiceStateChangeEvent"))
-    assert door.read_envelope(event_id=event_id, body=body).event_type == "serviceStateChangeEvent"
+    payload = inbox.read_payload(event_id=event_id, body=body)
+    assert payload["eventType"] == "serviceStateChangeEvent"
 
 
 # --- what our adapter sends and the sandbox answers ---------------------------------------------
@@ -261,55 +267,10 @@ def test_answer_against_the_contract_is_seen(contract, bench, kind):
         contract.check(recorder.said[-1])
 
 
-# --- the sandbox's subscriptions and events -----------------------------------------------------
+# --- the sandbox's events ---------------------------------------------------------------------
 
 
-def ask(bench: Bench, method: str, path: str, body: Any, token: str = TOKEN["token"]) -> Said:
-    """A call as anybody could make it, beside our own adapter."""
-    headers = {"Authorization": f"Bearer {token}"}
-    _, recorder = recorded(bench)
-    url = f"{bench.url}{PATH}{path}"
-    recorder.request(method, url, kind="submit", json=body, headers=headers)
-    return recorder.said[0]
-
-
-def test_our_subscribing_keeps_to_the_contract(contract, bench):
-    operator, recorder = recorded(bench)
-    hub = Hub(operator.call)
-
-    number = hub.subscribe("http://127.0.0.1:9/operators/partner/callback")
-    gone = [hub.unsubscribe(number) for _ in range(2)]
-
-    assert gone == [True, True]
-    assert kept_to(contract, recorder) == [
-        "POST /hub 201",
-        "DELETE /hub/{id} 204",
-        "DELETE /hub/{id} 404",
-    ]
-
-
-def test_subscription_keeps_to_the_contract(contract, bench):
-    hub = {"callback": "http://127.0.0.1:9/operators/partner/callback"}
-    made = ask(bench, "POST", "/hub", hub)
-    number = json.loads(made.answer)["id"]
-
-    said = [
-        made,
-        ask(bench, "DELETE", f"/hub/{number}", None),
-        ask(bench, "DELETE", f"/hub/{number}", None),
-        ask(bench, "POST", "/hub", hub, token="wrong"),
-    ]
-
-    assert [contract.check(one) for one in said] == [
-        "POST /hub 201",
-        "DELETE /hub/{id} 204",
-        "DELETE /hub/{id} 404",
-        "POST /hub 401",
-    ]
-    assert ask(bench, "POST", "/hub", {"callback": "mailto:me"}).status == 400
-
-
-class Sink:
+class Sink(Part):
     """An address that takes events, refusing the first so many, and shows them."""
 
     name = "sink"
@@ -319,8 +280,8 @@ class Sink:
         self._lock = threading.Lock()
         self.taken: list[Request] = []
 
-    def routes(self) -> list[Route]:
-        return [Route("POST", "/operators/partner/callback", self._take)]
+    def routes(self) -> list[Rule]:
+        return [route("POST", "/operators/partner/callback", self._take)]
 
     def _take(self, request: Request) -> Response:
         with self._lock:
@@ -330,15 +291,6 @@ class Sink:
             self.taken.append(request)
             return json_response({})
 
-    def panel(self) -> str:
-        return ""
-
-    def dump(self) -> Any:
-        return None
-
-    def load(self, data: Any) -> None:
-        pass
-
     def wait_for(self, number: int) -> list[Request]:
         ends_at = time.monotonic() + 10
         while len(self.taken) < number and time.monotonic() < ends_at:
@@ -347,27 +299,26 @@ class Sink:
 
 
 @pytest.fixture
-def sink(request: pytest.FixtureRequest, bench: Bench, tmp_path: Path) -> Iterator[Sink]:
-    """A sink that is subscribed at the sandbox for as long as the test runs."""
+def sink(request: pytest.FixtureRequest, bench: RunningOperator, tmp_path: Path) -> Iterator[Sink]:
+    """A sink whose address the partner was given."""
     sink = Sink(refuse=getattr(request, "param", 0))
     with serving([sink], port=0, state=tmp_path / "sink.json") as server:
         callback = f"http://127.0.0.1:{server.server_port}/operators/partner/callback"
-        made = ask(bench, "POST", "/hub", {"callback": callback})
+        bench.call("PUT", "/callbacks/tmf640", {"url": callback})
         yield sink
-        ask(bench, "DELETE", f"/hub/{json.loads(made.answer)['id']}", None)
 
 
-def through_our_door(contract: ContractFile, delivery: Request) -> str:
-    """The delivery brought to our door: both sides of it as the contract says."""
+def through_our_inbox(contract: ContractFile, delivery: Request) -> str:
+    """The delivery brought to our inbox: both sides of it as the contract says."""
     signed = {"X-Signature": delivery.headers["x-signature"]}
     path = delivery.path
-    answer = Client().post(path, delivery.body, content_type="application/json", headers=signed)
+    answer = Client().post(path, delivery.data, content_type="application/json", headers=signed)
     said = Said(
         "POST",
         path,
         {},
-        delivery.headers,
-        json.loads(delivery.body),
+        dict(delivery.headers),
+        json.loads(delivery.data),
         answer.status_code,
         answer.headers,
         answer.content,
@@ -386,21 +337,21 @@ def account(db: None) -> OperatorAccount:
     )
 
 
-def test_event_of_a_blocked_card_comes_through_our_door(contract, bench, sink, account):
+def test_event_of_a_blocked_card_comes_through_our_inbox(contract, bench, sink, account):
     bench.put(state="held", reason="debt")
 
     (delivery,) = sink.wait_for(1)
 
     taken = "POST /operators/{account}/callback 200"
-    assert through_our_door(contract, delivery) == taken
-    assert through_our_door(contract, delivery) == taken
+    assert through_our_inbox(contract, delivery) == taken
+    assert through_our_inbox(contract, delivery) == taken
     row = Callback.objects.get()
-    assert events.read_event(row.event_type, row.payload) == events.ServiceChanged(
+    assert event_mapping.read_event(row.event_type, row.payload) == event_mapping.ServiceChanged(
         SIM.iccid, Reading(SimState.HELD, BlockReason.DEBT, raw="inactive")
     )
 
 
-def test_end_of_a_slow_switch_is_told_with_our_key(contract, bench, sink, account):
+def test_end_of_a_slow_switch_is_reported_with_our_key(contract, bench, sink, account):
     bench.limits(delay_seconds=60)
     operator, _ = recorded(bench)
     key = "4be0643f-1d98-573b-97cd-ca98a65347dd"
@@ -411,13 +362,13 @@ def test_end_of_a_slow_switch_is_told_with_our_key(contract, bench, sink, accoun
     deliveries = sink.wait_for(2)
 
     for delivery in deliveries:
-        through_our_door(contract, delivery)
+        through_our_inbox(contract, delivery)
     rows = Callback.objects.order_by("event_type")
-    assert [events.read_event(row.event_type, row.payload) for row in rows] == [
-        events.MonitorChanged(
+    assert [event_mapping.read_event(row.event_type, row.payload) for row in rows] == [
+        event_mapping.MonitorChanged(
             taken.request_id, UUID(key), Check(CheckState.COMPLETED, code="Completed")
         ),
-        events.ServiceChanged(
+        event_mapping.ServiceChanged(
             SIM.iccid, Reading(SimState.INACTIVE, BlockReason.VOLUNTARY, raw="inactive")
         ),
     ]
@@ -430,40 +381,6 @@ def test_event_that_was_not_taken_comes_again(bench, sink):
     assert len(sink.wait_for(1)) == 1
 
 
-def test_pauses_between_repeats_grow_and_end_after_a_day(monkeypatch):
-    hub = herald.Hub("1", "http://127.0.0.1:9/")
-    moments = [100.0 + 60 * minute for minute in range(24 * 60 + 1)]
-    monkeypatch.setattr(herald.time, "monotonic", lambda: moments[hub.tries])
-
-    tried = [(herald._give_up(hub), hub.again_at - at) for at in moments]
-
-    pauses = [round(pause, 1) for _, pause in tried]
-    assert pauses[:10] == [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0]
-    assert [number for number, (given_up, _) in enumerate(tried) if given_up] == [24 * 60]
-
-
-def test_subscriptions_outlive_the_sandbox(tmp_path, own_clock):
-    hub = {"callback": "http://127.0.0.1:9/operators/partner/callback?a=b"}
-    with running("tmf640", TOKEN, tmp_path / "sandbox.json") as bench:
-        made = ask(bench, "POST", "/hub", hub)
-
-    with running("tmf640", TOKEN, tmp_path / "sandbox.json") as bench:
-        gone = ask(bench, "DELETE", f"/hub/{json.loads(made.answer)['id']}", None)
-
-    assert gone.status == 204
-
-
-def test_subscription_of_a_state_without_numbers_is_taken(tmp_path):
-    told = herald.Herald(World(), herald.Speech(service=vars, monitor=vars))
-    raw = {"callback": "http://127.0.0.1:9/", "query": ""}
-
-    told.load([raw])
-
-    (hub,) = told.dump()
-    number = hub.pop("id")
-    assert (len(number), hub, told.unsubscribe(number)) == (36, raw, True)
-
-
 @pytest.mark.parametrize(
     ("header", "body", "status"),
     [
@@ -471,7 +388,7 @@ def test_subscription_of_a_state_without_numbers_is_taken(tmp_path):
         (None, {}, 401),
     ],
 )
-def test_refusals_of_our_door_keep_to_the_contract(contract, account, header, body, status):
+def test_refusals_of_our_inbox_keep_to_the_contract(contract, account, header, body, status):
     headers = {"X-Signature": header} if header else {}
     url = "/operators/partner/callback"
     answers = [
@@ -500,21 +417,22 @@ class Answering:
 
 
 def answered(body: Any) -> Tmf640:
-    connection = Connection("test", "http://partner", TOKEN, Answering(body), MemoryTokens())
+    connection = Connection("test", "http://partner", TOKEN, Answering(body), new_tokens())
     return Tmf640(connection)
 
 
-def test_every_state_and_reason_is_read_alike_in_answers_and_events(contract):
+def test_answers_and_events_map_states_and_reasons_alike(contract):
     states = contract.schema("ServiceState")["enum"]
     reasons = [None, *contract.schema("BlockReason")["enum"], "weather"]
     seen = set()
     for state in states:
         for reason in reasons:
             event = service_event(state=state, iccid=SIM.iccid, reason=reason)
-            told = events.read_event(event["eventType"], event)
+            event_read = event_mapping.read_event(event["eventType"], event)
             read = answered([event["event"]["service"]]).read_state(sim=SIM)
-            assert isinstance(told, events.ServiceChanged)
-            assert (told.reading.state, told.reading.reason) == (read.state, read.reason)
+            assert isinstance(event_read, event_mapping.ServiceChanged)
+            assert event_read.reading.state == read.state
+            assert event_read.reading.reason == read.reason
             seen.add(read.state)
 
     assert seen == set(SimState) - {SimState.UNKNOWN}
@@ -527,35 +445,33 @@ def test_every_failure_is_read_alike_in_answers_and_events(contract, status, cod
     event = monitor_event(number="mon-1", state="InError", error=(status, code))
     monitor = event["event"]["monitor"]
 
-    told = events.read_event(event["eventType"], event)
+    event_read = event_mapping.read_event(event["eventType"], event)
     read = answered(monitor).check(request_id="mon-1", sim=SIM, submitted_at=now(), at=now())
 
     contract.fits(event, contract.schema("MonitorStateChangeEvent"))
-    assert isinstance(told, events.MonitorChanged)
-    assert (told.check.state, told.check.code, told.check.error) == (
-        read.state,
-        read.code,
-        read.error,
-    )
+    assert isinstance(event_read, event_mapping.MonitorChanged)
+    assert event_read.check.state == read.state
+    assert event_read.check.code == read.code
+    assert event_read.check.error == read.error
 
 
 @pytest.mark.parametrize("word", ["InProgress", "inprogress", "Completed", "COMPLETED"])
 def test_words_of_a_request_are_read_in_any_case(word):
     event = monitor_event(number="mon-1", state=word)
 
-    told = events.read_event(event["eventType"].upper(), event)
+    event_read = event_mapping.read_event(event["eventType"].upper(), event)
     read = answered(event["event"]["monitor"]).check(
         request_id="mon-1", sim=SIM, submitted_at=now(), at=now()
     )
 
-    assert told == events.MonitorChanged("mon-1", None, read)
+    assert event_read == event_mapping.MonitorChanged("mon-1", None, read)
 
 
 def test_failure_without_a_word_is_a_failure_all_the_same():
     event = monitor_event(state="InError")
 
-    told = events.read_event(event["eventType"], event)
+    event_read = event_mapping.read_event(event["eventType"], event)
 
-    assert told == events.MonitorChanged(
+    assert event_read == event_mapping.MonitorChanged(
         "mon-1", None, Check(CheckState.FAILED, "", "", ErrorClass.INVALID)
     )

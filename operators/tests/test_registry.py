@@ -1,28 +1,23 @@
 """The registry: which adapters there are, and what it says of a class that is none."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
 import pytest
-from django.conf import settings
 
 from operators import registry
 from operators.adapters.mts import Mts
 from operators.ports import (
     Action,
-    CallKind,
     Capabilities,
     Check,
     Connection,
-    ErrorClass,
     NoChangeList,
     Reading,
     Sim,
     SubmitResult,
-    Unavailable,
 )
-from operators.tests.bench import MemoryTokens
+from operators.tests.sandbox_operator import make_operator
 
 HERE = "operators.tests.test_registry"
 
@@ -54,12 +49,6 @@ class Halfway(NoChangeList):
         raise NotImplementedError
 
 
-class Promising(Mts):
-    """No adapter: it promises a hub, and has no such call."""
-
-    capabilities: ClassVar[Capabilities] = replace(Mts.capabilities, hub=True)
-
-
 def test_every_enabled_adapter_satisfies_the_port(settings_operators):
     problems = {code: registry.problem(code) for code in registry.codes()}
 
@@ -71,7 +60,6 @@ def test_every_enabled_adapter_satisfies_the_port(settings_operators):
     [
         (f"{HERE}.Silent", "Silent names no capabilities"),
         (f"{HERE}.Halfway", "Halfway lacks or changes: check, ping, read_identity"),
-        (f"{HERE}.Promising", "Promising lacks or changes: call"),
         ("operators.nowhere.Adapter", "No module named 'operators.nowhere'"),
     ],
 )
@@ -87,39 +75,15 @@ def test_unknown_code_is_refused():
 
 
 def test_made_operator_has_the_capabilities_of_its_class():
-    operator = registry.make(
-        account="a",
-        adapter="mts",
-        base_url="http://127.0.0.1:1",
-        credentials={"key": "k", "secret": "s"},
-        tokens=MemoryTokens(),
+    operator = make_operator(
+        adapter="mts", base_url="http://127.0.0.1:1", credentials={"key": "k", "secret": "s"}
     )
 
     assert operator.capabilities == registry.capabilities("mts")
 
 
-def test_only_the_partner_s_contract_has_a_hub():
-    assert [code for code in registry.codes() if registry.capabilities(code).hub] == ["tmf640"]
-
-
-def test_operator_without_a_hub_says_so():
-    operator = registry.make(
-        account="a",
-        adapter="mts",
-        base_url="http://127.0.0.1:1",
-        credentials={"key": "k", "secret": "s"},
-        tokens=MemoryTokens(),
-    )
-
-    with pytest.raises(Unavailable) as refusal:
-        operator.call("POST", "/hub", CallKind.HUB)
-
-    assert refusal.value.error is ErrorClass.UNSUPPORTED
-
-
 @pytest.fixture
-def settings_operators(monkeypatch):
+def settings_operators(settings):
     """The adapters enabled in settings, as a copy that a test may change."""
-    enabled = dict(settings.OPERATORS)
-    monkeypatch.setattr(settings, "OPERATORS", enabled)
-    return enabled
+    settings.OPERATORS = dict(settings.OPERATORS)
+    return settings.OPERATORS

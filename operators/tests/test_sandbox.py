@@ -1,4 +1,4 @@
-"""The played operators: states, effects, quotas, troubles, the page, and what outlives a restart."""
+"""The sandbox operators: states, effects, quotas, faults, and what outlives a restart."""
 
 import json
 import threading
@@ -23,12 +23,13 @@ from operators.ports import (
     Sim,
     Unknown,
 )
-from operators.sandbox.part import make as make_part
-from operators.sandbox.trouble import Limits, OverQuota, Turnstile
-from operators.tests.bench import (
+from operators.sandbox.limits import Limits, OverQuota, QuotaGate
+from operators.sandbox.routes import OperatorsPart
+from operators.tests.sandbox_operator import (
     SIM,
     STRANGER,
-    Bench,
+    ResultKind,
+    RunningOperator,
     accepted,
     checked,
     kind_of,
@@ -45,21 +46,21 @@ PARTNER = {"token": "demo-partner-token"}
 
 
 @pytest.fixture
-def mts(tmp_path: Path, own_clock: None) -> Iterator[Bench]:
+def mts(tmp_path: Path, own_clock: None) -> Iterator[RunningOperator]:
     with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
         yield bench
 
 
 @pytest.fixture
-def partner(mts: Bench) -> Bench:
+def partner(mts: RunningOperator) -> RunningOperator:
     """The second operator of the same sandbox, without a quota."""
-    bench = Bench("tmf640", mts.url, PARTNER)
+    bench = RunningOperator("tmf640", mts.url, PARTNER)
     bench.limits(per_second=None, delay_seconds=None)
     bench.put(state="active")
     return bench
 
 
-def refused(bench: Bench, method: str, path: str, body: object = None) -> int:
+def refused(bench: RunningOperator, method: str, path: str, body: object = None) -> int:
     with pytest.raises(urllib.error.HTTPError) as answer:
         bench.call(method, path, body)
     answer.value.close()
@@ -96,7 +97,7 @@ def test_states_of_an_operator_are_listed_with_its_refusals(mts):
     assert shown["rejected_by_quota"] == 0
 
 
-def test_requests_are_told_in_their_order_with_what_could_be_heard(mts):
+def test_received_calls_are_listed_with_what_the_client_saw(mts):
     mts.limits(per_second=None, per_minute=None, delay_seconds=None)
     operator = mts.operator()
     mts.fault("submit", "http_429", times=1, retry_after=1)
@@ -108,7 +109,7 @@ def test_requests_are_told_in_their_order_with_what_could_be_heard(mts):
 
     came = mts.call("GET", f"/received/mts/{SIM.iccid}")["received"]
 
-    assert [(one["call"], one["action"], one["heard"]) for one in came] == [
+    assert [(one["call"], one["action"], one["client_saw"]) for one in came] == [
         ("submit", "deactivate", "refused"),
         ("submit", "deactivate", "lost"),
         ("read", "", "answered"),
@@ -117,7 +118,7 @@ def test_requests_are_told_in_their_order_with_what_could_be_heard(mts):
     assert [one["number"] for one in came] == sorted(one["number"] for one in came)
 
 
-def test_question_about_nobodys_request_is_told_of_every_card(mts):
+def test_check_of_unknown_request_is_listed_at_every_card(mts):
     mts.limits(per_second=None, per_minute=None, delay_seconds=None)
     operator = mts.operator()
     mts.fault("submit", "accept_and_forget", times=1)
@@ -126,20 +127,22 @@ def test_question_about_nobodys_request_is_told_of_every_card(mts):
 
     came = mts.call("GET", f"/received/mts/{SIM.iccid}")["received"]
 
-    assert [one["call"] for one in came] == ["submit", "check"]
+    assert [one["call"] for one in came] == ["submit", "check", "check"]
 
 
 @pytest.mark.parametrize("path", ["/received/nobody/1", "/received/mts/1"])
-def test_requests_about_what_is_not_there_are_not_found(mts, path):
+def test_received_calls_of_unknown_card_are_not_found(mts, path):
     assert refused(mts, "GET", path) == 404
 
 
-def test_change_from_outside_is_no_effect(mts):
+def test_change_from_outside_writes_no_effect(mts):
     mts.put(state="held", reason="debt", imei="1")
 
     shown = mts.state()
 
-    assert (shown["state"], shown["reason"], shown["imei"]) == ("held", "debt", "1")
+    assert shown["state"] == "held"
+    assert shown["reason"] == "debt"
+    assert shown["imei"] == "1"
     assert shown["effects"] == []
 
 
@@ -163,13 +166,15 @@ def test_switch_of_a_blocked_card_leaves_no_old_reason(mts):
 
     settled(mts.operator(), Action.ACTIVATE)
 
-    assert (mts.state()["state"], mts.state()["reason"]) == ("active", None)
+    assert mts.state()["state"] == "active"
+    assert mts.state()["reason"] is None
 
 
 def test_operators_keep_their_cards_apart(mts, partner):
     settled(partner.operator(), Action.DEACTIVATE)
 
-    assert (mts.state()["state"], partner.state()["state"]) == ("active", "inactive")
+    assert mts.state()["state"] == "active"
+    assert partner.state()["state"] == "inactive"
 
 
 def test_number_moved_to_another_card_is_found_there(mts):
@@ -178,7 +183,8 @@ def test_number_moved_to_another_card_is_found_there(mts):
 
     settled(mts.operator(), Action.DEACTIVATE)
 
-    assert (mts.actions(SIM), mts.actions(STRANGER)) == ([], ["deactivate"])
+    assert mts.actions(SIM) == []
+    assert mts.actions(STRANGER) == ["deactivate"]
 
 
 @pytest.mark.parametrize(
@@ -201,14 +207,14 @@ def test_number_moved_to_another_card_is_found_there(mts):
         ("PUT", "/limits/mts", {"per_second": "many"}, 400),
     ],
 )
-def test_senseless_control_call_is_refused(mts, method, path, body, status):
+def test_invalid_control_call_is_refused(mts, method, path, body, status):
     assert refused(mts, method, path, body) == status
 
 
 # --- time --------------------------------------------------------------------------------------
 
 
-def test_day_let_pass_brings_the_effect_at_its_own_time(mts):
+def test_effect_is_dated_by_its_due_time_after_clock_advance(mts):
     mts.limits(delay_seconds=3600)
     operator, at = mts.operator(), clock.now()
     taken = accepted(operator, Action.DEACTIVATE)
@@ -223,7 +229,7 @@ def test_day_let_pass_brings_the_effect_at_its_own_time(mts):
     assert late == pytest.approx(3600, abs=5)
 
 
-def test_overlapping_requests_take_effect_in_the_order_they_are_due(mts):
+def test_overlapping_requests_take_effect_in_due_order(mts):
     operator = mts.operator()
     mts.limits(delay_seconds=120)
     submit(operator, Action.ACTIVATE)
@@ -240,11 +246,11 @@ def test_overlapping_requests_take_effect_in_the_order_they_are_due(mts):
 
 def rejected_at(limits: Limits, moments: list[float]) -> list[float]:
     """Which of the calls at these moments are refused."""
-    turnstile = Turnstile(limits)
+    gate = QuotaGate(limits)
     refused = []
     for moment in moments:
         try:
-            turnstile._enter(moment)
+            gate.admit(moment)
         except OverQuota:
             refused.append(moment)
     return refused
@@ -256,19 +262,19 @@ def test_window_slides_and_refused_calls_do_not_fill_it():
     assert rejected_at(Limits(per_second=2), moments) == [100.9, 101.4]
 
 
-def test_minute_s_window_stands_beside_the_second_s():
+def test_minute_window_counts_beside_second_window():
     moments = [100, 110, 120, 159.9, 160]
 
     assert rejected_at(Limits(per_second=3, per_minute=3), moments) == [159.9]
 
 
 def test_refusal_says_when_the_window_has_room():
-    turnstile = Turnstile(Limits(per_minute=2))
-    turnstile._enter(100)
-    turnstile._enter(130)
+    gate = QuotaGate(Limits(per_minute=2))
+    gate.admit(100)
+    gate.admit(130)
 
     with pytest.raises(OverQuota) as over:
-        turnstile._enter(140)
+        gate.admit(140)
 
     assert over.value.wait == 20
 
@@ -287,7 +293,7 @@ def test_concurrency_over_the_limit_is_refused(mts):
     result = submit(operator, Action.DEACTIVATE)
 
     slow.join()
-    assert kind_of(result) == (Rejected, ErrorClass.RATE_LIMITED)
+    assert kind_of(result) == ResultKind(result=Rejected, error=ErrorClass.RATE_LIMITED)
     assert isinstance(submit(operator, Action.DEACTIVATE), Accepted)
 
 
@@ -304,10 +310,10 @@ def test_limits_not_named_stay(mts):
     }
 
 
-# --- troubles ----------------------------------------------------------------------------------
+# --- faults ------------------------------------------------------------------------------------
 
 
-def test_trouble_strikes_as_often_as_told(mts):
+def test_fault_happens_the_given_number_of_times(mts):
     mts.fault("submit", "http_500", times=2)
     operator = mts.operator()
 
@@ -316,7 +322,7 @@ def test_trouble_strikes_as_often_as_told(mts):
     assert results == [Unknown, Unknown, Accepted]
 
 
-def test_trouble_of_one_operator_spares_the_other(mts, partner):
+def test_fault_of_one_operator_spares_the_other(mts, partner):
     mts.fault("submit", "http_500", times=None)
 
     submit(partner.operator(), Action.DEACTIVATE)
@@ -324,7 +330,7 @@ def test_trouble_of_one_operator_spares_the_other(mts, partner):
     assert partner.actions() == ["deactivate"]
 
 
-def test_trouble_without_a_chance_never_strikes(mts):
+def test_fault_with_zero_probability_never_happens(mts):
     mts.fault("submit", "http_500", times=None, probability=0)
     operator = mts.operator()
 
@@ -333,7 +339,7 @@ def test_trouble_without_a_chance_never_strikes(mts):
     assert results == {Accepted}
 
 
-def test_deleted_troubles_are_over(mts):
+def test_deleted_faults_are_over(mts):
     mts.fault("submit", "http_500", times=None)
 
     mts.call("DELETE", "/faults")
@@ -341,10 +347,10 @@ def test_deleted_troubles_are_over(mts):
     assert isinstance(submit(mts.operator(), Action.DEACTIVATE), Accepted)
 
 
-# --- words of the wire that our adapters do not use --------------------------------------------
+# --- calls that our adapters do not send -------------------------------------------------------
 
 
-def test_mts_refuses_a_span_over_a_day(mts):
+def test_mts_refuses_an_interval_over_a_day(mts):
     body = {
         "relatedParty": [{"characteristic": [{"name": "MSISDN", "value": SIM.msisdn}]}],
         "validFor": {
@@ -353,9 +359,10 @@ def test_mts_refuses_a_span_over_a_day(mts):
         },
     }
 
-    answer = _post_as_client(mts, "/Product/CheckRequestStatus", body)
+    status, answer = _post_as_client(mts, "/Product/CheckRequestStatus", body)
 
-    assert answer == (400, {"errorCode": "1100", "errorMessage": "Интервал больше одного дня"})
+    assert status == 400
+    assert answer == {"errorCode": "1100", "errorMessage": "Интервал больше одного дня"}
 
 
 def test_mts_ignores_a_number_in_the_body(mts):
@@ -364,12 +371,13 @@ def test_mts_ignores_a_number_in_the_body(mts):
         "item": [{"action": "create", "product": {"externalID": "BL0005"}}],
     }
 
-    answer = _post_as_client(mts, "/Product/ModifyProduct", body)
+    status, answer = _post_as_client(mts, "/Product/ModifyProduct", body)
 
-    assert answer == (401, {"message": "Unauthorized"})
+    assert status == 401
+    assert answer == {"message": "Unauthorized"}
 
 
-def _post_as_client(bench: Bench, path: str, body: object) -> tuple[int, object]:
+def _post_as_client(bench: RunningOperator, path: str, body: object) -> tuple[int, object]:
     """What the API says to a client that has just logged in."""
     base = f"{bench.url}/operators/mts"
     login = urllib.request.Request(  # noqa: S310
@@ -404,8 +412,8 @@ def test_everything_but_tokens_outlives_a_restart(tmp_path, own_clock):
         taken = accepted(bench.operator(), Action.DEACTIVATE)
         before = bench.state()
 
-    with serving([make_part()], port=0, state=file) as server:
-        again = Bench("mts", f"http://127.0.0.1:{server.server_port}", KEYS)
+    with serving([OperatorsPart()], port=0, state=file) as server:
+        again = RunningOperator("mts", f"http://127.0.0.1:{server.server_port}", KEYS)
         restored = again.state()
         odd = checked(again.operator(), taken.request_id, at)
         clock.advance(3600)

@@ -7,33 +7,34 @@ from pathlib import Path
 
 import pytest
 
-from operators.tests.bench import SIM, STRANGER, Bench, running
+from operators.sandbox.faults import FaultKind
+from operators.tests.sandbox_operator import SIM, STRANGER, RunningOperator, running
 
 KEYS = {"key": "demo-key", "secret": "demo-secret"}
 PARTNER = {"token": "demo-partner-token"}
 
 
 @pytest.fixture
-def mts(tmp_path: Path) -> Iterator[Bench]:
+def mts(tmp_path: Path) -> Iterator[RunningOperator]:
     with running("mts", KEYS, tmp_path / "sandbox.json") as bench:
         yield bench
 
 
 @pytest.fixture
-def partner(mts: Bench) -> Bench:
+def partner(mts: RunningOperator) -> RunningOperator:
     """The second operator of the same sandbox, without a quota."""
-    bench = Bench("tmf640", mts.url, PARTNER)
+    bench = RunningOperator("tmf640", mts.url, PARTNER)
     bench.limits(per_second=None, delay_seconds=None)
     bench.put(state="active")
     return bench
 
 
-def _page(bench: Bench) -> str:
+def _page(bench: RunningOperator) -> str:
     with urllib.request.urlopen(f"{bench.url}/", timeout=5) as answer:  # noqa: S310
         return str(answer.read().decode())
 
 
-def _send(bench: Bench, path: str, **form: str) -> str:
+def _send(bench: RunningOperator, path: str, **form: str) -> str:
     """Sends a form as a browser would, and gives the page it ends at."""
     data = urllib.parse.urlencode(form).encode()
     with urllib.request.urlopen(f"{bench.url}{path}", data=data, timeout=5) as answer:  # noqa: S310
@@ -56,7 +57,8 @@ def test_state_is_set_from_the_page(mts):
         mts, "/panel/state", operator="mts", iccid=SIM.iccid, state="inactive", reason="voluntary"
     )
 
-    assert (mts.state()["state"], mts.state()["msisdn"]) == ("inactive", SIM.msisdn)
+    assert mts.state()["state"] == "inactive"
+    assert mts.state()["msisdn"] == SIM.msisdn
 
 
 def test_card_is_added_from_the_page(mts):
@@ -68,7 +70,7 @@ def test_card_is_added_from_the_page(mts):
     assert mts.state(STRANGER)["state"] == "new"
 
 
-def test_trouble_is_switched_on_and_off_from_the_page(mts):
+def test_fault_is_switched_on_and_off_from_the_page(mts):
     fault = {"operator": "mts", "call": "submit", "kind": "http_500", "times": "", "seconds": ""}
 
     broken = _send(mts, "/panel/faults", **fault)
@@ -78,7 +80,24 @@ def test_trouble_is_switched_on_and_off_from_the_page(mts):
     assert "Всё исправно." in mended
 
 
-def test_page_shows_names_without_letting_them_be_markup(mts):
+def test_every_fault_can_be_chosen_and_is_named(mts):
+    for kind in FaultKind:
+        mts.fault("submit", kind)
+
+    page = _page(mts)
+
+    assert [kind for kind in FaultKind if f'<option value="{kind}">' not in page] == []
+    assert page.count("<li>mts, переключение: ") == len(FaultKind)
+
+
+def test_fault_of_one_card_names_it(mts):
+    page = _send(mts, "/panel/faults", operator="mts", kind="no_service", iccid=SIM.iccid)
+
+    text = f"mts, любое обращение о смарт-карте {SIM.iccid}: номер не обслуживается"
+    assert f"<li>{text} (пока не починят)</li>" in page
+
+
+def test_page_escapes_values(mts):
     mts.put(msisdn="<script>")
 
     page = _page(mts)

@@ -1,4 +1,4 @@
-"""The played operators towards a client that our adapters are not: wrong words, old keys, odd questions."""
+"""The sandbox operators against a client that our adapters are not: wrong values, old keys, odd requests."""
 
 import json
 import time
@@ -13,6 +13,8 @@ import pytest
 
 from cabinet.clock import now
 from cabinet.sandbox.http import Request
+from cabinet.sandbox.server import ADVANCE_EVERY
+from operators.demo import sims as demo_sims
 from operators.ports import (
     Action,
     CheckState,
@@ -22,20 +24,21 @@ from operators.ports import (
     SimState,
     Unavailable,
 )
-from operators.sandbox import herald, mts
-from operators.sandbox.part import make as make_part
+from operators.sandbox import event_sender, mts
+from operators.sandbox.routes import OperatorsPart, make_demo
 from operators.tests import beeline, control_center
-from operators.tests.bench import (
+from operators.tests.declarative_server import Handler, replies, serving_handlers
+from operators.tests.sandbox_operator import (
     SIM,
     STRANGER,
-    Bench,
+    RunningOperator,
     accepted,
     checked,
     own_clock,
     running,
+    serving_part,
     submit,
 )
-from operators.tests.described import Handler, says, standing
 
 __all__ = ["own_clock"]
 
@@ -50,25 +53,31 @@ CONTROL_CENTER = {"Authorization": "Basic ZGVtby11c2VyOmRlbW8tYXBpLWtleQ=="}
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, tmp_path: Path, own_clock: None) -> Iterator[Bench]:
+def bench(
+    request: pytest.FixtureRequest, tmp_path: Path, own_clock: None
+) -> Iterator[RunningOperator]:
     """One operator of a sandbox: the test's parameter."""
     code = request.param
     with running(code, KEYS[code], tmp_path / "sandbox.json") as bench:
         yield bench
 
 
-def played(code: str) -> pytest.MarkDecorator:
+def at_operator(code: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("bench", [code], indirect=True)
 
 
-def said(
-    bench: Bench, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+def ask(
+    bench: RunningOperator,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
     """Status and text of an answer; a body that is no text goes as JSON."""
-    return said_by(f"{bench.url}/operators/{bench.code}{path}", method, body, headers)
+    return ask_url(f"{bench.url}/operators/{bench.code}{path}", method, body, headers)
 
 
-def said_by(
+def ask_url(
     url: str, method: str, body: Any, headers: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -86,9 +95,9 @@ def said_by(
 # --- МТС ------------------------------------------------------------------------------------------
 
 
-def logged_in(bench: Bench) -> dict[str, str]:
+def logged_in(bench: RunningOperator) -> dict[str, str]:
     """Headers of a client of МТС that has just logged in."""
-    _, body = said(
+    _, body = ask(
         bench,
         "POST",
         "/token",
@@ -98,7 +107,7 @@ def logged_in(bench: Bench) -> dict[str, str]:
     return {"Authorization": f"Bearer {json.loads(body)['access_token']}"}
 
 
-@played("mts")
+@at_operator("mts")
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -110,27 +119,51 @@ def logged_in(bench: Bench) -> dict[str, str]:
     ],
 )  # fmt: skip
 def test_mts_refuses_what_it_cannot_read(bench, path, body):
-    status, text = said(bench, "POST", f"/b2b/v1{path}", body, logged_in(bench))
+    status, text = ask(bench, "POST", f"/b2b/v1{path}", body, logged_in(bench))
 
-    assert (status, json.loads(text)["errorCode"]) == (400, "1100")
+    assert status == 400
+    assert json.loads(text)["errorCode"] == "1100"
 
 
-@played("mts")
+@at_operator("mts")
+def test_mts_answers_421_for_ever_about_one_number(bench):
+    bench.put(STRANGER, state="active")
+    bench.fault("", "no_service", times=None, iccid=SIM.iccid)
+
+    answers = [
+        ask(
+            bench,
+            "POST",
+            f"/b2b/v1/Product/ModifyProduct?msisdn={sim.msisdn}",
+            {},
+            logged_in(bench),
+        )
+        for sim in (SIM, SIM, STRANGER)
+    ]
+
+    refusal = {"errorCode": "3003", "errorMessage": "Биллинг временно недоступен"}
+    assert [status for status, _ in answers] == [421, 421, 400]
+    assert json.loads(answers[0][1]) == refusal
+    assert [fault["iccid"] for fault in bench.call("GET", "/faults")["faults"]] == [SIM.iccid]
+
+
+@at_operator("mts")
 @pytest.mark.parametrize("life", [3600, 0])
-def test_mts_gives_tokens_that_end(bench, monkeypatch, life):
+def test_mts_token_expires(bench, monkeypatch, life):
     monkeypatch.setattr(mts, "_TOKEN_SECONDS", life)
 
-    status, text = said(bench, "GET", "/b2b/v1/Service/HierarchyStructure", None, logged_in(bench))
+    status, text = ask(bench, "GET", "/b2b/v1/Service/HierarchyStructure", None, logged_in(bench))
 
     shown = json.loads(text)
-    assert (status, shown if life == 0 else shown[0]["hasMore"]) == (
-        (401, {"errorCode": "1013", "errorMessage": "Срок действия токена истёк"})
-        if life == 0
-        else (200, False)
-    )
+    if life == 0:
+        assert status == 401
+        assert shown == {"errorCode": "1013", "errorMessage": "Срок действия токена истёк"}
+    else:
+        assert status == 200
+        assert shown[0]["hasMore"] is False
 
 
-@played("mts")
+@at_operator("mts")
 def test_mts_knows_neither_a_retired_number_nor_a_strange_one(bench):
     bench.put(state="retired")
 
@@ -139,19 +172,20 @@ def test_mts_knows_neither_a_retired_number_nor_a_strange_one(bench):
         bench.operator().read_identity(sim=STRANGER)
 
     assert isinstance(gone, Rejected)
-    assert (gone.code, gone.error) == ("1014", ErrorClass.FORBIDDEN)
+    assert gone.code == "1014"
+    assert gone.error == ErrorClass.FORBIDDEN
     assert strange.value.code == "2005"
 
 
-@played("mts")
-def test_mts_tells_of_a_service_among_blocks(bench):
+@at_operator("mts")
+def test_mts_lists_a_service_among_blocks(bench):
     bench.fault("read", "wrong_id")
 
     assert bench.operator().read_state(sim=SIM).state is SimState.UNKNOWN
 
 
 @pytest.mark.parametrize("bench", ["mts", "beeline"], indirect=True)
-def test_number_of_nobody_s_request_is_lost_where_there_is_no_other_card(bench):
+def test_unknown_request_id_is_lost_without_another_card(bench):
     bench.limits(delay_seconds=60)
     bench.fault("submit", "wrong_id")
     operator, at = bench.operator(), now()
@@ -162,7 +196,7 @@ def test_number_of_nobody_s_request_is_lost_where_there_is_no_other_card(bench):
 
 
 @pytest.mark.parametrize("bench", ["mts", "beeline"], indirect=True)
-def test_token_that_the_operator_forgot_at_once_is_given_up(bench):
+def test_token_forgotten_at_once_is_given_up(bench):
     bench.fault("auth", "wrong_id", times=2)
 
     result = submit(bench.operator(), Action.DEACTIVATE)
@@ -176,7 +210,7 @@ def test_token_that_the_operator_forgot_at_once_is_given_up(bench):
 
 
 def soap(
-    bench: Bench,
+    bench: RunningOperator,
     operation: str,
     content: str = "",
     *,
@@ -189,10 +223,10 @@ def soap(
         "</e:Body></e:Envelope>"
     )
     named = action or f'"urn:uss-wsapi:{service}:{service}Interface:{operation}Request"'
-    return said(bench, "POST", f"/{service}Service", body.encode(), {"SOAPAction": named})
+    return ask(bench, "POST", f"/{service}Service", body.encode(), {"SOAPAction": named})
 
 
-def token(bench: Bench) -> str:
+def token(bench: RunningOperator) -> str:
     _, text = soap(
         bench,
         "auth",
@@ -202,7 +236,7 @@ def token(bench: Bench) -> str:
     return text.partition("<return>")[2].partition("</return>")[0]
 
 
-@played("beeline")
+@at_operator("beeline")
 @pytest.mark.parametrize(
     ("operation", "content", "words"),
     [
@@ -217,16 +251,16 @@ def token(bench: Bench) -> str:
         ("danceCTN", "<token>{token}</token>", "No such operation: danceCTN"),
     ],
 )  # fmt: skip
-def test_beeline_refuses_what_it_cannot_answer(bench, operation, content, words):
+def test_beeline_refuses_invalid_parameters(bench, operation, content, words):
     status, text = soap(bench, operation, content.format(token=token(bench)))
 
     assert status == 500
     assert words in text
 
 
-@played("beeline")
-def test_beeline_refuses_what_is_no_call(bench):
-    no_xml = said(bench, "POST", "/SubscriberService", b"{}", {"SOAPAction": '"x"'})
+@at_operator("beeline")
+def test_beeline_refuses_what_is_not_a_soap_call(bench):
+    no_xml = ask(bench, "POST", "/SubscriberService", b"{}", {"SOAPAction": '"x"'})
     other = soap(bench, "getCTNInfoList", action='"other"')
 
     assert [status for status, _ in (no_xml, other)] == [500, 500]
@@ -234,8 +268,8 @@ def test_beeline_refuses_what_is_no_call(bench):
     assert "Body and SOAPAction name no operation" in other[1]
 
 
-@played("beeline")
-def test_beeline_numbers_a_waiting_request_and_leaves_older_effects_their_own(bench):
+@at_operator("beeline")
+def test_beeline_request_numbers_grow_and_effects_keep_theirs(bench):
     operator = bench.operator()
     first = accepted(operator, Action.DEACTIVATE).request_id
     bench.limits(delay_seconds=600)
@@ -249,7 +283,7 @@ def test_beeline_numbers_a_waiting_request_and_leaves_older_effects_their_own(be
 # --- TMF640 ---------------------------------------------------------------------------------------
 
 
-@played("tmf640")
+@at_operator("tmf640")
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
@@ -257,24 +291,17 @@ def test_beeline_numbers_a_waiting_request_and_leaves_older_effects_their_own(be
         ("PATCH", "/service/nobody", {"state": "active"}, 404),
         ("PATCH", "{own}", {"state": "asleep"}, 400),
         ("PATCH", "{own}", [], 400),
-        ("POST", "/hub", [], 400),
-        ("POST", "/hub", {"callback": "http://127.0.0.1:9/", "query": 5}, 400),
         ("GET", "{own}", None, 200),
     ],
 )
 def test_partner_answers_by_the_contract(bench, method, path, body, status):
-    _, listed = said(bench, "GET", "/service?limit=1", None, PARTNER)
+    _, listed = ask(bench, "GET", "/service?limit=1", None, PARTNER)
     own = f"/service/{json.loads(listed)[0]['id']}"
 
-    assert said(bench, method, path.format(own=own), body, PARTNER)[0] == status
+    assert ask(bench, method, path.format(own=own), body, PARTNER)[0] == status
 
 
-@played("tmf640")
-def test_partner_lets_only_its_own_unsubscribe(bench):
-    assert said(bench, "DELETE", "/hub/h-1", None, {"Authorization": "Bearer x"})[0] == 401
-
-
-def test_partner_that_forgot_its_own_token_is_given_up(tmp_path, own_clock):
+def test_partner_token_forgotten_at_once_is_given_up(tmp_path, own_clock):
     keys = {"client_id": "demo-client", "client_secret": "demo-client-secret"}
     with running("tmf640", keys, tmp_path / "sandbox.json") as bench:
         bench.fault("auth", "wrong_id", times=2)
@@ -288,19 +315,20 @@ def test_partner_that_forgot_its_own_token_is_given_up(tmp_path, own_clock):
 # --- Control Center -------------------------------------------------------------------------------
 
 
-@played("control_center")
+@at_operator("control_center")
 @pytest.mark.parametrize("body", [{"status": "ASLEEP"}, [], {}])
-def test_control_center_refuses_a_status_that_is_none(bench, body):
+def test_control_center_refuses_an_invalid_status(bench, body):
     path = f"/rws/api/v1/devices/{SIM.iccid}"
 
-    status, text = said(bench, "PUT", path, body, CONTROL_CENTER)
+    status, text = ask(bench, "PUT", path, body, CONTROL_CENTER)
 
-    assert (status, json.loads(text)["errorCode"]) == (400, "10000023")
+    assert status == 400
+    assert json.loads(text)["errorCode"] == "10000023"
 
 
-@played("control_center")
+@at_operator("control_center")
 @pytest.mark.parametrize("sim", [STRANGER, Sim("89701010000000000023")])
-def test_control_center_reads_no_card_of_another(bench, sim):
+def test_control_center_does_not_find_unknown_card(bench, sim):
     with pytest.raises(Unavailable) as refused:
         bench.operator().read_state(sim=sim)
 
@@ -310,7 +338,7 @@ def test_control_center_reads_no_card_of_another(bench, sim):
 # --- the page's own calls, and what is kept ---------------------------------------------------------
 
 
-@played("mts")
+@at_operator("mts")
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
@@ -321,14 +349,14 @@ def test_control_center_reads_no_card_of_another(bench, sim):
         ("POST", "/faults", {"operator": "mts", "kind": "slow", "seconds": "soon"}, 400),
     ],
 )
-def test_call_about_nobody_is_refused(bench, method, path, body, status):
-    assert said_by(f"{bench.url}{path}", method, body)[0] == status
+def test_call_about_unknown_operator_is_refused(bench, method, path, body, status):
+    assert ask_url(f"{bench.url}{path}", method, body)[0] == status
 
 
-def test_operator_that_was_not_played_before_begins_anew():
-    kept = make_part().dump()
+def test_operator_missing_from_the_state_begins_anew():
+    kept = OperatorsPart().dump()
     kept["operators"].pop("beeline")
-    part = make_part()
+    part = OperatorsPart()
 
     part.load(kept)
 
@@ -339,58 +367,98 @@ def test_operator_that_was_not_played_before_begins_anew():
 
 
 @contextmanager
-def hearing(tmp_path: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The address of a subscriber, and the events it was sent; each is refused the first time."""
-    heard: list[dict[str, Any]] = []
-    told: set[str] = set()
+def event_receiver(
+    tmp_path: Path, path: str = "/hook"
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An address that takes events, and those it took; each is refused the first time."""
+    events: list[dict[str, Any]] = []
+    refused: set[str] = set()
 
     def take(request: Request) -> Any:
-        event = request.json()
-        if event["eventId"] not in told:
-            told.add(event["eventId"])
-            return says({}, 503)(request)
-        heard.append(event)
-        return says({})(request)
+        event = request.json
+        if event["eventId"] not in refused:
+            refused.add(event["eventId"])
+            return replies({}, 503)(request)
+        events.append(event)
+        return replies({})(request)
 
-    handlers: dict[str, Handler] = {"POST /hook": take}
+    handlers: dict[str, Handler] = {f"POST {path}": take}
     (tmp_path / "hook").mkdir()
-    with standing(tmp_path / "hook", handlers) as (url, _):
-        yield f"{url}/hook", heard
+    with serving_handlers(tmp_path / "hook", handlers) as (url, _):
+        yield f"{url}{path}", events
 
 
-def subscribed(bench: Bench, callback: str, query: str = "") -> None:
-    status, _ = said(bench, "POST", "/hub", {"callback": callback, "query": query}, PARTNER)
-    assert status == 201
-
-
-def waited_for(heard: list[dict[str, Any]], count: int) -> list[str]:
+def waited_for(events: list[dict[str, Any]], count: int) -> list[str]:
     ends_at = time.monotonic() + 20
-    while len(heard) < count and time.monotonic() < ends_at:
+    while len(events) < count and time.monotonic() < ends_at:
         time.sleep(0.05)
-    return [event["eventType"] for event in heard]
+    return [event["eventType"] for event in events]
 
 
-@played("tmf640")
-def test_subscriber_hears_only_what_it_asked_for_and_after_a_refusal_again(bench, tmp_path):
-    with hearing(tmp_path) as (callback, heard):
-        subscribed(bench, "http://127.0.0.1:1/gone")
-        subscribed(bench, callback, "eventType=monitorStateChangeEvent")
+@at_operator("tmf640")
+def test_events_are_repeated_until_taken_and_name_the_clients_key(bench, tmp_path):
+    with event_receiver(tmp_path) as (callback, events):
+        bench.call("PUT", "/callbacks/tmf640", {"url": callback})
         bench.limits(delay_seconds=0.5)
 
         accepted(bench.operator(), Action.DEACTIVATE)
 
-        assert waited_for(heard, 1) == [herald.MONITOR_EVENT]
-        assert heard[0]["correlationId"] == "k-1"
+        assert sorted(waited_for(events, 2)) == [
+            event_sender.MONITOR_EVENT,
+            event_sender.SERVICE_EVENT,
+        ]
+        assert [event["correlationId"] for event in events if "correlationId" in event] == ["k-1"]
 
 
-def test_subscription_outlives_a_restart(tmp_path, own_clock):
-    file = tmp_path / "sandbox.json"
-    with hearing(tmp_path) as (callback, heard):
-        with running("tmf640", KEYS["tmf640"], file) as bench:
-            subscribed(bench, callback)
-        with running("tmf640", KEYS["tmf640"], file) as bench:
-            bench.put(state="held", reason="debt")
+@at_operator("tmf640")
+def test_events_wait_for_an_address_that_answers(bench, tmp_path):
+    bench.call("PUT", "/callbacks/tmf640", {"url": "http://127.0.0.1:1/gone"})
+    bench.put(state="held", reason="debt")
+    time.sleep(3 * ADVANCE_EVERY)
+    with event_receiver(tmp_path) as (callback, events):
+        bench.call("PUT", "/callbacks/tmf640", {"url": callback})
 
-            assert waited_for(heard, 1) == [herald.SERVICE_EVENT]
+        assert waited_for(events, 1) == [event_sender.SERVICE_EVENT]
 
-    assert heard[0]["event"]["service"]["reason"] == "debt"
+
+def test_demo_sends_events_to_the_address_of_its_contract(tmp_path, own_clock, settings):
+    with event_receiver(tmp_path, "/operators/tmf640/callback") as (callback, events):
+        settings.PUBLIC_URL = callback.removesuffix("/operators/tmf640/callback")
+        with serving_part(make_demo(), tmp_path / "sandbox.json") as url:
+            RunningOperator("tmf640", url, KEYS["tmf640"]).put(
+                demo_sims.WORKS_AT_THE_METRO, state="held"
+            )
+
+            assert waited_for(events, 1) == [event_sender.SERVICE_EVENT]
+
+
+def test_state_read_from_the_disk_sends_no_event(tmp_path, own_clock, settings):
+    file, sim = tmp_path / "sandbox.json", demo_sims.WORKS_AT_THE_METRO
+    with serving_part(make_demo(), file) as url:
+        RunningOperator("tmf640", url, KEYS["tmf640"]).put(sim, state="held", reason="debt")
+    with event_receiver(tmp_path, "/operators/tmf640/callback") as (callback, events):
+        settings.PUBLIC_URL = callback.removesuffix("/operators/tmf640/callback")
+        with serving_part(make_demo(), file) as url:
+            time.sleep(3 * ADVANCE_EVERY)
+            RunningOperator("tmf640", url, KEYS["tmf640"]).put(
+                sim, state="inactive", reason="stolen"
+            )
+
+            assert waited_for(events, 1) == [event_sender.SERVICE_EVENT]
+
+    assert [event["event"]["service"]["reason"] for event in events] == ["stolen"]
+
+
+@at_operator("mts")
+@pytest.mark.parametrize(
+    ("code", "body", "status"),
+    [
+        ("tmf640", {"url": "mailto:me"}, 400),
+        ("tmf640", {}, 400),
+        ("tmf640", [], 400),
+        ("mts", {"url": "http://127.0.0.1:9/"}, 404),
+        ("nobody", {"url": "http://127.0.0.1:9/"}, 404),
+    ],
+)
+def test_callback_address_that_cannot_be_used_is_refused(bench, code, body, status):
+    assert ask_url(f"{bench.url}/callbacks/{code}", "PUT", body)[0] == status

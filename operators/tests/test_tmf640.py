@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from cabinet.clock import advance, now
-from operators import registry
 from operators.ports import (
+    Accepted,
     Action,
     Already,
     Applied,
@@ -23,20 +24,20 @@ from operators.ports import (
     Unavailable,
     Unknown,
 )
-from operators.tests.bench import (
+from operators.tests.contract import OperatorContract
+from operators.tests.declarative_server import Handler, replies, serving_handlers
+from operators.tests.sandbox_operator import (
     SIM,
     STRANGER,
-    Bench,
-    MemoryTokens,
+    RunningOperator,
     accepted,
     checked,
+    make_operator,
     own_clock,
     running,
     settled,
     submit,
 )
-from operators.tests.contract import OperatorContract
-from operators.tests.described import Handler, says, standing
 
 STATIC = {"token": "demo-partner-token"}
 
@@ -57,7 +58,7 @@ class TestTmf640(OperatorContract):
     held = (Rejected, ErrorClass.HELD_BY_OPERATOR)
     in_maintenance = (Rejected, ErrorClass.MAINTENANCE)
     error_in_2xx = (Unknown, ErrorClass.UNKNOWN_OUTCOME)
-    wrong_card = (Unknown, ErrorClass.UNKNOWN_OUTCOME)
+    wrong_card: ClassVar[Any] = (Unknown, ErrorClass.UNKNOWN_OUTCOME)
     pause_without_retry_after = None
     readings = {
         ("new", None): reading(SimState.NEW, "reserved"),
@@ -69,14 +70,16 @@ class TestTmf640(OperatorContract):
     }
 
     @pytest.fixture
-    def bench(self, tmp_path: Path, own_clock: None) -> Iterator[Bench]:
+    def bench(self, tmp_path: Path, own_clock: None) -> Iterator[RunningOperator]:
         with running(self.code, self.credentials, tmp_path / "sandbox.json") as bench:
             token_url = f"{bench.url}/operators/tmf640/token"
-            yield Bench(bench.code, bench.url, {**self.credentials, "token_url": token_url})
+            yield RunningOperator(
+                bench.code, bench.url, {**self.credentials, "token_url": token_url}
+            )
 
 
 @pytest.fixture
-def bench(tmp_path: Path, own_clock: None) -> Iterator[Bench]:
+def bench(tmp_path: Path, own_clock: None) -> Iterator[RunningOperator]:
     with running("tmf640", STATIC, tmp_path / "sandbox.json") as bench:
         yield bench
 
@@ -109,10 +112,8 @@ def test_repeat_with_the_same_key_changes_nothing_twice(bench):
 
     second = submit(operator, Action.DEACTIVATE)
 
-    assert (first, second) == (
-        Unknown("ответ оператора не получен целиком"),
-        Already("inactive"),
-    )
+    assert first == Unknown("ответ оператора не получен целиком")
+    assert second == Already("inactive")
     assert bench.actions() == ["deactivate"]
 
 
@@ -126,7 +127,10 @@ def test_switch_overtaken_while_waiting_ends_as_already(bench):
     check = checked(operator, taken.request_id, at)
 
     assert check == Check(
-        CheckState.COMPLETED, "alreadyInState", "так уже и было", ErrorClass.ALREADY
+        CheckState.COMPLETED,
+        "alreadyInState",
+        "The service is in this state already",
+        ErrorClass.ALREADY,
     )
 
 
@@ -153,7 +157,8 @@ def test_service_of_another_card_is_not_read(bench):
     with pytest.raises(Unavailable) as refused:
         bench.operator().read_state(sim=SIM)
 
-    assert (refused.value.error, refused.value.code) == (ErrorClass.TRANSIENT, "wrong_id")
+    assert refused.value.error == ErrorClass.TRANSIENT
+    assert refused.value.code == "wrong_id"
 
 
 def test_service_of_another_card_is_not_switched(bench):
@@ -206,31 +211,41 @@ def partner(tmp_path: Path, **keys: str) -> Iterator[Callable[[Mapping[str, Hand
     with ExitStack() as opened:
 
         def standing_with(handlers: Mapping[str, Handler]) -> Operator:
-            url, _ = opened.enter_context(standing(tmp_path, handlers))
+            url, _ = opened.enter_context(serving_handlers(tmp_path, handlers))
             given = {name: value.format(url=url) for name, value in (keys or STATIC).items()}
-            return registry.make(
+            return make_operator(
                 account="test-partner",
                 adapter="tmf640",
                 base_url=url,
                 credentials=given,
-                tokens=MemoryTokens(),
             )
 
         yield standing_with
 
 
+@pytest.mark.parametrize("life", ["3600", "1h", None, 0, -1])
+def test_token_is_taken_whatever_its_lifetime_is_written_as(tmp_path, life):
+    keys = {"client_id": "c", "client_secret": "s", "token_url": "{url}/token"}
+    answer = replies({"access_token": "t", "expires_in": life})
+    with partner(tmp_path, **keys) as open_partner:
+        result = submit(open_partner({"POST /token": answer}), Action.ACTIVATE)
+
+    assert isinstance(result, Rejected)
+    assert result.error == ErrorClass.NOT_FOUND  # let in: this partner answers no card
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "code", "pause"),
     [
-        (says({}, 429), ErrorClass.RATE_LIMITED, "429", 20.0),
-        (says({}, 429, Retry_After="3"), ErrorClass.RATE_LIMITED, "429", 3.0),
-        (says({}, 429, Retry_After="3600"), ErrorClass.RATE_LIMITED, "429", 3600.0),
-        (says({}, 502), ErrorClass.TRANSIENT, "502", None),
-        (says({}, 503, Retry_After="90"), ErrorClass.TRANSIENT, "503", 90.0),
-        (says({}, 403), ErrorClass.AUTH, "403", None),
-        (says({}, 404), ErrorClass.CONFIGURATION, "404", None),
-        (says({}), ErrorClass.TRANSIENT, "no_token", None),
-        (says({"access_token": "t", "expires_in": "1h"}), ErrorClass.TRANSIENT, "no_token", None),
+        (replies({}, 429), ErrorClass.RATE_LIMITED, "429", 20.0),
+        (replies({}, 429, Retry_After="3"), ErrorClass.RATE_LIMITED, "429", 3.0),
+        (replies({}, 429, Retry_After="3600"), ErrorClass.RATE_LIMITED, "429", 3600.0),
+        (replies({}, 502), ErrorClass.TRANSIENT, "502", None),
+        (replies({}, 503, Retry_After="90"), ErrorClass.TRANSIENT, "503", 90.0),
+        (replies({}, 403), ErrorClass.AUTH, "403", None),
+        (replies({}, 404), ErrorClass.CONFIGURATION, "404", None),
+        (replies({}), ErrorClass.TRANSIENT, "no_token", None),
+        (replies({"access_token": ""}), ErrorClass.TRANSIENT, "no_token", None),
     ],
 )
 def test_login_that_gives_no_token_says_why(tmp_path, answer, error, code, pause):
@@ -239,12 +254,14 @@ def test_login_that_gives_no_token_says_why(tmp_path, answer, error, code, pause
         result = submit(open_partner({"POST /token": answer}), Action.ACTIVATE)
 
     assert isinstance(result, Rejected)
-    assert (result.error, result.code, result.retry_after) == (error, code, pause)
+    assert result.error == error
+    assert result.code == code
+    assert result.retry_after == pause
 
 
-def test_state_left_out_of_the_list_is_read_by_the_service_s_id(tmp_path):
+def test_state_missing_in_the_list_is_read_by_service_id(tmp_path):
     short = {name: SERVICE[name] for name in ("id", "supportingResource")}
-    handlers = {"GET /service": says([short]), "GET /service/s/1": says(SERVICE)}
+    handlers = {"GET /service": replies([short]), "GET /service/s/1": replies(SERVICE)}
     with partner(tmp_path) as open_partner:
         seen = open_partner(handlers).read_state(sim=SIM)
 
@@ -261,7 +278,7 @@ def test_state_left_out_of_the_list_is_read_by_the_service_s_id(tmp_path):
     ],
 )  # fmt: skip
 def test_service_that_cannot_be_named_is_not_read(tmp_path, listed, shown, code):
-    handlers = {"GET /service": says(listed), "GET /service/s/1": says(shown)}
+    handlers = {"GET /service": replies(listed), "GET /service/s/1": replies(shown)}
     with partner(tmp_path) as open_partner, pytest.raises(Unavailable) as refused:
         open_partner(handlers).read_state(sim=SIM)
 
@@ -270,7 +287,7 @@ def test_service_that_cannot_be_named_is_not_read(tmp_path, listed, shown, code)
 
 def test_list_is_what_a_ping_waits_for(tmp_path):
     with partner(tmp_path) as open_partner, pytest.raises(Unavailable) as refused:
-        open_partner({"GET /service": says({})}).ping()
+        open_partner({"GET /service": replies({})}).ping()
 
     assert refused.value.code == "garbage"
 
@@ -278,23 +295,46 @@ def test_list_is_what_a_ping_waits_for(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (says({"code": "alreadyInState"}, 409), Already("inactive")),
-        (says({}, 202), Unknown("оператор принял запрос, но не дал его номера")),
+        (replies({"code": "alreadyInState"}, 409), Already("inactive")),
+        (replies({}, 202), Unknown("оператор принял запрос, но не дал его номера")),
         (
-            says({}, 202, Location="/service/s-1"),
+            replies({}, 202, Location="/service/s-1"),
             Unknown("оператор принял запрос, но не дал его номера"),
         ),
-        (says(SERVICE), Unknown("оператор ответил «сделано», но состояние «active»")),
+        (replies(SERVICE), Unknown("оператор ответил «сделано», но состояние «active»")),
         (
-            says({}, 302, Location="/login"),
+            replies({}, 302, Location="/login"),
             Unknown("оператор ответил 302", ErrorClass.CONFIGURATION, "302"),
         ),
     ],
 )
 def test_answer_to_a_switch_is_believed_by_what_it_shows(tmp_path, answer, expected):
-    handlers = {"GET /service": says([SERVICE]), "PATCH /service/s/1": answer}
+    handlers = {"GET /service": replies([SERVICE]), "PATCH /service/s/1": answer}
     with partner(tmp_path) as open_partner:
         assert submit(open_partner(handlers), Action.DEACTIVATE) == expected
+
+
+@pytest.mark.parametrize(
+    ("location", "number"),
+    [
+        ("/monitor/m-1", "m-1"),
+        ("https://api.volga.example/tmf/v4/monitor/m-1/", "m-1"),
+        ("/monitor/m-1?tenant=7", "m-1"),
+        ("/monitor/a%2Fb", "a/b"),
+    ],
+)
+def test_monitor_is_asked_about_under_its_own_id(tmp_path, location, number):
+    handlers = {
+        "GET /service": replies([SERVICE]),
+        "PATCH /service/s/1": replies({}, 202, Location=location),
+        f"GET /monitor/{number}": replies({"id": number, "state": "Completed"}),
+    }
+    with partner(tmp_path) as open_partner:
+        operator = open_partner(handlers)
+        accepted, found = submit(operator, Action.DEACTIVATE), checked(operator, number, now())
+
+    assert accepted == Accepted(number)
+    assert found == Check(CheckState.COMPLETED, code="Completed")
 
 
 @pytest.mark.parametrize(
@@ -304,12 +344,12 @@ def test_answer_to_a_switch_is_believed_by_what_it_shows(tmp_path, answer, expec
             {"statusCode": "409", "body": '{"code": "heldByOperator", "reason": "Debt"}'},
             Check(CheckState.FAILED, "heldByOperator", "Debt", ErrorClass.HELD_BY_OPERATOR),
         ),
-        ({}, Check(CheckState.FAILED, "0", "оператор ответил 0", ErrorClass.CONFIGURATION)),
+        ({}, Check(CheckState.FAILED, "", "", ErrorClass.INVALID)),
     ],
 )
 def test_failed_monitor_carries_the_refusal_it_ended_with(tmp_path, response, expected):
     monitor = {"id": "m-1", "state": "InError", "response": response}
     with partner(tmp_path) as open_partner:
-        operator = open_partner({"GET /monitor/m-1": says(monitor)})
+        operator = open_partner({"GET /monitor/m-1": replies(monitor)})
 
         assert checked(operator, "m-1", now()) == expected

@@ -1,5 +1,5 @@
 """What staff see and do with cards. Importing this package registers everything."""
 
-from smartcards.admin import board, brake, cards, commands, coverage, drift
+from smartcards.admin import brake, cards, commands, coverage, dashboard, discrepancies, mass, stock
 
-__all__ = ["board", "brake", "cards", "commands", "coverage", "drift"]
+__all__ = ["brake", "cards", "commands", "coverage", "dashboard", "discrepancies", "mass", "stock"]

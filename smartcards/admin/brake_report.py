@@ -9,10 +9,11 @@ from django.db.models import Count, QuerySet
 
 from cabinet.models import AuditEvent
 from operators.models import OperatorAccount
-from smartcards import brake, phrases, queries, rules
+from smartcards import queries, rules, safety_brake, texts
 from smartcards.models import Brake, SmartCard
+from smartcards.reconciliation import out_of_step
 from smartcards.rules import CardFacts
-from smartcards.states import CommandKind, Confirmed
+from smartcards.states import CommandKind, OperatorState
 
 SHOWN = 200
 JOURNAL_LINES = 20
@@ -29,6 +30,7 @@ class Counted:
 
     @property
     def reached(self) -> bool:
+        """Whether the brake holds this account."""
         return self.switched_off >= self.limit
 
 
@@ -52,36 +54,31 @@ class Differences:
 
     @property
     def more(self) -> int:
+        """How many are not shown."""
         return self.total - len(self.first)
 
 
 def counts(state: Brake, at: datetime) -> list[Counted]:
-    """One line for each account, by title."""
-    off = _by_account(brake.switched_off_in_window(state, at))
-    active = _by_account(SmartCard.objects.filter(confirmed=Confirmed.ACTIVE))
-    return [
-        _counted(account, off.get(account.pk, 0), active.get(account.pk, 0))
-        for account in _readable().order_by("title", "pk")
-    ]
-
-
-def _readable() -> QuerySet[OperatorAccount]:
-    """Without the secrets: the page must open even where these cannot be read."""
-    return OperatorAccount.objects.only("title", "brake_cards", "brake_percent")
+    """One entry for each account, by title."""
+    off = _by_account(safety_brake.switched_off_in_window(state, at))
+    active = _by_account(SmartCard.objects.filter(confirmed=OperatorState.ACTIVE))
+    # Without the secrets: the page must open even where these cannot be read.
+    accounts = OperatorAccount.objects.only("title", "brake_cards", "brake_percent")
+    found = []
+    for account in accounts.order_by("title", "pk"):
+        works = active.get(account.pk, 0)
+        limit = rules.brake_limit(
+            cards=account.brake_cards,
+            percent=account.brake_percent,
+            active=works,
+            floor=safety_brake.SHARE_FLOOR,
+        )
+        found.append(Counted(account.title, off.get(account.pk, 0), limit, works))
+    return found
 
 
 def _by_account(rows: QuerySet[Any]) -> dict[int, int]:
     return dict(rows.order_by().values_list("account").annotate(Count("pk")))
-
-
-def _counted(account: OperatorAccount, off: int, active: int) -> Counted:
-    limit = rules.brake_limit(
-        cards=account.brake_cards,
-        percent=account.brake_percent,
-        active=active,
-        floor=brake.SHARE_FLOOR,
-    )
-    return Counted(account.title, off, limit, active)
 
 
 def differences(at: datetime) -> list[Differences]:
@@ -95,23 +92,21 @@ def differences(at: datetime) -> list[Differences]:
 
 
 def _found(at: datetime) -> Iterator[Difference]:
-    merchants = queries.merchants_out_of_step(at)
-    cards = queries.with_facts(SmartCard.objects.filter(merchant_id__in=merchants))
+    cards = queries.with_facts(out_of_step.cards_out_of_step(at))
     for card in cards.select_related("merchant").order_by("merchant_id", "pk"):
         facts = queries.facts_of(card, at)
-        kind = rules.next_command(facts)
-        if kind is not None:
-            yield Difference(card, kind, phrases.staff_state(facts), _why(facts, kind))
+        if (kind := rules.next_command(facts)) is not None:
+            yield Difference(card, kind, texts.staff_state(facts), _why(facts, kind))
 
 
 def _why(facts: CardFacts, kind: CommandKind) -> str:
     if kind == CommandKind.ACTIVATE:
         return "оплата есть, смарт-карта должна работать"
-    if not facts.wished_on:
+    if not facts.desired_on:
         return "отключение запросил человек"
     return "подписка не действует" if facts.covered else "не выбрана для оплаты"
 
 
-def journal() -> list[AuditEvent]:
+def brake_events() -> list[AuditEvent]:
     """Who stopped and released, the latest first."""
     return list(AuditEvent.objects.filter(target="brake").order_by("-at", "-pk")[:JOURNAL_LINES])

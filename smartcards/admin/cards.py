@@ -1,43 +1,40 @@
 """Cards for staff: found by anything, read only; what may be done goes through the services."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms import Form
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
 
 from cabinet import clock
-from cabinet.actors import Actor
-from cabinet.admin.readonly import ReadOnlyInline
-from smartcards import healing, phrases, queries, releases, rules, services, withdrawal
-from smartcards.admin.decisions import DecidingAdmin, Decision
-from smartcards.admin.search import cards_matching
-from smartcards.admin.words import block_of, identity_word
-from smartcards.admin_forms import (
+from cabinet.admin.confirm_action import ConfirmAction, ConfirmActionAdmin, service_call
+from cabinet.admin.readonly import ReadOnlyInline, link
+from cabinet.forms.reason import NoFieldsForm
+from cabinet.templatetags.ru import moment_full
+from smartcards import queries, replacement, rules, services, texts
+from smartcards.admin.forms import (
+    CardPageForm,
     CardReasonForm,
-    NothingToAsk,
     NumberForm,
     ReleaseForm,
     ReplaceForm,
     WithdrawForm,
 )
-from smartcards.admin_stock import StockImportMixin
+from smartcards.admin.labels import block_of, identity_label
+from smartcards.admin.permissions import ACT_RIGHT
+from smartcards.admin.search import CardSearchMixin
 from smartcards.models import Command, Coverage, SmartCard
-from smartcards.orders.queries import whole_stock
-from smartcards.rules import CardRefused
+from smartcards.presentation import payment
+from smartcards.presentation.card import why_so
+from smartcards.reconciliation import discrepancy_actions, lifted_blocks
+from smartcards.rules import CardFacts, CardRefused
 
-
-def _check_activate(card: SmartCard, at: datetime) -> None:
-    _check_handed(card)
-    rules.check_can_activate(queries.facts_of(card, at), None)
-
-
-def _check_deactivate(card: SmartCard, at: datetime) -> None:
-    _check_handed(card)
-    rules.check_can_deactivate(queries.facts_of(card, at), None)
+Check = Callable[[SmartCard, CardFacts], None]
 
 
 def _check_handed(card: SmartCard) -> None:
@@ -45,77 +42,117 @@ def _check_handed(card: SmartCard) -> None:
         raise CardRefused("Смарт-карта на складе: её ещё никому не передали.")
 
 
-def _check_can_ask(card: SmartCard, at: datetime) -> None:
-    readable = queries.tells_state(card.account)
-    rules.check_can_ask_operator(queries.facts_of(card, at), readable=readable)
+def _by_rule(rule: Callable[[CardFacts, None], None]) -> Check:
+    """The rule of a merchant's own action, asked without a role, for a card that a merchant has."""
+
+    def check(card: SmartCard, facts: CardFacts) -> None:
+        _check_handed(card)
+        rule(facts, None)
+
+    return check
 
 
-def _activate(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
+def _check_can_ask(card: SmartCard, facts: CardFacts) -> None:
+    rules.check_can_ask_operator(facts, readable=queries.tells_state(card.account))
+
+
+def _check_release(card: SmartCard, facts: CardFacts) -> None:
     _check_handed(card)
-    services.request_activation(card=card, by=by, at=at, reason=asked["reason"])
+    lifted_blocks.check_can_release(facts, card.account)
 
 
-def _deactivate(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
-    _check_handed(card)
-    services.request_deactivation(card=card, by=by, at=at, reason=asked["reason"])
-
-
-def _check_again(card: SmartCard, _asked: dict[str, Any], by: Actor, at: datetime) -> None:
-    services.check_again(card=card, by=by, at=at)
-
-
-def _check_withdraw(card: SmartCard, at: datetime) -> None:
-    _check_handed(card)
-    rules.check_can_withdraw(queries.facts_of(card, at), None)
-
-
-def _check_take_back(card: SmartCard, at: datetime) -> None:
-    _check_handed(card)
-    rules.check_can_take_back(queries.facts_of(card, at), None)
-
-
-def _check_replace(card: SmartCard, at: datetime) -> None:
-    _check_handed(card)
-    rules.check_can_replace(queries.facts_of(card, at), None)
-
-
-def _withdraw(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
-    withdrawal.withdraw(card=card, because=asked["because"], by=by, at=at, reason=asked["reason"])
-
-
-def _take_back(card: SmartCard, _asked: dict[str, Any], by: Actor, at: datetime) -> None:
-    withdrawal.take_back(card=card, by=by, at=at)
-
-
-def _replace(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
-    withdrawal.replace_from_stock(
-        card=card,
-        stock=whole_stock(),
-        iccid=asked["iccid"],
-        by=by,
-        at=at,
-        reason=asked["reason"],
-    )
-
-
-def _check_release(card: SmartCard, at: datetime) -> None:
-    _check_handed(card)
-    releases.check_can_release(queries.facts_of(card, at), card.account)
-
-
-def _release(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
-    releases.release(card=card, working=asked["working"], reason=asked["reason"], by=by, at=at)
-
-
-def _check_write_number(card: SmartCard, at: datetime) -> None:
-    if queries.facts_of(card, at).open_command is not None:
+def _check_write_number(_card: SmartCard, facts: CardFacts) -> None:
+    if facts.open_command is not None:
         raise CardRefused(
             "Команда по этой смарт-карте ещё не закончена. Дождитесь ответа оператора."
         )
 
 
-def _write_number(card: SmartCard, asked: dict[str, Any], by: Actor, at: datetime) -> None:
-    healing.write_number(card=card, msisdn=asked["msisdn"], reason=asked["reason"], by=by, at=at)
+def _card_action(
+    name: str,
+    texts: tuple[str, str, str],
+    form: type[Form],
+    check: Check,
+    service: Callable[..., object],
+) -> ConfirmAction[SmartCard]:
+    """An action whose `check` is given the facts of the card; `texts` are link, button and message."""
+
+    def check_now(card: SmartCard, at: datetime) -> None:
+        check(card, queries.facts_of(card, at))
+
+    return ConfirmAction(name, *texts, form, service_call("card", service), check_now)
+
+
+CARD_ACTIONS = (
+    _card_action(
+        "activate",
+        ("Активировать…", "Активировать", "Команда принята."),
+        CardReasonForm,
+        _by_rule(rules.check_can_activate),
+        services.request_activation,
+    ),
+    _card_action(
+        "deactivate",
+        ("Деактивировать…", "Деактивировать", "Команда принята."),
+        CardReasonForm,
+        _by_rule(rules.check_can_deactivate),
+        services.request_deactivation,
+    ),
+    _card_action(
+        "check",
+        ("Проверить у оператора", "Проверить", "Спросим оператора, ответ появится здесь."),
+        NoFieldsForm,
+        _check_can_ask,
+        services.check_again,
+    ),
+    _card_action(
+        "release",
+        (
+            "Оператор снял блокировку…",
+            "Записать снятие блокировки",
+            "Записано: оператор снял блокировку.",
+        ),
+        ReleaseForm,
+        _check_release,
+        lifted_blocks.release,
+    ),
+    _card_action(
+        "withdraw",
+        (
+            "Потеряна, украдена или сломана…",
+            "Вывести из работы",
+            "Смарт-карта выведена из работы.",
+        ),
+        WithdrawForm,
+        _by_rule(rules.check_can_withdraw),
+        replacement.withdraw,
+    ),
+    _card_action(
+        "replace",
+        (
+            "Заменить смарт-картой со склада…",
+            "Заменить",
+            "Смарт-карта заменена, новая передана клиенту.",
+        ),
+        ReplaceForm,
+        _by_rule(rules.check_can_replace),
+        partial(replacement.replace_from_stock, stock=queries.unassigned_stock()),
+    ),
+    _card_action(
+        "take_back",
+        ("Нашлась: вернуть в работу…", "Вернуть в работу", "Смарт-карта снова в работе."),
+        NoFieldsForm,
+        _by_rule(rules.check_can_take_back),
+        replacement.take_back,
+    ),
+    _card_action(
+        "number",
+        ("Записать номер…", "Записать номер", "Номер записан."),
+        NumberForm,
+        _check_write_number,
+        discrepancy_actions.write_number,
+    ),
+)
 
 
 class WhereFilter(admin.SimpleListFilter):
@@ -125,9 +162,11 @@ class WhereFilter(admin.SimpleListFilter):
     parameter_name = "where"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The two choices."""
         return [("stock", "на складе"), ("handed", "у клиента")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SmartCard]) -> QuerySet[SmartCard]:
+        """All cards for a value that is not offered."""
         if self.value() not in {"stock", "handed"}:
             return queryset
         return queryset.filter(merchant__isnull=self.value() == "stock")
@@ -146,7 +185,8 @@ class CommandInline(ReadOnlyInline):
 
 
 @admin.register(SmartCard)
-class SmartCardAdmin(StockImportMixin, DecidingAdmin):
+class SmartCardAdmin(CardSearchMixin, ConfirmActionAdmin):
+    form = CardPageForm
     list_display = (
         "iccid",
         "msisdn",
@@ -156,24 +196,27 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
         "terminal",
     )
     list_filter = ("account", "confirmed", WhereFilter)
-    # Only makes the field of the search appear: what is searched is in `search`.
-    search_fields = ("iccid",)
-    search_help_text = (
-        "ICCID или его часть, номер, userId, ИНН, ОГРН, название клиента, телефон его сотрудника"
-    )
     ordering = ("-pk",)
-    show_full_result_count = False
     inlines = (CommandInline, CoverageInline)
     fieldsets = (
-        (None, {"fields": ("iccid", "msisdn", "account", "shown_state")}),
+        (None, {"fields": ("iccid", "msisdn", "account", "shown_state", "paid", "why_so")}),
         ("У кого", {"fields": ("merchant_link", "terminal", "label", "imported_at", "handed_at")}),
         (
             "Последнее решение человека",
-            {"fields": ("wish", "wished_at", "wished_by", "wished_by_kind")},
+            {"fields": ("desired_state", "desired_at", "desired_by", "desired_by_kind")},
         ),
         (
             "Что сказал оператор",
-            {"fields": ("confirmed", "block", "confirmed_at", "confirmed_from", "read_at")},
+            {
+                "fields": (
+                    "confirmed",
+                    "block",
+                    "confirmed_at",
+                    "confirmed_from",
+                    "read_at",
+                    "seen_state",
+                )
+            },
         ),
         (
             "Госуслуги и сеть",
@@ -186,135 +229,90 @@ class SmartCardAdmin(StockImportMixin, DecidingAdmin):
     )
     readonly_fields = (
         "shown_state",
+        "paid",
+        "why_so",
         "merchant_link",
         "replaced_by_link",
-        "wish",
+        "desired_state",
         "block",
         "number_owner",
     )
-    decisions = (
-        Decision(
-            "activate",
-            "Активировать…",
-            "Активировать",
-            "Команда принята.",
-            CardReasonForm,
-            _check_activate,
-            _activate,
-        ),
-        Decision(
-            "deactivate",
-            "Деактивировать…",
-            "Деактивировать",
-            "Команда принята.",
-            CardReasonForm,
-            _check_deactivate,
-            _deactivate,
-        ),
-        Decision(
-            "check",
-            "Проверить у оператора",
-            "Проверить",
-            "Спросим оператора, ответ появится здесь.",
-            NothingToAsk,
-            _check_can_ask,
-            _check_again,
-        ),
-        Decision(
-            "release",
-            "Оператор снял блокировку…",
-            "Записать снятие блокировки",
-            "Записано: оператор снял блокировку.",
-            ReleaseForm,
-            _check_release,
-            _release,
-        ),
-        Decision(
-            "withdraw",
-            "Потеряна, украдена или сломана…",
-            "Вывести из работы",
-            "Смарт-карта выведена из работы.",
-            WithdrawForm,
-            _check_withdraw,
-            _withdraw,
-        ),
-        Decision(
-            "replace",
-            "Заменить смарт-картой со склада…",
-            "Заменить",
-            "Смарт-карта заменена, новая передана клиенту.",
-            ReplaceForm,
-            _check_replace,
-            _replace,
-        ),
-        Decision(
-            "take_back",
-            "Нашлась: вернуть в работу…",
-            "Вернуть в работу",
-            "Смарт-карта снова в работе.",
-            NothingToAsk,
-            _check_take_back,
-            _take_back,
-        ),
-        Decision(
-            "number",
-            "Записать номер…",
-            "Записать номер",
-            "Номер записан.",
-            NumberForm,
-            _check_write_number,
-            _write_number,
-        ),
-    )
+    change_form_template = "admin/smartcards/confirm_change_form.html"
+    confirm_permission = ACT_RIGHT
+    confirm_actions = CARD_ACTIONS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SmartCard]:
+        """Cards with what `queries.facts_of` reads."""
         found: QuerySet[SmartCard] = super().get_queryset(request)
         return queries.with_facts(found.select_related("merchant"))
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[SmartCard], search_term: str
-    ) -> tuple[QuerySet[SmartCard], bool]:
-        if not search_term.strip():
-            return queryset, False
-        return queryset.filter(cards_matching(search_term)), False
-
     @admin.display(description="состояние")
     def shown_state(self, card: SmartCard) -> str:
-        return phrases.staff_state(queries.facts_of(card, clock.now()))
+        """The state in words for staff, with its reason."""
+        return texts.staff_state(queries.facts_of(card, clock.now()))
+
+    @admin.display(description="Оплачена?")
+    def paid(self, card: SmartCard) -> str:
+        """As the merchant sees it; nobody pays for a card in stock."""
+        return _payment(card) if card.merchant_id else "—"
+
+    @admin.display(description="Почему так")
+    def why_so(self, card: SmartCard) -> str:
+        """As the merchant sees it."""
+        return _why_so(card) if card.merchant_id else "—"
 
     @admin.display(description="что решено")
-    def wish(self, card: SmartCard) -> str:
-        return {True: "включить", False: "отключить", None: "ещё ничего"}[card.wished_on]
+    def desired_state(self, card: SmartCard) -> str:
+        """What a person has last asked for."""
+        return {True: "включить", False: "отключить", None: "ещё ничего"}[card.desired_on]
 
     @admin.display(description="причина блокировки")
     def block(self, card: SmartCard) -> str:
+        """Why the operator blocks the card."""
         return block_of(card) or "—"
 
     @admin.display(description="Госуслуги")
     def number_owner(self, card: SmartCard) -> str:
-        return identity_word(card.identity) or "—"
+        """What Госуслуги say about the number."""
+        return identity_label(card.identity) or "—"
 
     @admin.display(description="клиент")
     def merchant_link(self, card: SmartCard) -> str:
+        """Link to the page with everything about the merchant."""
         if card.merchant is None:
             return "на складе"
         url = reverse("admin:cabinet_merchant_whole", kwargs={"pk": card.merchant.pk})
-        return format_html('<a href="{}">{}</a>', url, card.merchant)
+        return link(card.merchant, url)
 
     @admin.display(description="заменена на")
     def replaced_by_link(self, card: SmartCard) -> str:
+        """Link to the card that took its place."""
         if card.replaced_by is None:
             return "—"
         url = reverse("admin:smartcards_smartcard_change", args=[card.replaced_by.pk])
-        return format_html('<a href="{}">{}</a>', url, card.replaced_by.iccid)
+        return link(card.replaced_by.iccid, url)
 
     def facts_shown(self, row: SmartCard) -> list[tuple[str, str]]:
+        """Which card it is, whose, and whether it works and is paid."""
         facts = queries.facts_of(row, clock.now())
         return [
             ("ICCID", row.iccid),
             ("Номер", row.msisdn or "—"),
             ("Оператор", row.account.title),
             ("Клиент", str(row.merchant or "на складе")),
-            ("Состояние", phrases.staff_state(facts)),
-            ("Оплачивается", "да" if facts.paid else "нет"),
+            ("Состояние", texts.staff_state(facts)),
+            ("Оплачена?", _payment(row) if row.merchant_id else "—"),
         ]
+
+
+def _payment(card: SmartCard) -> str:
+    found = payment.payment_of(card, clock.now())
+    until = f" {moment_full(found.until)}" if found.until else ""
+    return ". ".join(filter(None, (f"{found.text}{until}", found.hint)))
+
+
+def _why_so(card: SmartCard) -> str:
+    found = why_so(card, clock.now())
+    details = [found.who, moment_full(found.at) if found.at else ""]
+    shown = ", ".join(filter(None, details))
+    return f"{found.text}: {shown}" if shown else found.text

@@ -2,60 +2,53 @@
 
 import re
 import uuid
-from typing import Any, cast
+from dataclasses import asdict, fields
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
-from cabinet.forms.fields import InnField, PhoneField
-from cabinet.models import Member
+from cabinet.formatting.ru_format import kopecks
+from cabinet.forms.fields import InnField, KppField, PhoneField, PlainTextField
+from cabinet.forms.reason import ReasonForm, reason_field
+from cabinet.models import Member, Merchant
 from operators.models import OperatorAccount
 from smartcards.numbers import NotANumber, parse_iccid
-from smartcards.orders.models import Order
-from smartcards.orders.queries import operators_on_offer
-from smartcards.orders.rules import MAX_CARDS, REASON_MAX, TRACK_MAX
-from smartcards.orders.services import OrderDetails
+from smartcards.orders.models import Order, OrderTerms, Seller
+from smartcards.orders.queries import last_order, operators_on_offer, seller
+from smartcards.orders.services import PAYMENT_NUMBER_MAX, TRACK_MAX, OrderDetails
+from smartcards.orders.states import MAX_CARDS, Carrier
 
+_CARDS = "cards_"
+_MOST_KOPECKS = 10_000_000
 # A comma parts numbers, but not inside of what a spreadsheet made of one: «8,97E+18».
 _BETWEEN_NUMBERS = re.compile(r"[\r\n;\t]+|,(?!\d+[EeЕе])")
 
 
 class OrderForm(forms.Form):
-    """How many cards, to whom, where. `key` makes one order of one form, however often sent."""
+    """How many cards of which operator, to whom, where. `key` makes one order of one form, however often sent."""
 
-    account = forms.ModelChoiceField(
-        OperatorAccount.objects.none(),
-        label="Оператор",
-        empty_label="Выберите оператора",
-        error_messages={
-            "required": "Выберите оператора.",
-            "invalid_choice": "Смарт-карты этого оператора сейчас не заказать. Выберите другого.",
-        },
-    )
-    quantity = forms.IntegerField(
-        label="Сколько смарт-карт",
-        min_value=1,
-        max_value=MAX_CARDS,
-        help_text=f"От 1 до {MAX_CARDS}.",
-        error_messages=dict.fromkeys(
-            ("invalid", "min_value", "max_value"), f"Введите число от 1 до {MAX_CARDS}."
-        ),
+    company = PlainTextField(
+        label="Название компании",
+        max_length=200,
+        help_text="Как в документах: «ООО „Ромашка“» или «ИП Соколова А. С.».",
+        widget=forms.TextInput(attrs={"autocomplete": "organization"}),
     )
     inn = InnField(label="ИНН")
-    recipient = forms.CharField(
+    recipient = PlainTextField(
         label="Получатель",
         max_length=150,
         help_text="Фамилия и имя того, кто заберёт посылку.",
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
     phone = PhoneField(label="Телефон получателя")
-    address = forms.CharField(
+    address = PlainTextField(
         label="Адрес доставки",
         max_length=300,
         help_text="Индекс, город, улица, дом, офис.",
         widget=forms.TextInput(attrs={"autocomplete": "street-address"}),
     )
-    comment = forms.CharField(
+    comment = PlainTextField(
         label="Комментарий",
         max_length=500,
         required=False,
@@ -65,59 +58,111 @@ class OrderForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        account = cast("forms.ModelChoiceField[OperatorAccount]", self.fields["account"])
-        account.queryset = operators_on_offer()
+        self.offers = {cards_field(account): account for account in operators_on_offer()}
+        numbers = {name: _number_field(account.title) for name, account in self.offers.items()}
+        self.fields = numbers | self.fields
+
+    @property
+    def numbers(self) -> list[forms.BoundField]:
+        """The fields with how many cards: one for each operator on offer."""
+        return [self[name] for name in self.offers]
+
+    @property
+    def others(self) -> list[forms.BoundField]:
+        """All other fields."""
+        return [field for field in self if field.name not in self.offers]
 
     def clean(self) -> dict[str, Any]:
+        """All operators together, and what the person could not correct in one field."""
         cleaned: dict[str, Any] = super().clean() or {}
         if "key" in self.errors:
             raise ValidationError("Форма устарела. Откройте страницу «Новый заказ» ещё раз.")
+        if self._asks_for_what_is_gone():
+            raise ValidationError(
+                "Смарт-карты этого оператора сейчас не заказать. Выберите другого."
+            )
+        if self.offers and not self.offers.keys() & self.errors.keys():
+            self._check_number()
         return cleaned
+
+    def _asks_for_what_is_gone(self) -> bool:
+        """An operator that was on offer when the page was shown must not be dropped without a word."""
+        return any(
+            name.startswith(_CARDS) and name not in self.offers and str(value).strip("0 ")
+            for name, value in self.data.items()
+        )
+
+    def _check_number(self) -> None:
+        number = sum(self.wanted().values())
+        if not number:
+            self.add_error(next(iter(self.offers)), "Укажите, сколько смарт-карт нужно.")
+        elif number > MAX_CARDS:
+            self.add_error(
+                next(iter(self.offers)), f"В одном заказе не больше {MAX_CARDS} смарт-карт."
+            )
+
+    def wanted(self) -> dict[OperatorAccount, int]:
+        """How many cards of which operator; of a valid form."""
+        numbers = {account: self.cleaned_data.get(name) for name, account in self.offers.items()}
+        return {account: number for account, number in numbers.items() if number}
 
     def details(self) -> OrderDetails:
         """What the service takes; of a valid form."""
-        chosen = self.cleaned_data
         return OrderDetails(
-            quantity=chosen["quantity"],
-            inn=chosen["inn"],
-            recipient=chosen["recipient"],
-            phone=chosen["phone"],
-            address=chosen["address"],
-            comment=chosen["comment"],
+            **{field.name: self.cleaned_data[field.name] for field in fields(OrderDetails)}
         )
 
 
+def cards_field(account: OperatorAccount) -> str:
+    """The name of the field with the number of this operator's cards."""
+    return f"{_CARDS}{account.pk}"
+
+
+def _number_field(title: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=title,
+        required=False,
+        min_value=0,
+        max_value=MAX_CARDS,
+        widget=forms.NumberInput(attrs={"inputmode": "numeric", "min": 0, "max": MAX_CARDS}),
+        error_messages=dict.fromkeys(
+            ("invalid", "min_value", "max_value"), f"Введите число от 0 до {MAX_CARDS}."
+        ),
+    )
+
+
 def first_values(member: Member) -> dict[str, Any]:
-    """What is known before the merchant types anything."""
+    """What is known before the merchant types anything: from the last order, else from the company."""
     merchant = member.merchant
     offers = list(operators_on_offer()[:2])
     return {
-        "key": uuid.uuid4(),
-        "account": offers[0].pk if len(offers) == 1 else None,
-        "quantity": 1,
+        "company": merchant.name,
         "inn": merchant.inn,
         "recipient": member.user.name,
         "phone": merchant.phone or member.user.phone or "",
         "address": merchant.address,
+        **_last_delivery(merchant),
+        **({cards_field(offers[0]): 1} if len(offers) == 1 else {}),
+        "key": uuid.uuid4(),
     }
+
+
+def _last_delivery(merchant: Merchant) -> dict[str, Any]:
+    """Where the last order went; a comment is about that one parcel only."""
+    order = last_order(merchant)
+    known = asdict(OrderDetails.of(order)) if order else {}
+    return {name: value for name, value in known.items() if value and name != "comment"}
 
 
 def repeated_values(order: Order) -> dict[str, Any]:
     """A new form with what was ordered before."""
-    return {
-        "key": uuid.uuid4(),
-        "account": order.account_id,
-        "quantity": order.quantity,
-        "inn": order.inn,
-        "recipient": order.recipient,
-        "phone": order.phone,
-        "address": order.address,
-        "comment": order.comment,
-    }
+    numbers = {cards_field(line.account): line.quantity for line in order.lines.all()}
+    company = {"company": order.company or order.merchant.name}
+    return asdict(OrderDetails.of(order)) | company | numbers | {"key": uuid.uuid4()}
 
 
 class PackForm(forms.Form):
-    """ICCIDs as they are typed or scanned: one a line, or with commas and semicolons between."""
+    """ICCIDs as they are typed or scanned: one in each row, or with commas and semicolons between."""
 
     iccids = forms.CharField(
         label="ICCID",
@@ -128,6 +173,7 @@ class PackForm(forms.Form):
     )
 
     def clean_iccids(self) -> list[str]:
+        """Bare digits in the order typed; all that is wrong is reported at once."""
         seen: list[str] = []
         errors: list[str] = []
         for text in filter(
@@ -146,27 +192,123 @@ class PackForm(forms.Form):
         return seen
 
 
-class ReasonForm(forms.Form):
-    """Why staff do it; the merchant reads it."""
+class OrderReasonForm(ReasonForm):
+    """Why an order is cancelled or unpacked; the merchant reads it."""
 
-    reason = forms.CharField(
-        label="Причина",
-        max_length=REASON_MAX,
-        help_text="Её увидит клиент.",
-        widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
-        error_messages={"required": "Укажите причину: её увидит клиент."},
+    reason = reason_field(
+        help_text="Её увидит клиент.", required="Укажите причину: её увидит клиент."
     )
 
 
 class ShipForm(forms.Form):
-    """The parcel's number."""
+    """Who brings the parcel, and its number there."""
 
-    track_number = forms.CharField(
+    carrier = forms.ChoiceField(label="Кто везёт", choices=Carrier, initial=Carrier.CDEK)
+    track_number = PlainTextField(
         label="Трек-номер",
         max_length=TRACK_MAX,
-        error_messages={"required": "Укажите трек-номер отправления."},
+        required=False,
+        help_text="Не нужен, если везёт наш курьер.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Only our own courier needs no number."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("carrier") != Carrier.OWN and not cleaned.get("track_number"):
+            self.add_error("track_number", "Укажите трек-номер отправления.")
+        return cleaned
+
+
+class PaymentForm(forms.Form):
+    """The payment as it stands in the bank's statement."""
+
+    paid_on = forms.DateField(
+        label="Дата платежа",
+        widget=forms.DateInput(attrs={"type": "date"}),
+        error_messages={
+            "required": "Укажите дату платежа.",
+            "invalid": "Введите дату: 30.11.2026.",
+        },
+    )
+    payment_number = PlainTextField(
+        label="Номер платёжного поручения",
+        max_length=PAYMENT_NUMBER_MAX,
+        error_messages={"required": "Укажите номер платёжного поручения."},
     )
 
 
-class NoFieldsForm(forms.Form):
-    """A step that only asks to be confirmed."""
+class RoublesField(forms.CharField):
+    """A sum in roubles, «300» or «299,50», cleaned to kopecks."""
+
+    def to_python(self, value: Any) -> Any:
+        """Kopecks; a refusal is an error of the field."""
+        try:
+            sum_typed = kopecks(super().to_python(value) or "0")
+        except ValueError:
+            raise ValidationError("Введите сумму в рублях, например 300 или 299,50.") from None
+        if not 0 <= sum_typed <= _MOST_KOPECKS:
+            raise ValidationError("Цена — от 0 до 100 000 ₽.")
+        return sum_typed
+
+    def prepare_value(self, value: Any) -> Any:
+        """Kopecks are shown as roubles; what was typed stays as it was."""
+        return f"{value / 100:.2f}".replace(".", ",") if isinstance(value, int) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compared in kopecks."""
+        try:
+            return bool(self.to_python(data) != initial)
+        except ValidationError:
+            return True
+
+
+class TermsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Prices in roubles, times, limits; a price needs a seller who can issue a счёт."""
+
+    card_kopecks = RoublesField(label="Цена смарт-карты, ₽", help_text="0 — бесплатно.")
+    delivery_kopecks = RoublesField(label="Цена доставки, ₽", help_text="0 — бесплатно.")
+
+    class Meta:
+        model = OrderTerms
+        fields = (
+            "card_kopecks",
+            "delivery_kopecks",
+            "days_from",
+            "days_to",
+            "orders_a_day",
+            "cards_a_day",
+        )
+
+    def clean(self) -> dict[str, Any]:
+        """Without a seller nobody could order for money."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        has_price = cleaned.get("card_kopecks") or cleaned.get("delivery_kopecks")
+        if has_price and seller() is None:
+            raise ValidationError(
+                "Сначала заполните реквизиты продавца: без них не выставить счёт."
+            )
+        return cleaned
+
+
+class SellerForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Requisites with their control digits checked; the accounts are checked by the model."""
+
+    inn = InnField(label="ИНН")
+    kpp = KppField(label="КПП", required=False, help_text="Только у организаций.")
+
+    class Meta:
+        model = Seller
+        fields = (
+            "name",
+            "inn",
+            "kpp",
+            "address",
+            "bank",
+            "bik",
+            "account",
+            "corr_account",
+            "director",
+            "accountant",
+            "vat",
+            "parcel_paper",
+        )

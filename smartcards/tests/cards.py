@@ -12,13 +12,13 @@ from uuid import uuid4
 
 from cabinet import clock
 from cabinet.actors import Actor
+from cabinet.enums import ActorKind, Role
 from cabinet.models import Member, Merchant, Shop, Terminal, User
-from cabinet.states import ActorKind, Role
 from operators.models import OperatorAccount
 from smartcards.models import Command, CommandStep, Coverage, SmartCard
-from smartcards.states import CommandKind, CommandState, Confirmed, Origin, Told
+from smartcards.states import CommandKind, CommandState, OperatorState, Origin, StateSource
 from subscriptions.models import Module, Period, Subscription, Tariff
-from subscriptions.states import PeriodKind, Source
+from subscriptions.states import PeriodKind
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 OWNER = Actor(ActorKind.PERSON, "Анна Владимировна", role=Role.OWNER)
@@ -40,6 +40,7 @@ def make_account(code: str = "mts", **fields: Any) -> OperatorAccount:
         "title": "МТС",
         "adapter": "mts",
         "base_url": "http://127.0.0.1:9/operators/mts",
+        "credentials": {"key": "demo-key", "secret": "demo-secret"},
         "usual_seconds": 120,
         "worst_seconds": 86400,
     }
@@ -80,8 +81,8 @@ def make_terminal(
 def make_card(merchant: Merchant | None = None, **fields: Any) -> SmartCard:
     """A new card; without a merchant it lies in stock.
 
-    `wished_on` alone brings the owner as its author and `NOW` as its time; a `confirmed` state other
-    than «new» was told by the operator at `NOW`; `block_reason` of a card that is off is our own.
+    `desired_on` alone brings the owner as its author and `NOW` as its time; a `confirmed` state other
+    than «new» was reported by the operator at `NOW`; `block_reason` of a card that is off is our own.
     """
     number = next(_numbers)
     values: dict[str, Any] = {
@@ -92,12 +93,12 @@ def make_card(merchant: Merchant | None = None, **fields: Any) -> SmartCard:
         "handed_at": NOW - timedelta(days=20) if merchant else None,
         **fields,
     }
-    if values.get("wished_on") is not None:
-        author = {"wished_at": NOW, "wished_by": OWNER.name, "wished_by_kind": ActorKind.PERSON}
+    if values.get("desired_on") is not None:
+        author = {"desired_at": NOW, "desired_by": OWNER.name, "desired_by_kind": ActorKind.PERSON}
         values = {**author, **values}
-    if values.get("confirmed", Confirmed.NEW) != Confirmed.NEW:
-        values = {"confirmed_at": NOW, "confirmed_from": Told.REQUEST, **values}
-    if values.get("confirmed") == Confirmed.INACTIVE:
+    if values.get("confirmed", OperatorState.NEW) != OperatorState.NEW:
+        values = {"confirmed_at": NOW, "confirmed_from": StateSource.REQUEST, **values}
+    if values.get("confirmed") == OperatorState.INACTIVE:
         values = {"block_reason": "voluntary", **values}
     account = values.pop("account", None) or make_account()
     return SmartCard.objects.create(account=account, **values)
@@ -130,7 +131,6 @@ def make_live_subscription(
     )
     starts, ends = at - timedelta(days=1), until or at + timedelta(days=30)
     values = {
-        "source": Source.MARKET,
         "external_id": str(uuid4()),
         "tariff": tariff,
         "plan_id": tariff.plan_id,
@@ -182,6 +182,7 @@ def make_command(
         "created_at": at,
         "due_at": at,
         "sent_at": at if CommandState.SENDING in steps else None,
+        "outcome_unknown_at": at if CommandState.CHECKING in steps else None,
         "finished_at": at + timedelta(seconds=len(steps) - 1) if over else None,
         **fields,
     }

@@ -30,7 +30,7 @@ class Script:
     asked: list[tuple[datetime, str]] = field(default_factory=list)
     read: list[str] = field(default_factory=list)
     fails_at: str | None = None
-    trouble: Unavailable | None = None
+    error: Unavailable | None = None
     submitted: list[str] = field(default_factory=list)
 
 
@@ -61,7 +61,7 @@ class Listing:
     def list_changes(self, *, since: datetime, cursor: str) -> Changes:
         SCRIPT.asked.append((since, cursor))
         if SCRIPT.fails_at == cursor:
-            raise SCRIPT.trouble or Unavailable(ErrorClass.TRANSIENT, "500", "сбой")
+            raise SCRIPT.error or Unavailable(ErrorClass.TRANSIENT, "500", "сбой")
         number = int(cursor or 0)
         following = str(number + 1) if number + 1 < len(SCRIPT.pages) else None
         return Changes(tuple(SCRIPT.pages[number]) if SCRIPT.pages else (), following)

@@ -1,22 +1,43 @@
 """Others at work on the same rows: connections that hold them, and one that does not wait."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from cabinet.tasks import advisory_lock
+
 
 @contextmanager
 def held_elsewhere(rows: QuerySet[Any]) -> Iterator[None]:
     """Another connection holds these rows."""
+
+    @contextmanager
+    def held() -> Iterator[None]:
+        with transaction.atomic():
+            list(rows.select_for_update(of=("self",)))
+            yield
+
+    with _elsewhere(held):
+        yield
+
+
+@contextmanager
+def sweeping_elsewhere(name: str) -> Iterator[None]:
+    """Another connection has the named lock of a sweep."""
+    with _elsewhere(lambda: advisory_lock.only_one(name)):
+        yield
+
+
+@contextmanager
+def _elsewhere(held: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
     holds, may_go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with transaction.atomic():
-            list(rows.select_for_update(of=("self",)))
+        with held():
             holds.set()
             may_go.wait(20)
         connection.close()

@@ -48,7 +48,7 @@ def worker(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     arguments = (
         "worker",
         "-Q",
-        "default,operators,clicks",
+        "default,operators,reconciliation",
         "-P",
         "threads",
         "-c",
@@ -71,8 +71,8 @@ def beat(folder: Path, name: str = "beat") -> Iterator["subprocess.Popen[bytes]"
         yield process
 
 
-def ring(task: str, **arguments: object) -> None:
-    """Wake a real worker, as `cabinet.wake` does outside of tests."""
+def enqueue(task: str, **arguments: object) -> None:
+    """Wake a real worker, as `cabinet.tasks.task_queue` does outside of tests."""
     with Celery(broker=os.environ["REDIS_URL"]) as bell:
         bell.send_task(task, kwargs=arguments, ignore_result=True, queue="default")
 

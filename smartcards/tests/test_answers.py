@@ -2,40 +2,42 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
 from cabinet.models import Alert, AuditEvent
 from operators.adapters.tmf640 import Tmf640
+from operators.client.http import HttpExchange
+from operators.connections import CallOutcome
 from operators.models import Exchange, OperatorAccount
 from operators.ports import (
-    OUR_QUOTA,
-    Accepted,
     Already,
     Applied,
     BlockReason,
+    CallKind,
     Capabilities,
     Check,
     CheckState,
     ErrorClass,
     Identity,
     IdentityState,
+    OurCode,
     Reading,
     SimState,
     StateQuality,
     Unavailable,
     Unknown,
 )
-from operators.services import connect
-from smartcards import commands, dispatch, line, questions, services
+from smartcards import commands, services
 from smartcards.commands import WrongMove
-from smartcards.dispatch import Letter
+from smartcards.dispatch import outbox, outcomes, polling
+from smartcards.dispatch.outbox import OutgoingCommand, SendOutcome
+from smartcards.dispatch.polling import StatusQuery
 from smartcards.models import Command, SmartCard
-from smartcards.questions import Answer, Question
-from smartcards.states import CommandState, Confirmed, Origin, Told
+from smartcards.states import CommandState, OperatorState, Origin, StateSource
 from smartcards.tests.cards import (
     NOW,
     OWNER,
@@ -47,8 +49,16 @@ from smartcards.tests.cards import (
     make_live_subscription,
     make_merchant,
 )
-from smartcards.tests.locks import held_elsewhere, impatient
-from smartcards.tests.stand import Stand, standing, told
+from smartcards.tests.dispatch_setup import (
+    Drained,
+    Stand,
+    claim_all,
+    record_answer,
+    send_now,
+    standing,
+    step_states,
+)
+from smartcards.tests.locks import held_elsewhere
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +71,14 @@ QUEUED, SENDING, ACCEPTED, CHECKING, DONE, FAILED = (
     CommandState.DONE,
     CommandState.FAILED,
 )
+
+
+class Blind(Tmf640):
+    """Cards cannot be read here."""
+
+    capabilities: ClassVar[Capabilities] = replace(
+        Tmf640.capabilities, state_quality=StateQuality.NONE
+    )
 
 
 class Weak(Tmf640):
@@ -98,7 +116,8 @@ def waiting(merchant, account, number: int = 1) -> list[Command]:
     """Activations in the queue, of cards that are off and paid."""
     subscription = make_live_subscription(merchant, cards=number)
     cards = [
-        make_card(merchant, account=account, confirmed=Confirmed.INACTIVE) for _ in range(number)
+        make_card(merchant, account=account, confirmed=OperatorState.INACTIVE)
+        for _ in range(number)
     ]
     for card in cards:
         cover(card, subscription)
@@ -109,130 +128,109 @@ def waiting(merchant, account, number: int = 1) -> list[Command]:
     ]
 
 
-def claimed(account: OperatorAccount) -> list[Letter]:
-    return dispatch.claim(account=account, at=NOW, limit=100)
+def claimed(account: OperatorAccount) -> list[OutgoingCommand]:
+    return claim_all(account, at=NOW)
 
 
-def asked(merchant, account, state: CommandState = CHECKING, **fields) -> tuple[Command, Question]:
+def asked(
+    merchant, account, state: CommandState = CHECKING, **fields
+) -> tuple[Command, StatusQuery]:
     """A command that has been sent, and the question about it that is due."""
-    card = make_card(merchant, account=account, confirmed=Confirmed.INACTIVE, wished_on=True)
+    card = make_card(merchant, account=account, confirmed=OperatorState.INACTIVE, desired_on=True)
     command = make_command(card, state=state, attempts=1, check_at=NOW, **fields)
-    found = questions.due(account=account, at=NOW, limit=100)
-    (question,) = [one for one in found if one.command_id == command.pk]
+    question = polling.next_due(account=account, at=NOW)
+    assert question is not None
+    assert question.command_id == command.pk
     return command, question
 
 
-def answer(question: Question, word: Answer, at=LATER) -> None:
-    questions.record([(question, word)], at=at)
+def answer(question: StatusQuery, result: Check | Reading | Unavailable, at=LATER) -> None:
+    polling.record(question, CallOutcome(result), at=at)
 
 
 def row(command: Command) -> Command:
     return Command.objects.get(pk=command.pk)
 
 
-def facts(command: Command) -> tuple[str, str, str]:
+class CommandFacts(NamedTuple):
+    state: str
+    error: str
+    code: str
+
+
+def facts(command: Command) -> CommandFacts:
     now = row(command)
-    return now.state, now.error, now.code
+    return CommandFacts(now.state, now.error, now.code)
 
 
 # --- answers to commands -------------------------------------------------------------------------
 
 
-def test_answer_to_a_command_that_is_gone_never_loses_the_others(merchant, account, caplog):
-    gone, first, second = waiting(merchant, account, 3)
-    letters = claimed(account)
-    gone.steps.all().delete()
-    Command.objects.filter(pk=gone.pk).delete()
-
-    dispatch.record([(letter, Accepted("r-1")) for letter in letters], at=LATER)
-
-    assert [facts(one) for one in (first, second)] == [(ACCEPTED, "", "")] * 2
-    assert f"Could not record the answer to command {gone.pk}" in caplog.messages
-
-
 @pytest.mark.django_db(transaction=True)
-def test_answer_about_a_card_that_others_hold_for_long_is_left_and_the_rest_is_written(caplog):
-    account = make_account("partner", adapter="tmf640", title="Партнёр")
-    held, *free = waiting(make_merchant(), account, 3)
-    letters = claimed(account)
-
-    with impatient(), held_elsewhere(SmartCard.objects.filter(pk=held.card_id)):
-        dispatch.record([(letter, Applied()) for letter in letters], at=LATER)
-
-    assert "Could not record 3 answers together, now one by one" in caplog.messages
-    assert row(held).state == SENDING
-    assert [facts(one) for one in free] == [(DONE, "", "")] * 2
-    dispatch.release_stuck(at=NOW + timedelta(minutes=5))
-    assert row(held).state == CHECKING
-
-
-@pytest.mark.django_db(transaction=True)
-def test_stuck_command_that_somebody_decides_at_this_moment_is_left_to_them():
+def test_stuck_command_locked_by_staff_is_skipped():
     account = make_account("partner", adapter="tmf640", title="Партнёр")
     (command,) = waiting(make_merchant(), account)
     claimed(account)
 
     with held_elsewhere(Command.objects.filter(pk=command.pk)):
-        released = dispatch.release_stuck(at=NOW + timedelta(minutes=5))
+        released = outbox.release_stuck(at=NOW + timedelta(minutes=5))
 
-    assert (released, row(command).state) == (0, SENDING)
-    assert dispatch.release_stuck(at=NOW + timedelta(minutes=5)) == 1
+    assert released == 0
+    assert row(command).state == SENDING
+    assert outbox.release_stuck(at=NOW + timedelta(minutes=5)) == 1
 
 
-def test_late_already_is_no_proof_where_the_card_is_about_to_be_read(merchant, account):
+def test_late_already_done_is_no_proof_before_a_reading(merchant, account):
     (command,) = waiting(merchant, account)
-    (letter,) = claimed(account)
+    (outgoing,) = claimed(account)
     released_at = NOW + timedelta(seconds=61)
-    dispatch.release_stuck(at=released_at)
+    outbox.release_stuck(at=released_at)
 
-    dispatch.record([(letter, Already())], at=LATER)
+    record_answer(outgoing, Already(), at=LATER)
 
     now = row(command)
-    assert (now.state, now.check_at) == (CHECKING, released_at + timedelta(seconds=60))
-    assert now.card.confirmed == Confirmed.INACTIVE
+    assert now.state == CHECKING
+    assert now.check_at == released_at + timedelta(seconds=60)
+    assert now.card.confirmed == OperatorState.INACTIVE
 
 
-def test_late_doubt_keeps_the_time_of_the_reading_and_is_noted(merchant, account):
+def test_late_unknown_answer_keeps_the_reading_time(merchant, account):
     (command,) = waiting(merchant, account)
-    (letter,) = claimed(account)
+    (outgoing,) = claimed(account)
     released_at = NOW + timedelta(seconds=61)
-    dispatch.release_stuck(at=released_at)
+    outbox.release_stuck(at=released_at)
 
-    dispatch.record([(letter, Unknown("сокет закрыт"))], at=LATER)
+    record_answer(outgoing, Unknown("сокет закрыт"), at=LATER)
 
     now = row(command)
-    assert (now.state, now.check_at, now.code) == (
-        CHECKING,
-        released_at + timedelta(seconds=60),
-        "сокет закрыт",
-    )
-    assert told(command) == ["queued", "sending", "checking"]
+    assert now.state == CHECKING
+    assert now.check_at == released_at + timedelta(seconds=60)
+    assert now.code == "сокет закрыт"
+    assert step_states(command) == ["queued", "sending", "checking"]
 
 
 def test_word_about_the_number_is_kept_beside_a_plain_answer(merchant, account):
     known, other = waiting(merchant, account, 2)
-    letters = {letter.command_id: letter for letter in claimed(account)}
-    letters[known.pk].learned.append(Identity(IdentityState.CONFIRMED))
+    identities = {known.pk: Identity(IdentityState.CONFIRMED)}
 
-    dispatch.record([(letter, Applied()) for letter in letters.values()], at=LATER)
+    for outgoing in claimed(account):
+        outcome = SendOutcome(CallOutcome(Applied()), identities.get(outgoing.command_id))
+        outbox.record(outgoing, outcome, at=LATER)
 
     kept = [(row(one).state, row(one).card.identity) for one in (known, other)]
     assert kept == [(DONE, "confirmed"), (DONE, "")]
 
 
-def test_card_that_was_silent_for_long_is_written_by_itself_and_the_others_together(
-    merchant, account
-):
+def test_only_a_long_silent_card_may_be_held(merchant, account):
     many = waiting(merchant, account, 3)
     silent = many[0].card
     SmartCard.objects.update(off_since=NOW - timedelta(hours=1))
     SmartCard.objects.filter(pk=silent.pk).update(off_since=NOW - timedelta(hours=100))
-    letters = claimed(account)
-
-    dispatch.record([(letter, Applied()) for letter in letters], at=LATER)
+    for outgoing in claimed(account):
+        record_answer(outgoing, Applied(), at=LATER)
 
     held_until = [row(one).card.may_hold_until for one in many]
-    assert [facts(one) for one in many] == [(DONE, "", "")] * 3
+    assert [facts(one) for one in many] == [CommandFacts(DONE, error="", code="")] * 3
     assert held_until == [LATER + timedelta(hours=24), None, None]
 
 
@@ -248,7 +246,7 @@ def test_command_that_is_over_moves_nowhere(merchant, account):
 # --- answers to questions ------------------------------------------------------------------------
 
 
-def test_question_without_an_answer_is_asked_again_later_and_decides_nothing(partner):
+def test_unanswered_query_is_repeated_and_decides_nothing(partner):
     card = partner.card()
     partner.bench.fault("submit", "drop_after")
     command = partner.activate(card)
@@ -256,14 +254,16 @@ def test_question_without_an_answer_is_asked_again_later_and_decides_nothing(par
     partner.bench.fault("read", "http_500")
 
     partner.run(seconds=61)
-    without_an_answer = (row(command).state, row(command).questions)
+    without_an_answer = row(command)
     partner.run(seconds=61)
 
-    assert without_an_answer == (CHECKING, 1)
-    assert (row(command).state, partner.effects(card)) == (DONE, ["activate"])
+    assert without_an_answer.state == CHECKING
+    assert without_an_answer.questions == 1
+    assert row(command).state == DONE
+    assert partner.effects(card) == ["activate"]
 
 
-def test_card_of_an_operator_that_knows_no_requests_is_read_itself(partner, settings):
+def test_operator_without_requests_has_cards_read(partner, settings):
     settings.OPERATORS = settings.OPERATORS | {"weak": f"{__name__}.Weak"}
     OperatorAccount.objects.filter(pk=partner.account.pk).update(adapter="weak")
     card = partner.card()
@@ -274,9 +274,11 @@ def test_card_of_an_operator_that_knows_no_requests_is_read_itself(partner, sett
     partner.run(seconds=61)
 
     card.refresh_from_db()
-    assert told(command) == ["queued", "sending", "checking", "done"]
-    assert (card.confirmed, card.confirmed_from) == (Confirmed.ACTIVE, Told.READING)
-    assert (partner.effects(card), partner.calls(card)["submit"]) == (["activate"], 1)
+    assert step_states(command) == ["queued", "sending", "checking", "done"]
+    assert card.confirmed == OperatorState.ACTIVE
+    assert card.confirmed_from == StateSource.READING
+    assert partner.effects(card) == ["activate"]
+    assert partner.calls(card)["submit"] == 1
 
 
 def test_answer_about_a_command_that_staff_settled_meanwhile_changes_nothing(merchant, account):
@@ -284,35 +286,21 @@ def test_answer_about_a_command_that_staff_settled_meanwhile_changes_nothing(mer
     commands.hand_to_staff(command, at=NOW, text="")
     services.settle_by_staff(command=command, done=True, reason="по телефону", by=STAFF, at=NOW)
 
-    answer(question, Answer(reading=Reading(SimState.INACTIVE)))
+    answer(question, Reading(SimState.INACTIVE))
 
-    assert facts(command) == (DONE, "", "")
-    assert row(command).card.confirmed == Confirmed.ACTIVE
-
-
-def test_answer_about_a_card_that_is_gone_never_loses_the_others(merchant, account, caplog):
-    gone, kept = (make_card(merchant, account=account) for _ in range(2))
-    found = questions.stale_cards(account=account, at=NOW, limit=10)
-    SmartCard.objects.filter(pk=gone.pk).delete()
-
-    questions.record([(one, Answer(reading=Reading(SimState.ACTIVE))) for one in found], at=LATER)
-
-    kept.refresh_from_db()
-    assert (kept.confirmed, kept.read_at) == (Confirmed.ACTIVE, LATER)
-    assert f"Could not record an answer about card {gone.pk}" in caplog.messages
+    assert facts(command) == CommandFacts(state=DONE, error="", code="")
+    assert row(command).card.confirmed == OperatorState.ACTIVE
 
 
-def test_answer_without_a_word_is_a_question_to_repeat(merchant, account):
+def test_query_that_fails_in_our_code_is_repeated(merchant, account):
     command, question = asked(merchant, account)
 
-    answer(question, Answer())
+    answer(question, Unavailable(ErrorClass.TRANSIENT, OurCode.BROKEN, "ошибка в нашем коде"))
 
     now = row(command)
-    assert (now.state, now.questions, now.check_at) == (
-        CHECKING,
-        1,
-        LATER + timedelta(seconds=30),
-    )
+    assert now.state == CHECKING
+    assert now.questions == 1
+    assert now.check_at == LATER + timedelta(seconds=30)
 
 
 @pytest.mark.parametrize(
@@ -328,39 +316,40 @@ def test_answer_without_a_word_is_a_question_to_repeat(merchant, account):
 def test_reading_that_may_be_of_before_is_not_believed(
     merchant, account, meanwhile: Callable[[SmartCard], object]
 ):
-    card = make_card(merchant, account=account, confirmed=Confirmed.INACTIVE)
-    (question,) = questions.stale_cards(account=account, at=NOW, limit=10)
+    card = make_card(merchant, account=account, confirmed=OperatorState.INACTIVE)
+    (question,) = polling.stale_cards(account=account, at=NOW, limit=10)
     meanwhile(card)
 
-    answer(question, Answer(reading=Reading(SimState.ACTIVE)))
+    answer(question, Reading(SimState.ACTIVE))
 
     card.refresh_from_db()
-    assert (card.confirmed, card.read_at) == (Confirmed.INACTIVE, None)
+    assert card.confirmed == OperatorState.INACTIVE
+    assert card.read_at is None
 
 
-def test_card_that_the_operator_does_not_know_is_lost_to_it_since_the_first_time(merchant, account):
+def test_unknown_card_is_lost_since_first_answer(merchant, account):
     card = make_card(merchant, account=account)
-    unknown = Answer(unavailable=Unavailable(ErrorClass.NOT_FOUND, "404", ""))
+    unknown = Unavailable(ErrorClass.NOT_FOUND, "404", "")
     at = NOW
 
     for _ in range(2):
-        (question,) = questions.stale_cards(account=account, at=at, limit=10)
+        (question,) = polling.stale_cards(account=account, at=at, limit=10)
         answer(question, unknown, at=at)
         at += timedelta(hours=1)
 
     card.refresh_from_db()
     assert card.lost_to_operator_at == NOW
-    assert questions.stale_cards(account=account, at=at - timedelta(seconds=1), limit=10) == []
-    assert [one.card_id for one in questions.stale_cards(account=account, at=at, limit=10)] == [
+    assert polling.stale_cards(account=account, at=at - timedelta(seconds=1), limit=10) == []
+    assert [one.card_id for one in polling.stale_cards(account=account, at=at, limit=10)] == [
         card.pk
     ]
 
 
 def test_reading_that_waited_for_our_own_turn_stays_due(merchant, account):
     card = make_card(merchant, account=account)
-    (question,) = questions.stale_cards(account=account, at=NOW, limit=10)
+    (question,) = polling.stale_cards(account=account, at=NOW, limit=10)
 
-    answer(question, Answer(unavailable=Unavailable(ErrorClass.RATE_LIMITED, OUR_QUOTA, "")))
+    answer(question, Unavailable(ErrorClass.RATE_LIMITED, OurCode.QUOTA, ""))
 
     card.refresh_from_db()
     assert card.read_at is None
@@ -370,10 +359,10 @@ def test_cards_are_read_only_when_nothing_is_in_the_air(partner):
     switched, other = partner.card(), partner.card()
     partner.activate(switched)
 
-    done = line.work(account_id=partner.account.pk, clock=partner.clock, reading=True)
+    done = partner.work(reading=True)
 
     asked_of = Exchange.objects.filter(account=partner.account).exclude(kind="auth").order_by("pk")
-    assert done == (1, 2)
+    assert done == Drained(sent=1, asked=2)
     # The first one looks the card up for the switch.
     assert list(asked_of.values_list("kind", flat=True)) == ["read", "submit", "read", "read"]
     assert [partner.calls(card)["read"] for card in (switched, other)] == [2, 1]
@@ -382,39 +371,40 @@ def test_cards_are_read_only_when_nothing_is_in_the_air(partner):
 # --- how the cards are ---------------------------------------------------------------------------
 
 
-def test_every_card_is_read_once_a_day_and_those_in_stock_after_the_merchants(merchant, account):
+def test_daily_reading_takes_merchants_cards_before_stock(merchant, account):
     day = timedelta(hours=24)
-    fresh = NOW - day + timedelta(seconds=1)
     never_in_stock = make_card(None, account=account)
-    old_in_stock = make_card(None, account=account, read_at=NOW - day)
-    old = make_card(merchant, account=account, read_at=NOW - day)
-    older = make_card(merchant, account=account, read_at=NOW - 2 * day)
+    old_in_stock = make_card(None, account=account, read_due_at=NOW)
+    old = make_card(merchant, account=account, read_due_at=NOW)
+    older = make_card(merchant, account=account, read_due_at=NOW - day)
     never = make_card(merchant, account=account)
     for whose in (merchant, None):
-        make_card(whose, account=account, read_at=fresh)
+        make_card(whose, account=account, read_due_at=NOW + timedelta(seconds=1))
     make_command(make_card(merchant, account=account))
 
-    found = questions.stale_cards(account=account, at=NOW, limit=9, asked=[])
+    found = polling.stale_cards(account=account, at=NOW, limit=9)
 
     wanted = [never, older, old, never_in_stock, old_in_stock]
     assert [one.card_id for one in found] == [card.pk for card in wanted]
 
 
 @pytest.mark.parametrize(("adapter", "number"), [("mts", 1), ("beeline", 1), ("tmf640", 2)])
-def test_card_without_a_number_is_not_asked_about_by_its_number(merchant, adapter, number):
+def test_card_without_number_is_not_queried_by_number(merchant, adapter, number):
     account = make_account(adapter, adapter=adapter)
     for msisdn in ("", "79105550011"):
         make_card(merchant, account=account, msisdn=msisdn)
 
-    assert len(questions.stale_cards(account=account, at=NOW, limit=9)) == number
+    assert len(polling.stale_cards(account=account, at=NOW, limit=9)) == number
 
 
 # --- whose question comes first ------------------------------------------------------------------
 
 
-def test_question_about_a_click_never_waits_behind_those_of_mass_work(merchant, account):
+def test_query_of_a_click_precedes_mass_queries(merchant, account):
     def accepted(origin: Origin, minutes: int) -> int:
-        card = make_card(merchant, account=account, confirmed=Confirmed.INACTIVE, wished_on=True)
+        card = make_card(
+            merchant, account=account, confirmed=OperatorState.INACTIVE, desired_on=True
+        )
         check_at = NOW - timedelta(minutes=minutes)
         fields: dict[str, Any] = {"origin": origin, "request_id": "r", "check_at": check_at}
         return make_command(card, state=ACCEPTED, **fields).pk
@@ -423,29 +413,107 @@ def test_question_about_a_click_never_waits_behind_those_of_mass_work(merchant, 
     late_click, click = accepted(Origin.PERSON, 0), accepted(Origin.PERSON, 1)
     accepted(Origin.PERSON, -1)
 
-    def found(**which) -> list[int | None]:
-        return [one.command_id for one in questions.due(account=account, at=NOW, **which)]
+    def found(**which) -> list[int]:
+        asked: list[int] = []
+        while (one := polling.next_due(account=account, at=NOW, asked=asked, **which)) is not None:
+            assert one.command_id is not None
+            asked.append(one.command_id)
+        return asked
 
-    assert found(limit=9) == [click, late_click, mass, reconciled]
-    assert found(limit=3) == [click, late_click, mass]
-    assert found(limit=9, asked=[click, mass]) == [late_click, reconciled]
-    assert found(limit=9, origins=(Origin.PERSON,)) == [click, late_click]
-    assert found(limit=9, origins=(Origin.MASS, Origin.RECONCILE)) == [mass, reconciled]
+    assert found() == [click, late_click, mass, reconciled]
+    assert found(origins=(Origin.PERSON,)) == [click, late_click]
+    assert found(origins=(Origin.MASS, Origin.RECONCILE)) == [mass, reconciled]
 
 
 # --- what follows from a word about a request ----------------------------------------------------
 
 
-def test_refusal_because_it_was_so_already_is_a_success(merchant):
+ALREADY_ON = Check(
+    CheckState.COMPLETED, "BlockNotExists", "", ErrorClass.ALREADY, sim_state=SimState.ACTIVE
+)
+
+
+@pytest.mark.parametrize(
+    "said", [ALREADY_ON, Check(CheckState.FAILED, "BlockNotExists", error=ErrorClass.ALREADY)]
+)
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        (Reading(SimState.UNKNOWN), (DONE, "", "")),
+        (Reading(SimState.ACTIVE), (DONE, "", "")),
+        (Reading(SimState.INACTIVE), (FAILED, "transient", "not_done")),
+        (Unavailable(ErrorClass.FORBIDDEN, "1010", ""), (DONE, "", "")),
+        (Unavailable(ErrorClass.TRANSIENT, "500", ""), (CHECKING, "already", "BlockNotExists")),
+    ],
+)
+def test_so_already_is_confirmed_by_a_reading(merchant, said, reading, expected):
+    account = make_account()
+    command, question = asked(merchant, account, state=ACCEPTED, request_id="r-1")
+
+    answer(question, said, at=NOW)
+    first, confirming = facts(command), polling.next_due(account=account, at=NOW)
+    assert confirming is not None
+    answer(confirming, reading)
+
+    assert first == CommandFacts(CHECKING, "already", "BlockNotExists")
+    assert (question.by_request, confirming.by_request) == (True, False)
+    assert facts(command) == expected
+
+
+def test_so_already_that_names_the_other_state_fails(merchant):
     command, question = asked(merchant, make_account(), state=ACCEPTED, request_id="r-1")
 
-    answer(question, Answer(check=Check(CheckState.FAILED, error=ErrorClass.ALREADY)))
+    answer(question, replace(ALREADY_ON, code="BlockAlreadyExists", sim_state=SimState.INACTIVE))
+
+    assert facts(command) == CommandFacts(FAILED, "invalid", "BlockAlreadyExists")
+    assert row(command).card.confirmed == OperatorState.INACTIVE
+
+
+def test_operator_without_readings_is_believed_that_it_was_so(merchant, settings):
+    settings.OPERATORS = settings.OPERATORS | {"blind": f"{__name__}.Blind"}
+    account = make_account("blind", adapter="blind")
+    command, question = asked(merchant, account, state=ACCEPTED, request_id="r-1")
+
+    answer(question, Check(CheckState.FAILED, error=ErrorClass.ALREADY))
 
     now = row(command)
-    assert (now.state, now.card.confirmed, now.card.confirmed_from) == (
-        DONE,
-        Confirmed.ACTIVE,
-        Told.POLL,
+    assert now.state == DONE
+    assert now.card.confirmed == OperatorState.ACTIVE
+    assert now.card.confirmed_from == StateSource.POLL
+
+
+class Lost(NamedTuple):
+    status: int | None
+    step: str
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        Lost(200, "По ответу оператора не понять, сделано ли, уточняем"),
+        Lost(None, "Ответ оператора не получен, уточняем"),
+    ],
+)
+def test_step_of_an_unknown_outcome_says_whether_an_answer_came(merchant, account, lost):
+    (command,) = waiting(merchant, account)
+    (outgoing,) = claimed(account)
+    call = CallOutcome(Unknown("?"), (exchange(lost.status),))
+
+    outbox.record(outgoing, SendOutcome(call), at=LATER)
+
+    assert row(command).text == lost.step
+
+
+def exchange(status: int | None) -> HttpExchange:
+    """A switch that was answered so; None: the answer was lost."""
+    return HttpExchange(
+        account="partner",
+        kind=CallKind.SUBMIT,
+        method="PATCH",
+        url="http://127.0.0.1:9/service",
+        status=status,
+        seconds=0.1,
+        error="" if status else "оператор не успел ответить",
     )
 
 
@@ -461,38 +529,41 @@ def test_refusal_because_it_was_so_already_is_a_success(merchant):
         ),
     ],
 )
-def test_failed_request_tells_staff_of_what_only_they_can_mend(merchant, error, kept, matters):
+def test_failed_request_alerts_staff_of_what_only_they_can_fix(merchant, error, kept, matters):
     command, question = asked(merchant, make_account(), state=ACCEPTED, request_id="r-1")
 
-    answer(question, Answer(check=Check(CheckState.FAILED, code="17", error=error)))
+    answer(question, Check(CheckState.FAILED, code="17", error=error))
 
-    assert facts(command) == (FAILED, kept, "17")
+    assert facts(command) == CommandFacts(state=FAILED, error=kept, code="17")
     keys = [key.format(card=command.card_id) for key in matters]
     assert list(Alert.objects.values_list("key", flat=True)) == keys
 
 
-def test_request_that_is_pending_past_its_deadline_is_asked_about_otherwise(merchant):
+def test_request_pending_past_deadline_is_resolved_by_reading(merchant):
     command, question = asked(
         merchant, make_account(), state=ACCEPTED, request_id="r-1", deadline_at=LATER
     )
 
-    answer(question, Answer(check=Check(CheckState.PENDING)), at=LATER)
+    answer(question, Check(CheckState.PENDING), at=LATER)
 
     now = row(command)
-    assert (now.state, now.check_at) == (CHECKING, LATER)
+    assert now.state == CHECKING
+    assert now.check_at == LATER
     assert now.text == "Оператор отвечает дольше обычного, уточняем"
 
 
-def test_request_that_is_pending_before_its_deadline_waits_by_the_plan(merchant):
+def test_request_pending_before_deadline_follows_poll_plan(merchant):
     account = make_account(poll_plan=[5, 40])
     command, question = asked(
         merchant, account, state=ACCEPTED, request_id="r-1", deadline_at=LATER
     )
 
-    answer(question, Answer(check=Check(CheckState.PENDING)), at=NOW)
+    answer(question, Check(CheckState.PENDING), at=NOW)
 
     now = row(command)
-    assert (now.state, now.check_at, now.questions) == (ACCEPTED, NOW + timedelta(seconds=40), 1)
+    assert now.state == ACCEPTED
+    assert now.check_at == NOW + timedelta(seconds=40)
+    assert now.questions == 1
 
 
 @pytest.mark.parametrize(
@@ -505,15 +576,13 @@ def test_request_that_is_pending_before_its_deadline_waits_by_the_plan(merchant)
         (None, None, 40),
     ],
 )
-def test_operator_may_ask_to_be_asked_later_but_not_after_the_deadline(
-    merchant, deadline, retry_in, seconds
-):
+def test_operator_may_delay_polling_up_to_the_deadline(merchant, deadline, retry_in, seconds):
     ends_at = None if deadline is None else NOW + deadline
     command, question = asked(
         merchant, make_account(poll_plan=[5, 40]), request_id="r-1", deadline_at=ends_at
     )
 
-    answer(question, Answer(check=Check(CheckState.PENDING, retry_in=retry_in)), at=NOW)
+    answer(question, Check(CheckState.PENDING, retry_in=retry_in), at=NOW)
 
     assert row(command).check_at == NOW + timedelta(seconds=seconds)
 
@@ -523,17 +592,17 @@ def test_late_answer_among_plain_ones_is_left_out(merchant, account):
     one, other = claimed(account)
     outdated = replace(other, attempt=other.attempt + 1)
 
-    dispatch.record([(one, Applied()), (outdated, Applied())], at=LATER)
+    record_answer(one, Applied(), at=LATER)
+    record_answer(outdated, Applied(), at=LATER)
 
     assert [row(first).state, row(second).state] == [DONE, CommandState.SENDING]
 
 
-def test_long_silence_of_many_cards_is_told_as_of_one(merchant, account):
+def test_long_silence_of_many_cards_is_audited_as_of_one(merchant, account):
     rows = waiting(merchant, account, 2)
     SmartCard.objects.update(off_since=NOW - timedelta(hours=80))
-    letters = claimed(account)
-
-    dispatch.record([(letter, Applied()) for letter in letters], at=LATER)
+    for outgoing in claimed(account):
+        record_answer(outgoing, Applied(), at=LATER)
 
     held = SmartCard.objects.values_list("may_hold_until", "off_since")
     assert list(held) == [(LATER + timedelta(hours=24), None)] * len(rows)
@@ -544,48 +613,59 @@ def test_silence_past_the_deadline_turns_to_the_card_itself(merchant):
         merchant, make_account(), state=ACCEPTED, request_id="r-1", deadline_at=LATER
     )
 
-    answer(question, Answer(unavailable=Unavailable(ErrorClass.TRANSIENT, "500", "")), at=LATER)
+    answer(question, Unavailable(ErrorClass.TRANSIENT, "500", ""), at=LATER)
 
-    assert (row(command).state, row(command).check_at) == (CHECKING, LATER)
+    assert row(command).state == CHECKING
+    assert row(command).check_at == LATER
 
 
 @pytest.mark.parametrize(
-    ("reading", "expected"),
+    ("reading", "expected", "unchanged_at"),
     [
-        (Reading(SimState.ACTIVE), (DONE, "", "")),
-        (Reading(SimState.HELD), (FAILED, "held_by_operator", "")),
-        (Reading(SimState.INACTIVE), (CHECKING, "", "not_done")),
-        (Reading(SimState.UNKNOWN), (CHECKING, "", "")),
+        (Reading(SimState.ACTIVE), (DONE, "", ""), None),
+        (Reading(SimState.HELD), (FAILED, "held_by_operator", ""), None),
+        (Reading(SimState.INACTIVE), (CHECKING, "", ""), LATER),
+        (Reading(SimState.UNKNOWN), (CHECKING, "", ""), None),
     ],
 )
-def test_reading_decides_a_command_of_unknown_outcome(merchant, account, reading, expected):
+def test_reading_decides_a_command_of_unknown_outcome(
+    merchant, account, reading, expected, unchanged_at
+):
     command, question = asked(merchant, account)
 
-    answer(question, Answer(reading=reading))
+    answer(question, reading)
 
     assert facts(command) == expected
+    assert row(command).unchanged_at == unchanged_at
 
 
-def asked_again(command: Command, reading: Reading, at) -> tuple[str, int]:
-    """The state after one more such answer, and in how many seconds the next question is due."""
-    (question,) = questions.due(account=command.account, at=at, limit=9)
-    answer(question, Answer(reading=reading), at=at)
+class AskedAgain(NamedTuple):
+    state: str
+    seconds_to_next: int
+
+
+def asked_again(command: Command, reading: Reading, at) -> AskedAgain:
+    """What one more such answer leads to."""
+    question = polling.next_due(account=command.account, at=at)
+    assert question is not None
+    answer(question, reading, at=at)
     now = row(command)
-    return now.state, round((now.check_at - at).total_seconds()) if now.check_at else 0
+    wait = round((now.check_at - at).total_seconds()) if now.check_at else 0
+    return AskedAgain(now.state, wait)
 
 
-def test_card_that_is_as_it_was_proves_nothing_before_the_operators_time_is_over(merchant, account):
+def test_unchanged_card_proves_nothing_before_the_deadline(merchant, account):
     command, question = asked(merchant, account, sent_at=NOW - timedelta(seconds=60))
     old, at = Reading(SimState.INACTIVE), NOW
 
-    answer(question, Answer(reading=old), at=NOW)
+    answer(question, old, at=NOW)
     pauses = []
     while row(command).state == CHECKING:
         pauses.append(round((row(command).check_at - at).total_seconds()))
         at = row(command).check_at
         asked_again(command, old, at)
 
-    assert facts(command) == (FAILED, "transient", "not_done")
+    assert facts(command) == CommandFacts(state=FAILED, error="transient", code="not_done")
     assert pauses == [30, 60, 120, 300, 30]
     assert at == NOW + timedelta(seconds=540)
 
@@ -600,7 +680,7 @@ def test_operator_that_promises_to_be_done_sooner_is_believed_sooner(merchant, a
     assert states == [CHECKING, FAILED]
 
 
-def test_one_reading_after_the_time_is_over_is_followed_by_a_second(merchant, account):
+def test_first_reading_after_deadline_needs_a_second(merchant, account):
     long_ago = NOW - timedelta(hours=2)
     command, _ = asked(merchant, account, sent_at=long_ago)
     old = Reading(SimState.INACTIVE)
@@ -608,19 +688,18 @@ def test_one_reading_after_the_time_is_over_is_followed_by_a_second(merchant, ac
     first = asked_again(command, old, NOW)
     second = asked_again(command, old, NOW + timedelta(seconds=60))
 
-    assert (first, second) == ((CHECKING, 60), (FAILED, 0))
+    assert first == AskedAgain(CHECKING, seconds_to_next=60)
+    assert second == AskedAgain(FAILED, seconds_to_next=0)
 
 
-def test_request_that_still_ran_when_the_card_was_read_is_done_by_a_later_reading(
-    merchant, account
-):
+def test_request_running_at_a_reading_is_finished_by_later_one(merchant, account):
     command, _ = asked(merchant, account)
 
     asked_again(command, Reading(SimState.INACTIVE), NOW)
     later = asked_again(command, Reading(SimState.ACTIVE), LATER)
 
-    assert later == (DONE, 0)
-    assert row(command).card.confirmed == Confirmed.ACTIVE
+    assert later == AskedAgain(DONE, seconds_to_next=0)
+    assert row(command).card.confirmed == OperatorState.ACTIVE
 
 
 def test_operator_that_switches_at_once_is_believed_at_once(merchant):
@@ -629,7 +708,7 @@ def test_operator_that_switches_at_once_is_believed_at_once(merchant):
 
     asked_again(command, Reading(SimState.INACTIVE), NOW)
 
-    assert facts(command) == (FAILED, "transient", "not_done")
+    assert facts(command) == CommandFacts(state=FAILED, error="transient", code="not_done")
 
 
 @pytest.mark.parametrize(
@@ -644,13 +723,13 @@ def test_weak_reading_never_proves_that_nothing_was_done(merchant, settings, rea
     states = [asked_again(command, reading, NOW + timedelta(hours=step))[0] for step in range(3)]
 
     assert states == [CHECKING, CHECKING, CHECKING]
-    assert row(command).card.confirmed == Confirmed.INACTIVE
+    assert row(command).card.confirmed == OperatorState.INACTIVE
 
 
-def test_command_that_nobody_could_read_for_forty_questions_is_left_to_staff(merchant, account):
+def test_command_unresolved_after_forty_queries_goes_to_staff(merchant, account):
     command, question = asked(merchant, account, questions=39)
 
-    answer(question, Answer(reading=Reading(SimState.UNKNOWN)))
+    answer(question, Reading(SimState.UNKNOWN))
 
     assert row(command).state == CommandState.NEEDS_STAFF
     assert list(Alert.objects.values_list("key", flat=True)) == [f"command:{command.pk}"]
@@ -659,24 +738,90 @@ def test_command_that_nobody_could_read_for_forty_questions_is_left_to_staff(mer
 # --- Госуслуги -----------------------------------------------------------------------------------
 
 
-def test_number_is_not_asked_about_out_of_turn_and_the_switch_goes_without(mts):
+def test_number_is_not_read_out_of_turn_before_switch(mts):
     card = mts.card()
     mts.bench.fault("read", "http_429", retry_after=1)
     command = mts.activate(card)
-    (letter,) = dispatch.claim(account=mts.account, at=mts.clock(), limit=1)
+    (outgoing,) = claim_all(mts.account, at=mts.clock())
 
-    result = dispatch.send(connect(mts.account, heard=lambda _: None), letter, mts.clock)
-    dispatch.record([(letter, result)], at=mts.clock())
+    outbox.record(outgoing, send_now(mts, outgoing), at=mts.clock())
 
     card.refresh_from_db()
-    assert (letter.asks_identity, row(command).state) == (True, ACCEPTED)
-    assert (card.identity, card.identity_at) == ("", None)
+    assert outgoing.asks_identity is True
+    assert row(command).state == ACCEPTED
+    assert card.identity == ""
+    assert card.identity_at is None
 
 
-def test_nothing_of_a_refused_answer_stays_in_the_journal_of_the_card(merchant, account):
+def test_held_reading_is_audited_as_confirmed_and_failed(merchant, account):
     command, question = asked(merchant, account)
 
-    answer(question, Answer(reading=Reading(SimState.HELD)))
+    answer(question, Reading(SimState.HELD))
 
     rows = AuditEvent.objects.filter(target="smartcard", target_id=command.card_id).order_by("pk")
     assert list(rows.values_list("action", flat=True)) == ["confirmed", "command_failed"]
+
+
+# --- a request that the operator does not find ----------------------------------------------------
+
+AGAIN_AT = NOW + timedelta(seconds=60)
+
+
+class After(NamedTuple):
+    state: str
+    check_at: datetime | None
+    code: str = ""
+
+
+def answered(command: Command, *, seconds: int, check: CheckState = CheckState.LOST) -> After:
+    """The operator answers so about the request so long after `NOW`."""
+    now = Command.objects.select_related("card__account", "account").get(pk=command.pk)
+    outcomes.apply_check(now, Check(check), at=NOW + timedelta(seconds=seconds))
+    now = row(command)
+    return After(now.state, now.check_at, now.code)
+
+
+def test_second_no_within_the_quiet_time_decides_nothing(merchant, account):
+    command = make_command(make_card(merchant, account=account), state=CHECKING)
+
+    first = answered(command, seconds=0)
+    early = answered(command, seconds=59)
+    late = answered(command, seconds=60)
+
+    assert first == After(CHECKING, AGAIN_AT)
+    assert early == After(CHECKING, AGAIN_AT)
+    assert late == After(FAILED, None, "lost")
+
+
+def test_click_does_not_shorten_the_wait_for_the_second_no(merchant, account):
+    card = make_card(merchant, account=account)
+    command = make_command(card, state=CHECKING, sent_at=NOW - timedelta(hours=1))
+    answered(command, seconds=0)
+
+    services.check_again(card=card, by=OWNER, at=NOW + timedelta(seconds=5))
+    asked_at = row(command).check_at
+    after = answered(command, seconds=5)
+
+    assert asked_at == NOW + timedelta(seconds=5)
+    assert after == After(CHECKING, AGAIN_AT)
+
+
+def test_forgotten_acceptance_waits_one_quiet_time(merchant, account):
+    card = make_card(merchant, account=account)
+    command = make_command(card, state=ACCEPTED, request_id="7")
+
+    first = answered(command, seconds=0)
+    second = answered(command, seconds=60)
+
+    assert first == After(CHECKING, AGAIN_AT)
+    assert second == After(CommandState.NEEDS_STAFF, None)
+
+
+def test_request_found_after_all_needs_two_answers_again(merchant, account):
+    command = make_command(make_card(merchant, account=account), state=CHECKING)
+    answered(command, seconds=0)
+
+    answered(command, seconds=60, check=CheckState.PENDING)
+    after = answered(command, seconds=90)
+
+    assert after == After(CHECKING, NOW + timedelta(seconds=150))

@@ -1,15 +1,17 @@
-"""A card that the operator holds: how it is told, how one asks again, and how it comes back by itself."""
+"""A card that the operator holds: how it is shown, how one asks again, and how it comes back by itself."""
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from django.test import Client
 
+from cabinet.enums import Role
 from cabinet.models import Alert
-from cabinet.states import Role
 from cabinet.tests.people import make_staff
+from operators.connections import CallOutcome
 from operators.ports import (
     BlockReason,
     Check,
@@ -20,14 +22,15 @@ from operators.ports import (
     Sim,
     SimState,
 )
-from smartcards import line, outcomes, queries, readings, services
-from smartcards.admin.words import block_of
+from smartcards import queries, services
+from smartcards.admin.labels import block_of
+from smartcards.dispatch import outcomes, state_sync
 from smartcards.models import Command, SmartCard
-from smartcards.pages.card import card_page
-from smartcards.pages.offers import Deed
-from smartcards.reconcile import reconcile_all, reconcile_merchant
+from smartcards.presentation.actions import CardAction
+from smartcards.presentation.card import card_page
+from smartcards.reconciliation.reconcile import reconcile_all, reconcile_merchant
 from smartcards.rules import CardRefused
-from smartcards.states import CommandKind, CommandState, Confirmed
+from smartcards.states import CommandKind, CommandState, OperatorState
 from smartcards.tests.cards import (
     NOW,
     OWNER,
@@ -41,12 +44,12 @@ from smartcards.tests.cards import (
     make_member,
     make_merchant,
 )
-from smartcards.tests.stand import Stand, standing
+from smartcards.tests.dispatch_setup import Stand, standing
 
 pytestmark = pytest.mark.django_db
 
 CARDS = "/admin/smartcards/smartcard/"
-HELD = {"confirmed": Confirmed.HELD, "block_reason": "unknown"}
+HELD = {"confirmed": OperatorState.HELD, "block_reason": "unknown"}
 LATER = NOW + timedelta(minutes=30)
 OLD_FAILURE = "Смарт-карту удерживает оператор"
 
@@ -90,7 +93,7 @@ def held(merchant, account, **fields) -> SmartCard:
     card = make_card(
         merchant,
         account=account,
-        **{"wished_on": True, "wished_at": NOW - timedelta(minutes=6)} | HELD | fields,
+        **{"desired_on": True, "desired_at": NOW - timedelta(minutes=6)} | HELD | fields,
     )
     cover(card, make_live_subscription(merchant), since=NOW - timedelta(hours=1))
     refused(card)
@@ -99,7 +102,7 @@ def held(merchant, account, **fields) -> SmartCard:
 
 def read(card: SmartCard, state: SimState, reason: BlockReason | None = None) -> SmartCard:
     cards = queries.with_facts(SmartCard.objects.filter(pk=card.pk))
-    readings.note_reading(cards.get(), Reading(state, reason), at=LATER)
+    state_sync.record_reading(cards.get(), Reading(state, reason), at=LATER)
     return cards.all().get()
 
 
@@ -113,7 +116,7 @@ def page(card: SmartCard):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "label"),
     [
         ("voluntary", "unknown", "оператор не назвал причину"),
         ("", "unknown", "оператор не назвал причину"),
@@ -121,42 +124,45 @@ def page(card: SmartCard):
     ],
 )
 def test_refused_switch_never_makes_our_own_block_the_operators_reason(
-    merchant, readable, before, after, told
+    merchant, readable, before, after, label
 ):
     card = make_card(
         merchant,
         account=readable,
-        confirmed=Confirmed.INACTIVE,
+        confirmed=OperatorState.INACTIVE,
         block_reason=before,
-        wished_on=True,
+        desired_on=True,
     )
     command = make_command(card, state=CommandState.SENDING)
 
-    outcomes.apply_submit(
-        command, card, Rejected(ErrorClass.HELD_BY_OPERATOR, "409", "held"), at=NOW
-    )
+    refusal = Rejected(ErrorClass.HELD_BY_OPERATOR, "409", "held")
+    outcomes.apply_submit(command, CallOutcome(refusal), at=NOW)
 
     card.refresh_from_db()
-    assert (card.confirmed, card.block_reason, block_of(card)) == (Confirmed.HELD, after, told)
+    assert card.confirmed == OperatorState.HELD
+    assert card.block_reason == after
+    assert block_of(card) == label
 
 
-def test_held_card_of_the_stock_is_told_released_and_concerns_no_merchant(readable):
+def test_held_card_in_stock_is_released_without_a_merchant(readable):
     card = make_card(None, account=readable, **HELD)
 
     fresh = read(card, SimState.INACTIVE, BlockReason.VOLUNTARY)
 
-    assert (fresh.confirmed, fresh.merchant_id) == (Confirmed.NEW, None)
+    assert fresh.confirmed == OperatorState.NEW
+    assert fresh.merchant_id is None
 
 
-def test_switch_that_ends_in_a_hold_is_told_the_same_way(merchant, readable):
-    card = make_card(merchant, account=readable, confirmed=Confirmed.INACTIVE, wished_on=True)
+def test_switch_that_ends_in_a_hold_is_shown_alike(merchant, readable):
+    card = make_card(merchant, account=readable, confirmed=OperatorState.INACTIVE, desired_on=True)
     command = make_command(card, state=CommandState.ACCEPTED)
 
-    said = Check(CheckState.FAILED, "held", "", ErrorClass.HELD_BY_OPERATOR)
-    outcomes.apply_check(command, card, said, at=NOW)
+    sentence = Check(CheckState.FAILED, "held", "", ErrorClass.HELD_BY_OPERATOR)
+    outcomes.apply_check(command, sentence, at=NOW)
 
     card.refresh_from_db()
-    assert (card.confirmed, card.block_reason) == (Confirmed.HELD, "unknown")
+    assert card.confirmed == OperatorState.HELD
+    assert card.block_reason == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,8 @@ def test_switch_that_ends_in_a_hold_is_told_the_same_way(merchant, readable):
 def test_hold_that_is_read_has_the_operators_reason_or_none(merchant, readable, reason, kept):
     card = read(held(merchant, readable), SimState.HELD, reason)
 
-    assert (card.confirmed, card.block_reason) == (Confirmed.HELD, kept)
+    assert card.confirmed == OperatorState.HELD
+    assert card.block_reason == kept
 
 
 def test_hold_kept_with_our_old_reason_is_not_called_voluntary(boss, merchant, readable):
@@ -177,39 +184,48 @@ def test_hold_kept_with_our_old_reason_is_not_called_voluntary(boss, merchant, r
         boss.get("/admin/smartcards/drift/").content.decode(),
     ]
 
-    assert ["снять можем мы" in one for one in pages] == [False, False]
-    assert ["оператор не назвал причину" in one for one in pages] == [True, True]
+    for page in pages:
+        assert "снять можем мы" not in page
+        assert "оператор не назвал причину" in page
 
 
 # --- asking again ---------------------------------------------------------------------------------
 
 
 def titles(answer) -> list[str]:
-    return [title for _, title in answer.context["decisions"]]
+    return [title for _, title in answer.context["confirm_links"]]
 
 
 def test_staff_are_offered_what_the_advice_names(boss, merchant, readable):
-    told, silent = held(merchant, readable), held(make_merchant("ИП Тихий"), make_account())
+    cards = {
+        "readable": held(merchant, readable),
+        "silent": held(make_merchant("ИП Тихий"), make_account()),
+    }
+    links = {name: titles(boss.get(f"{CARDS}{card.pk}/change/")) for name, card in cards.items()}
+    advice = {
+        name: boss.get(
+            f"/admin/smartcards/command/{card.commands.get().pk}/change/"
+        ).content.decode()
+        for name, card in cards.items()
+    }
 
-    offered = [titles(boss.get(f"{CARDS}{card.pk}/change/")) for card in (told, silent)]
-    advice = [
-        boss.get(f"/admin/smartcards/command/{card.commands.get().pk}/change/").content.decode()
-        for card in (told, silent)
-    ]
-
-    assert ["Проверить у оператора" in one for one in offered] == [True, False]
-    assert ["Оператор снял блокировку…" in one for one in offered] == [False, True]
-    assert ["«Проверить у оператора»" in one for one in advice] == [True, False]
-    assert ["«Оператор снял блокировку…»" in one for one in advice] == [False, True]
+    assert "Проверить у оператора" in links["readable"]
+    assert "Оператор снял блокировку…" not in links["readable"]
+    assert "«Проверить у оператора»" in advice["readable"]
+    assert "«Оператор снял блокировку…»" not in advice["readable"]
+    assert "Проверить у оператора" not in links["silent"]
+    assert "Оператор снял блокировку…" in links["silent"]
+    assert "«Проверить у оператора»" not in advice["silent"]
+    assert "«Оператор снял блокировку…»" in advice["silent"]
 
 
-def test_staff_ask_about_a_held_card_and_it_is_the_next_to_be_read(boss, merchant, readable):
-    card = held(merchant, readable, read_at=NOW)
+def test_held_card_that_staff_check_is_read_next(boss, merchant, readable):
+    card = held(merchant, readable, read_due_at=NOW)
 
     answer = boss.post(f"{CARDS}{card.pk}/check/", follow=True)
 
     card.refresh_from_db()
-    assert card.read_at is None
+    assert card.read_due_at is None
     assert [str(one) for one in answer.context["messages"]] == [
         "Спросим оператора, ответ появится здесь."
     ]
@@ -217,26 +233,31 @@ def test_staff_ask_about_a_held_card_and_it_is_the_next_to_be_read(boss, merchan
 
 def test_merchant_may_ask_about_a_held_card(client, settings, tmp_path, merchant, readable):
     clock_at(settings, tmp_path, LATER)
-    card = held(merchant, readable, read_at=NOW)
+    card = held(merchant, readable, read_due_at=NOW)
     client.force_login(make_member(merchant).user)
 
     shown = page(card)
     answer = client.post(f"/cards/{card.pk}/check/")
 
     card.refresh_from_db()
-    assert [offer.deed for offer in shown.offers] == [Deed.ACTIVATE, Deed.CHECK, Deed.STAY_OFF]
-    assert (answer.status_code, card.read_at) == (302, None)
+    assert [button.action for button in shown.buttons] == [
+        CardAction.ACTIVATE,
+        CardAction.CHECK,
+        CardAction.STAY_OFF,
+    ]
+    assert answer.status_code == 302
+    assert card.read_due_at is None
 
 
-@pytest.mark.parametrize("fields", [{"confirmed": Confirmed.ACTIVE, "block_reason": ""}, {}])
-def test_nothing_is_asked_where_it_would_tell_nothing(merchant, fields):
+@pytest.mark.parametrize("fields", [{"confirmed": OperatorState.ACTIVE, "block_reason": ""}, {}])
+def test_unreadable_operator_is_not_asked(merchant, fields):
     # Either the card is no longer held, or МТС does not tell dependably how its cards are.
     card = held(merchant, make_account(), **fields)
 
     with pytest.raises(CardRefused, match="уточнять нечего"):
         services.check_again(card=card, by=OWNER, at=LATER)
 
-    assert Deed.CHECK not in {offer.deed for offer in page(card).offers}
+    assert CardAction.CHECK not in {button.action for button in page(card).buttons}
 
 
 # --- coming back ----------------------------------------------------------------------------------
@@ -252,7 +273,7 @@ def test_old_failure_is_shown_until_the_block_is_gone(merchant, readable):
     assert before.failure.text.startswith(OLD_FAILURE)
     assert before.failure.next_step == "Повтор не поможет, напишите нам."
     assert after.failure is None
-    assert after.offers[0].reason == ""
+    assert after.buttons[0].reason == ""
     assert (
         after.why.text == "Отключена у оператора. Мы включим её сами, или нажмите «Активировать»."
     )
@@ -265,9 +286,12 @@ def test_paid_card_comes_back_after_the_hold_and_no_sooner(merchant, readable):
     read(card, SimState.INACTIVE, BlockReason.VOLUNTARY)
     released = reconcile_all(at=LATER)
 
-    assert (while_held, released) == (0, 1)
+    assert while_held == 0
+    assert released == 1
     command = Command.objects.get(state=CommandState.QUEUED)
-    assert (command.card_id, command.kind, command.due_at) == (card.pk, CommandKind.ACTIVATE, LATER)
+    assert command.card_id == card.pk
+    assert command.kind == CommandKind.ACTIVATE
+    assert command.due_at == LATER
 
 
 def test_trouble_after_the_release_is_waited_out_as_ever(merchant, readable):
@@ -284,25 +308,28 @@ def test_trouble_after_the_release_is_waited_out_as_ever(merchant, readable):
     assert reconcile_merchant(merchant_id=merchant.pk, at=LATER + timedelta(minutes=2)) == 1
 
 
-def test_release_that_is_read_wakes_the_comparison_and_closes_the_matter(
-    merchant, readable, monkeypatch, django_capture_on_commit_callbacks
+def test_release_that_is_read_triggers_reconcile_and_closes_the_alert(
+    merchant, readable, django_capture_on_commit_callbacks
 ):
-    rung: list[tuple[str, dict[str, object]]] = []
-    monkeypatch.setattr("cabinet.wake.ring", lambda task, **said: rung.append((task, said)))
     card = held(merchant, readable)
     Alert.objects.create(
         key=f"operator:card:{card.pk}:held_by_operator", text="удерживает", raised_at=NOW
     )
 
-    with django_capture_on_commit_callbacks(execute=True):
+    with django_capture_on_commit_callbacks() as callbacks:
         read(card, SimState.INACTIVE)
 
-    assert ("smartcards.reconcile_merchant", {"merchant_id": merchant.pk}) in rung
+    enqueued = [
+        {"task": callback.args[0], **callback.keywords}
+        for callback in callbacks
+        if isinstance(callback, partial)
+    ]
+    assert {"task": "smartcards.reconcile_merchant", "merchant_id": merchant.pk} in enqueued
     assert Alert.objects.get().closed_at is not None
 
 
 def test_held_card_of_a_real_operator_comes_back_by_itself(partner):
-    card = partner.card(wished_on=True)
+    card = partner.card(desired_on=True)
     sim = Sim(card.iccid, card.msisdn)
     partner.bench.put(sim, state="held", reason="debt")
     reconcile_merchant(merchant_id=partner.merchant.pk, at=partner.clock())
@@ -312,65 +339,61 @@ def test_held_card_of_a_real_operator_comes_back_by_itself(partner):
 
     partner.bench.put(sim, state="inactive")
     services.check_again(card=card, by=STAFF, at=partner.clock())
-    line.work(account_id=partner.account.pk, clock=partner.clock, reading=True)
+    partner.work(reading=True)
     partner.clock.pass_(seconds=5)
     reconcile_all(at=partner.clock())
     partner.work()
 
     card.refresh_from_db()
-    assert (was, card.confirmed, partner.effects(card)) == (
-        Confirmed.HELD,
-        Confirmed.ACTIVE,
-        ["activate"],
-    )
+    assert was == OperatorState.HELD
+    assert card.confirmed == OperatorState.ACTIVE
+    assert partner.effects(card) == ["activate"]
 
 
 # --- cards that operators deliver blocked ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("reason", [None, BlockReason.VOLUNTARY, BlockReason.UNKNOWN])
-def test_card_that_never_worked_and_is_read_as_off_stays_new(merchant, readable, reason):
+def test_never_activated_card_read_as_off_stays_new(merchant, readable, reason):
     card = make_card(merchant, account=readable)
 
     shown = page(read(card, SimState.INACTIVE, reason))
 
     assert shown.pill.text == "Новая"
     assert shown.why.text == "Смарт-карта ещё не включалась."
-    assert list(queries.stand_ins(merchant)) == [card]
+    assert list(queries.replacement_candidates(merchant)) == [card]
 
 
 def test_card_called_off_by_an_earlier_reading_becomes_new_again(merchant, readable):
-    card = make_card(merchant, account=readable, confirmed=Confirmed.INACTIVE, block_reason="")
+    card = make_card(merchant, account=readable, confirmed=OperatorState.INACTIVE, block_reason="")
 
     assert page(card).pill.text == "Отключена: причина неизвестна"
     assert page(read(card, SimState.INACTIVE)).pill.text == "Новая"
 
 
 @pytest.mark.parametrize(
-    ("fields", "reason", "told"),
+    ("fields", "reason", "label"),
     [
         ({}, BlockReason.DEBT, "Отключена: оператором"),
         ({}, BlockReason.LAW, "Отключена: по закону"),
-        ({"confirmed": Confirmed.ACTIVE}, None, "Отключена: причина неизвестна"),
+        ({"confirmed": OperatorState.ACTIVE}, None, "Отключена: причина неизвестна"),
         (
-            {"confirmed": Confirmed.INACTIVE, "off_since": NOW},
+            {"confirmed": OperatorState.INACTIVE, "off_since": NOW},
             None,
             "Отключена: причина неизвестна",
         ),
-        ({"confirmed": Confirmed.INACTIVE, "wished_on": False}, None, "Отключена: вами"),
+        ({"confirmed": OperatorState.INACTIVE, "desired_on": False}, None, "Отключена: вами"),
     ],
     ids=["debt", "law", "worked", "worked-once", "decided"],
 )
-def test_card_that_worked_or_is_blocked_by_the_operator_is_no_new_one(
-    merchant, readable, fields, reason, told
-):
+def test_activated_or_blocked_card_is_not_new(merchant, readable, fields, reason, label):
     card = make_card(merchant, account=readable, **fields)
 
-    assert page(read(card, SimState.INACTIVE, reason)).pill.text == told
+    assert page(read(card, SimState.INACTIVE, reason)).pill.text == label
 
 
 def test_card_that_we_switched_on_once_is_no_new_one(merchant, readable):
-    card = make_card(merchant, account=readable, confirmed=Confirmed.INACTIVE)
+    card = make_card(merchant, account=readable, confirmed=OperatorState.INACTIVE)
     make_command(card, state=CommandState.DONE)
 
-    assert read(card, SimState.INACTIVE).confirmed == Confirmed.INACTIVE
+    assert read(card, SimState.INACTIVE).confirmed == OperatorState.INACTIVE

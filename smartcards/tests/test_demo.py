@@ -7,12 +7,13 @@ from stdnum import luhn
 
 from cabinet import demo as people_demo
 from cabinet.models import AuditEvent, Merchant
-from operators import demo as operators_demo
-from operators import demo_sims
-from operators.sandbox.part import make_demo
-from smartcards import demo, queries, reconcile
+from operators.demo import contracts
+from operators.demo import sims as demo_sims
+from operators.sandbox.routes import make_demo
+from smartcards import demo
 from smartcards.models import Command, Coverage, SmartCard
 from smartcards.panels import cards as panel
+from smartcards.reconciliation import out_of_step, reconcile
 from smartcards.states import CommandState
 from subscriptions import demo as subscriptions_demo
 from subscriptions.evotor import demo as market_demo
@@ -27,7 +28,7 @@ def seed_all(at: datetime = AT) -> None:
     people_demo.seed(at)
     subscriptions_demo.seed(at)
     market_demo.seed(at)
-    operators_demo.seed(at)
+    contracts.seed(at)
     demo.seed(at)
 
 
@@ -56,7 +57,7 @@ def test_merchant_gets_six_cards_in_different_states():
     ]
 
 
-def test_stock_of_each_operator_is_forty_new_cards_with_right_check_digits():
+def test_each_operator_has_forty_valid_new_stock_cards():
     seed_all()
 
     stock = SmartCard.objects.filter(merchant=None)
@@ -86,12 +87,12 @@ def test_nothing_is_left_to_be_sent_or_reconciled():
 
     assert queued == 0
     assert set(Command.objects.values_list("state", flat=True)) == {CommandState.DONE}
-    assert queries.merchants_out_of_step(AT) == set()
+    assert out_of_step.merchants_out_of_step(AT) == set()
 
 
 def test_merchant_without_a_subscription_gets_no_cards_yet():
     people_demo.seed(AT)
-    operators_demo.seed(AT)
+    contracts.seed(AT)
 
     demo.seed(AT)
 
@@ -104,13 +105,13 @@ def test_sandbox_knows_the_same_cards_in_the_same_states():
 
     played = make_demo().dump()["operators"]
 
-    told = {
+    shown = {
         (code, sim["iccid"], sim["msisdn"], sim["state"])
         for code, operator in played.items()
         for sim in operator["world"]["sims"]
     }
     ours = SmartCard.objects.values_list("account__code", "iccid", "msisdn", "confirmed")
-    assert told == set(ours)
+    assert shown == set(ours)
 
 
 def test_terminals_of_the_demo_hold_the_cards_of_their_imei():

@@ -3,35 +3,49 @@
 import pytest
 from django.http import QueryDict
 
-from smartcards.forms import ChoiceForm, DescribeForm, WishForm
-from smartcards.pages.overview import Shelf, Wish
+from smartcards.forms import ChoiceForm, DescribeForm, ListQueryForm
+from smartcards.listing.card_filter import CardFilter
+from smartcards.listing.card_pages import PageQuery, Sort
+from smartcards.presentation.list_options import ListQuery
 from smartcards.tests.cards import make_card, make_merchant, make_terminal
 
 
 @pytest.mark.parametrize(
-    ("address", "wish"),
+    ("address", "query"),
     [
-        ("", Wish()),
-        ("q=+6789+&state=unpaid&page=3", Wish(text="6789", shelf=Shelf.UNPAID, page="3")),
-        ("state=weird&q=Ленина", Wish(text="Ленина")),
-        ("q=%00&page=2", Wish(page="2")),
-        (f"q={'9' * 101}&state=off", Wish(shelf=Shelf.OFF)),
-        ("page=99999999999", Wish()),
+        ("", ListQuery()),
+        (
+            "q=+6789+&state=unpaid&after=3",
+            ListQuery(CardFilter(text="6789", state="unpaid"), PageQuery(after=3)),
+        ),
+        (
+            "shop=12&operator=МТС&payment=paid&sort=number&size=200&before=7",
+            ListQuery(
+                CardFilter(shop="12", operator="МТС", payment="paid"),
+                PageQuery(Sort.NUMBER, 200, before=7),
+            ),
+        ),
+        ("shop=none&after=2&before=7", ListQuery(CardFilter(shop="none"), PageQuery(after=2))),
+        ("state=weird&payment=1&shop=x&q=Ленина", ListQuery(CardFilter(text="Ленина"))),
+        ("q=%00&sort=1&size=7", ListQuery()),
+        (f"q={'9' * 101}&state=off", ListQuery(CardFilter(state="off"))),
+        ("after=99999999999999999999&before=-1", ListQuery()),
+        ("after=%00&before=x&page=2", ListQuery()),
     ],
 )
-def test_wish_form_takes_what_makes_sense_and_leaves_the_rest(address, wish):
-    assert WishForm(QueryDict(address)).wish() == wish
+def test_list_query_form_ignores_what_makes_no_sense(address, query):
+    assert ListQueryForm(QueryDict(address)).query() == query
 
 
 def test_choice_form_reads_boxes_and_what_was_shown():
-    form = ChoiceForm(QueryDict("shown=1,2,3&cards=2&cards=3&confirmed=1"))
+    form = ChoiceForm(QueryDict("shown=1,2,3&cards=2&cards=3&confirmed=1&go=show"))
 
     assert form.is_valid()
     assert form.cleaned_data == {
         "shown": frozenset({1, 2, 3}),
         "cards": frozenset({2, 3}),
         "confirmed": "1",
-        "back": "",
+        "go": "show",
     }
 
 
@@ -39,7 +53,8 @@ def test_choice_form_takes_no_box_for_a_choice():
     form = ChoiceForm(QueryDict("shown=5"))
 
     assert form.is_valid()
-    assert (form.cleaned_data["shown"], form.cleaned_data["cards"]) == (frozenset({5}), frozenset())
+    assert form.cleaned_data["shown"] == frozenset({5})
+    assert form.cleaned_data["cards"] == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -50,9 +65,10 @@ def test_choice_form_takes_no_box_for_a_choice():
         "cards=-1",
         "cards=1.5",
         "cards=%00",
+        "go=elsewhere",
         "cards=9999999999999999999",
-        "shown=" + ",".join(["1"] * 200),
-        "&".join(["cards=1"] * 200),
+        "shown=" + ",".join(["1"] * 211),
+        "&".join(["cards=1"] * 211),
     ],
 )
 def test_choice_form_refuses_garbage(body):
@@ -60,7 +76,7 @@ def test_choice_form_refuses_garbage(body):
 
 
 @pytest.mark.django_db
-def test_describe_form_offers_own_tills_in_russian_order_and_no_gone_ones():
+def test_describe_form_offers_existing_terminals_in_russian_order():
     merchant, stranger = make_merchant(), make_merchant()
     card = make_card(merchant)
     late = make_terminal(merchant, "Ель", "Яблоко")
@@ -78,7 +94,7 @@ def test_describe_form_offers_own_tills_in_russian_order_and_no_gone_ones():
 
 
 @pytest.mark.django_db
-def test_describe_form_keeps_the_till_of_a_card_that_evotor_has_removed():
+def test_describe_form_keeps_terminal_that_evotor_has_removed():
     merchant = make_merchant()
     till = make_terminal(merchant, "Ель", "Старая", gone_at=make_card().imported_at)
     card = make_card(merchant, terminal=till, label="летняя")
@@ -90,7 +106,7 @@ def test_describe_form_keeps_the_till_of_a_card_that_evotor_has_removed():
 
 
 @pytest.mark.django_db
-def test_describe_form_refuses_a_strangers_till_and_a_long_label():
+def test_describe_form_refuses_foreign_terminal_and_long_label():
     card = make_card(make_merchant())
     foreign = make_terminal(make_merchant())
 

@@ -1,4 +1,4 @@
-"""Госуслуги before a card is switched on: one word is taken, and what it stops or lets through."""
+"""Госуслуги before a card is switched on: one state is taken, and what it stops or lets through."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from cabinet.enums import Role
 from cabinet.models import Alert
-from cabinet.states import Role
 from operators.models import Exchange
-from operators.ports import ErrorClass, Identity, IdentityState, Rejected, Sim
-from smartcards import identity, phrases, queries
+from operators.ports import ErrorClass, Identity, IdentityState, Rejected, Sim, Unavailable
+from smartcards import queries, texts
+from smartcards.dispatch import outbox
 from smartcards.models import SmartCard
-from smartcards.pages.card import Failure, card_page
-from smartcards.states import CommandKind, CommandState, Confirmed
+from smartcards.presentation.card import Failure, card_page
+from smartcards.states import CommandKind, CommandState, OperatorState
 from smartcards.tests.cards import NOW, make_account, make_card, make_merchant
-from smartcards.tests.stand import Stand, standing
+from smartcards.tests.dispatch_setup import Stand, standing
 
 pytestmark = pytest.mark.django_db
 
@@ -37,9 +38,9 @@ def sim_of(card: SmartCard) -> Sim:
     return Sim(card.iccid, card.msisdn)
 
 
-def say(stand: Stand, card: SmartCard, word: str) -> None:
+def set_identity(stand: Stand, card: SmartCard, identity: str) -> None:
     """From now on the played operator says this of the card's owner."""
-    stand.bench.put(sim_of(card), identity=word)
+    stand.bench.put(sim_of(card), identity=identity)
 
 
 @pytest.mark.parametrize("state", IdentityState)
@@ -49,21 +50,30 @@ def test_only_a_number_that_is_surely_not_confirmed_is_refused(state):
         text = "номер не подтверждён на Госуслугах"
         expected = Rejected(ErrorClass.FORBIDDEN, f"identity:{state}", text)
 
-    assert identity.refusal_of(Identity(state)) == expected
+    assert outbox.REFUSALS.get(state) == expected
 
 
-def test_what_could_not_be_asked_refuses_nothing():
-    assert identity.refusal_of(None) is None
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(ErrorClass.RATE_LIMITED, None), (ErrorClass.TRANSIENT, Identity(IdentityState.UNKNOWN))],
+)
+def test_what_could_not_be_asked_refuses_nothing(error, expected):
+    identity = outbox.identity_of(Unavailable(error, "", ""))
+
+    assert identity == expected
+    assert IdentityState.UNKNOWN not in outbox.REFUSALS
 
 
 @pytest.mark.parametrize("state", sorted(STOPPED))
-def test_each_refusal_tells_the_merchant_and_staff_what_to_do_and_fits_the_journal(state):
-    said = phrases.failure("forbidden", f"identity:{state}")
+def test_each_identity_refusal_has_advice_for_merchant_and_staff(state):
+    sentence = texts.failure("forbidden", f"identity:{state}")
 
-    assert said.startswith("Оператор не включит смарт-карту: номер не подтверждён на Госуслугах. ")
-    assert "Что сделать: " in said
-    assert len(said) <= 300
-    assert phrases.staff_advice("forbidden", f"identity:{state}").startswith("Госуслуги: ")
+    assert sentence.startswith(
+        "Оператор не включит смарт-карту: номер не подтверждён на Госуслугах. "
+    )
+    assert "Что сделать: " in sentence
+    assert len(sentence) <= 300
+    assert texts.staff_advice("forbidden", f"identity:{state}").startswith("Госуслуги: ")
 
 
 @pytest.mark.parametrize(
@@ -77,22 +87,22 @@ def test_each_refusal_tells_the_merchant_and_staff_what_to_do_and_fits_the_journ
         ({"identity": "refused", "identity_at": NOW - timedelta(minutes=1)}, "activate", True),
     ],
 )
-def test_a_good_word_holds_for_a_day_and_a_bad_one_is_asked_about_again(card, kind, due):
+def test_confirmed_identity_lasts_a_day_and_refusal_is_rechecked(card, kind, due):
     row = make_card(make_merchant(), **card)
 
-    assert identity.is_due(row, CommandKind(kind), at=NOW) is due
+    assert outbox.asks_identity(row, CommandKind(kind), at=NOW) is due
 
 
-def test_operator_that_tells_nothing_of_it_is_not_asked():
+def test_operator_without_identity_is_not_asked():
     account = make_account("partner", adapter="tmf640")
 
     row = make_card(make_merchant(), account=account)
 
-    assert identity.is_due(row, CommandKind.ACTIVATE, at=NOW) is False
+    assert outbox.asks_identity(row, CommandKind.ACTIVATE, at=NOW) is False
 
 
 @pytest.mark.parametrize(
-    ("word", "kept"),
+    ("identity", "kept"),
     [
         ("Activated", "confirmed"),
         ("ActivatedPortIn", "confirmed"),
@@ -101,23 +111,22 @@ def test_operator_that_tells_nothing_of_it_is_not_asked():
         ("SomethingNew", "unknown"),
     ],
 )
-def test_card_with_a_good_or_unclear_word_is_switched_on_and_only_the_state_is_kept(
-    mts, word, kept
-):
+def test_confirmed_or_unclear_identity_allows_activation_and_stores_state(mts, identity, kept):
     card = mts.card()
-    say(mts, card, word)
+    set_identity(mts, card, identity)
     mts.activate(card)
 
     mts.work()
     mts.run(seconds=6)
 
     card.refresh_from_db()
-    assert (card.identity, card.confirmed) == (kept, Confirmed.ACTIVE)
+    assert card.identity == kept
+    assert card.confirmed == OperatorState.ACTIVE
     assert mts.effects(card) == ["activate"]
 
 
 @pytest.mark.parametrize(
-    ("word", "state"),
+    ("identity", "state"),
     [
         ("WaitingForAcceptance", "waiting"),
         ("WaitingForCheck", "waiting"),
@@ -127,28 +136,28 @@ def test_card_with_a_good_or_unclear_word_is_switched_on_and_only_the_state_is_k
         ("RequestNotFoundInEsia", "not_found"),
     ],
 )
-def test_card_that_is_not_confirmed_is_not_sent_and_the_merchant_reads_why(mts, word, state):
+def test_unconfirmed_card_is_not_sent_and_reason_is_shown(mts, identity, state):
     card = mts.card()
-    say(mts, card, word)
+    set_identity(mts, card, identity)
     command = mts.activate(card)
 
     mts.work()
 
     command.refresh_from_db()
     card.refresh_from_db()
-    assert (command.state, command.error, command.code, command.text) == (
-        CommandState.FAILED,
-        "forbidden",
-        f"identity:{state}",
-        phrases.failure("forbidden", f"identity:{state}"),
-    )
-    assert (card.identity, mts.calls(card)["submit"], mts.effects(card)) == (state, 0, [])
-    assert phrases.staff_advice("forbidden", command.code) in Alert.objects.get().text
+    assert command.state == CommandState.FAILED
+    assert command.error == "forbidden"
+    assert command.code == f"identity:{state}"
+    assert command.text == texts.failure("forbidden", f"identity:{state}")
+    assert card.identity == state
+    assert mts.calls(card)["submit"] == 0
+    assert mts.effects(card) == []
+    assert texts.staff_advice("forbidden", command.code) in Alert.objects.get().text
 
 
-def test_page_of_a_card_that_is_not_confirmed_says_what_to_do_and_the_state(mts):
+def test_unconfirmed_card_page_shows_identity_state_and_advice(mts):
     card = mts.card()
-    say(mts, card, "Refusal")
+    set_identity(mts, card, "Refusal")
     mts.activate(card)
     mts.work()
 
@@ -161,7 +170,7 @@ def test_page_of_a_card_that_is_not_confirmed_says_what_to_do_and_the_state(mts)
 
     assert page.failure == Failure(
         "Включить не удалось",
-        phrases.failure("forbidden", "identity:refused"),
+        texts.failure("forbidden", "identity:refused"),
         "Потом нажмите «Активировать» ещё раз.",
         None,
     )
@@ -170,21 +179,22 @@ def test_page_of_a_card_that_is_not_confirmed_says_what_to_do_and_the_state(mts)
 
 def test_once_the_person_has_confirmed_the_next_click_goes_through(mts):
     card = mts.card()
-    say(mts, card, "WaitingForAcceptance")
+    set_identity(mts, card, "WaitingForAcceptance")
     mts.activate(card)
     mts.work()
 
-    say(mts, card, "Activated")
+    set_identity(mts, card, "Activated")
     mts.activate(card)
     mts.run(seconds=1)
     mts.run(seconds=6)
 
     card.refresh_from_db()
-    assert (card.identity, card.confirmed) == ("confirmed", Confirmed.ACTIVE)
+    assert card.identity == "confirmed"
+    assert card.confirmed == OperatorState.ACTIVE
 
 
 @pytest.mark.parametrize("kind", ["http_500", "garbage", "drop_before", "half_body"])
-def test_what_cannot_be_read_never_stops_a_switch_and_is_not_asked_again_for_a_day(mts, kind):
+def test_unreadable_identity_never_stops_a_switch(mts, kind):
     card = mts.card()
     mts.bench.fault("read", kind)
     mts.activate(card)
@@ -193,19 +203,22 @@ def test_what_cannot_be_read_never_stops_a_switch_and_is_not_asked_again_for_a_d
     mts.run(seconds=6)
 
     card.refresh_from_db()
-    assert (card.identity, card.confirmed) == ("unknown", Confirmed.ACTIVE)
-    assert identity.is_due(card, CommandKind.ACTIVATE, at=mts.clock()) is False
+    assert card.identity == "unknown"
+    assert card.confirmed == OperatorState.ACTIVE
+    assert outbox.asks_identity(card, CommandKind.ACTIVATE, at=mts.clock()) is False
 
 
 def test_deactivation_asks_nothing(mts):
-    card = mts.card(state="active", wished_on=True)
+    card = mts.card(state="active", desired_on=True)
     mts.deactivate(card)
 
     mts.work()
     mts.run(seconds=6)
 
     card.refresh_from_db()
-    assert (card.identity, mts.calls(card)["read"], mts.effects(card)) == ("", 0, ["deactivate"])
+    assert card.identity == ""
+    assert mts.calls(card)["read"] == 0
+    assert mts.effects(card) == ["deactivate"]
 
 
 def test_nothing_personal_of_the_answer_is_kept_or_logged(mts, caplog):
@@ -221,7 +234,7 @@ def test_nothing_personal_of_the_answer_is_kept_or_logged(mts, caplog):
     ]
     everything = "".join(f"{row.url}{row.request}{row.reply}" for row in rows) + caplog.text
     assert [
-        word
-        for word in ("Примеров", "Пример", "1970-01-01", "0000 000000", card.msisdn)
-        if word in everything
+        identity
+        for identity in ("Примеров", "Пример", "1970-01-01", "0000 000000", card.msisdn)
+        if identity in everything
     ] == []

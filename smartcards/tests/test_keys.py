@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
+from cabinet.enums import Role
 from cabinet.models import Alert
-from cabinet.states import Role
 from cabinet.tests.people import make_staff
-from operators.ports import OUR_QUOTA, TOKENS_AWAY, Accepted, ErrorClass, Rejected, Unknown
-from operators.services import note_new_keys, ping
-from smartcards import board, outcomes, phrases, queries
+from operators.classification import POLICIES
+from operators.connections import CallOutcome, ping
+from operators.ports import Accepted, ErrorClass, OurCode, Rejected, Unknown
+from operators.services import note_new_keys
+from smartcards import queries, texts
+from smartcards.dispatch import outcomes
 from smartcards.models import Command
-from smartcards.pages.card import card_page
-from smartcards.pages.progress import Step
+from smartcards.monitoring import dashboard
+from smartcards.monitoring.operator_health import Severity
+from smartcards.presentation.card import card_page
+from smartcards.presentation.progress import Step
 from smartcards.states import CommandState
 from smartcards.tests.cards import (
     NOW,
@@ -26,8 +31,7 @@ from smartcards.tests.cards import (
     make_command,
     make_merchant,
 )
-from smartcards.tests.stand import CREDENTIALS, Stand, standing
-from smartcards.verdicts import Level
+from smartcards.tests.dispatch_setup import CREDENTIALS, Stand, standing
 
 pytestmark = pytest.mark.django_db
 
@@ -48,9 +52,9 @@ def mts(tmp_path: Path) -> Iterator[Stand]:
 
 def answered(result, **fields) -> Command:
     """A command that has just got this answer."""
-    card = make_card(make_merchant(), wished_on=True)
+    card = make_card(make_merchant(), desired_on=True)
     command = make_command(card, state=CommandState.SENDING, attempts=1, **fields)
-    outcomes.apply_submit(command, card, result, at=NOW + timedelta(seconds=2))
+    outcomes.apply_submit(command, CallOutcome(result), at=NOW + timedelta(seconds=2))
     command.refresh_from_db()
     return command
 
@@ -59,14 +63,14 @@ def answered(result, **fields) -> Command:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "step"),
     [
         ("auth", "403", KEYS_REFUSED),
         ("rate_limited", "429", "Оператор попросил подождать, повторим сами"),
-        ("rate_limited", OUR_QUOTA, ""),
+        ("rate_limited", OurCode.QUOTA, ""),
         ("transient", "500", "У оператора временный сбой, повторим сами"),
         ("transient", "lease", "Отправить оператору не успели, повторим сами"),
-        ("transient", TOKENS_AWAY, "Отправить оператору не успели, повторим сами"),
+        ("transient", OurCode.TOKENS_AWAY, "Отправить оператору не успели, повторим сами"),
         ("maintenance", "503", "У оператора идут технические работы, повторим сами"),
         (
             "conflict_pending",
@@ -75,11 +79,13 @@ def answered(result, **fields) -> Command:
         ),
     ],
 )
-def test_each_trouble_that_puts_a_command_off_has_its_own_words(error, code, said):
+def test_each_error_that_requeues_has_its_own_text(error, code, step):
     command = answered(Rejected(ErrorClass(error), code, "…"))
 
-    steps = command.steps.order_by("pk").values_list("state", "text")
-    assert (command.state, list(steps)[-1]) == ("queued", ("queued", said))
+    last = command.steps.order_by("pk").last()
+    assert command.state == "queued"
+    assert last.state == "queued"
+    assert last.text == step
 
 
 @pytest.mark.parametrize(
@@ -88,12 +94,12 @@ def test_each_trouble_that_puts_a_command_off_has_its_own_words(error, code, sai
         ("auth", "401", "оператор не принял наши ключи, мы уже разбираемся"),
         ("transient", "500", "у оператора временный сбой, повторим сами не раньше 12:05"),
         ("rate_limited", "429", "оператор попросил подождать, повторим сами не раньше 12:05"),
-        ("rate_limited", OUR_QUOTA, "ждёт своей очереди"),
+        ("rate_limited", OurCode.QUOTA, "ждёт своей очереди"),
         ("", "", "по правилам оператора не раньше 12:05"),
     ],
 )
-def test_merchant_reads_whose_trouble_it_is_and_that_nothing_has_left(error, code, hint):
-    card = make_card(make_merchant(), wished_on=True)
+def test_merchant_reads_cause_and_that_nothing_was_sent(error, code, hint):
+    card = make_card(make_merchant(), desired_on=True)
     make_command(card, due_at=NOW + timedelta(minutes=5), error=error, code=code)
     card = queries.cards_of(card.merchant).get()
 
@@ -106,21 +112,22 @@ def test_merchant_reads_whose_trouble_it_is_and_that_nothing_has_left(error, cod
     )
 
 
-def test_words_for_waiting_cover_whatever_goes_back_to_the_queue():
-    assert sorted(phrases.WAITS) == sorted(
-        {str(error) for error in outcomes.RESENT} | {"configuration"}
+def test_wait_texts_cover_every_error_that_requeues():
+    assert sorted(texts.WAITS) == sorted(
+        {str(error) for error, policy in POLICIES.items() if policy.resend} | {"configuration"}
     )
 
 
-def test_login_that_breaks_is_a_trouble_and_not_a_wish_to_wait(mts):
+def test_failed_login_is_an_error_and_no_wait(mts):
     card = mts.card()
     mts.bench.fault("auth", "http_500", times=5)
     command = mts.activate(card)
 
     mts.work()
 
-    said = command.steps.order_by("-pk").first()
-    assert (said.state, said.text) == ("queued", "У оператора временный сбой, повторим сами")
+    step = command.steps.order_by("-pk").first()
+    assert step.state == "queued"
+    assert step.text == "У оператора временный сбой, повторим сами"
 
 
 # --- what is over is not shown --------------------------------------------------------------------
@@ -156,7 +163,7 @@ def waiting(account, **fields) -> Command:
     return make_command(card, due_at=NOW + timedelta(minutes=5), **fields)
 
 
-def test_new_keys_make_due_what_waited_for_them_and_nothing_else():
+def test_new_keys_make_only_waiting_commands_due():
     account, other = make_account(), make_account("other", title="Другой")
     rows = [
         waiting(account, error="auth", code="401"),
@@ -192,8 +199,11 @@ def test_repaired_keys_let_the_command_out_at_once(partner):
     partner.work()
 
     command.refresh_from_db()
-    assert (waited, link.works) == (CommandState.QUEUED, True)
-    assert (command.state, command.error, command.code) == (CommandState.DONE, "", "")
+    assert waited == CommandState.QUEUED
+    assert link.works is True
+    assert command.state == CommandState.DONE
+    assert command.error == ""
+    assert command.code == ""
     assert partner.effects(card) == ["activate"]
     assert list(Alert.objects.filter(closed_at=None)) == []
 
@@ -208,7 +218,7 @@ def test_bad_ping_lets_nothing_out(partner):
     assert Command.objects.get().due_at == row.due_at
 
 
-# --- the staff's board ----------------------------------------------------------------------------
+# --- the staff's dashboard ----------------------------------------------------------------------------
 
 
 def test_refused_keys_are_a_problem_at_once(settings, tmp_path):
@@ -216,25 +226,25 @@ def test_refused_keys_are_a_problem_at_once(settings, tmp_path):
     account = make_account()
     waiting(account, error="auth", code="403", at=NOW)
 
-    (row,) = board.standings(NOW)
+    (row,) = dashboard.operator_statuses(NOW)
 
-    assert (row.level, row.sentence) == (
-        Level.PROBLEM,
-        (
-            "МТС: не принимает наши ключи, проверьте их в договоре, "
-            "в очереди 1\u00a0команда, ждёт меньше минуты."
-        ),
+    assert row.severity == Severity.PROBLEM
+    assert row.sentence == (
+        "МТС: не принимает наши ключи, проверьте их в договоре, "
+        "в очереди 1\u00a0команда, ждёт меньше минуты."
     )
-    assert (row.outbox.queued, row.outbox.keyless, len(row.outbox.waiting)) == (1, 1, 1)
+    assert row.outbox.queued == 1
+    assert row.outbox.keyless == 1
+    assert len(row.outbox.waiting) == 1
 
 
-def test_queue_is_told_as_one_line_whatever_came_of_earlier_tries(settings, tmp_path):
+def test_queue_is_one_row_whatever_earlier_attempts_gave(settings, tmp_path):
     clock_at(settings, tmp_path)
     account = make_account()
     waiting(account, error="auth", at=NOW - timedelta(minutes=1))
     waiting(account, at=NOW)
 
-    (row,) = board.standings(NOW)
+    (row,) = dashboard.operator_statuses(NOW)
 
     assert [(one.number, one.oldest) for one in row.outbox.waiting] == [
         (2, NOW - timedelta(minutes=1))
@@ -246,6 +256,6 @@ def test_command_that_the_operator_has_taken_says_nothing_of_keys(settings, tmp_
     clock_at(settings, tmp_path)
     make_command(make_card(make_merchant()), state=state, error="auth", at=NOW)
 
-    (row,) = board.standings(NOW)
+    (row,) = dashboard.operator_statuses(NOW)
 
     assert row.outbox.keyless == 0

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, transaction
 
-from smartcards.models import Brake, Command, FairShare, SmartCard
+from smartcards.models import Brake, CardWithdrawal, Command, FairShare, SmartCard
 from smartcards.states import OPEN_COMMANDS, CommandState
 from smartcards.tests.cards import (
     NOW,
@@ -42,18 +42,18 @@ def refused(constraint: str):
         ("card_msisdn_format", {"msisdn": "+79105550011"}),
         ("card_msisdn_format", {"msisdn": "09105550011"}),
         ("card_state_known", {"confirmed": "sleeping"}),
-        ("card_wish_has_author", {"wished_on": True, "wished_by": ""}),
-        ("card_wish_has_author", {"wished_on": True, "wished_at": None}),
-        ("card_wish_has_author", {"wished_by": "кто-то"}),
+        ("card_desired_state_has_author", {"desired_on": True, "desired_by": ""}),
+        ("card_desired_state_has_author", {"desired_on": True, "desired_at": None}),
+        ("card_desired_state_has_author", {"desired_by": "кто-то"}),
         ("card_handed_at_known", {"handed_at": None}),
-        ("card_withdrawn_has_reason_and_is_off", {"withdrawn_at": NOW, "wished_on": False}),
+        ("card_withdrawn_has_reason_and_is_off", {"withdrawn_at": NOW, "desired_on": False}),
         (
             "card_withdrawn_has_reason_and_is_off",
-            {"withdrawn_because": "lost", "wished_on": False},
+            {"withdrawn_because": "lost", "desired_on": False},
         ),
         (
             "card_withdrawn_has_reason_and_is_off",
-            {"withdrawn_at": NOW, "withdrawn_because": "lost", "wished_on": True},
+            {"withdrawn_at": NOW, "withdrawn_because": "lost", "desired_on": True},
         ),
     ],
 )
@@ -75,13 +75,13 @@ def test_database_refuses_a_second_card_of_the_same_iccid():
     assert SmartCard.objects.count() == 1
 
 
-def test_card_in_stock_has_neither_a_wish_nor_a_terminal():
+def test_card_in_stock_has_neither_desired_state_nor_terminal():
     terminal = make_terminal(make_merchant())
 
     with refused("card_in_stock_is_nobodys"):
         make_card(None, terminal=terminal)
     with refused("card_in_stock_is_nobodys"):
-        make_card(None, wished_on=True)
+        make_card(None, desired_on=True)
 
     assert SmartCard.objects.count() == 0
 
@@ -93,7 +93,7 @@ def test_shortest_and_longest_iccid_are_kept(iccid):
     assert SmartCard.objects.get().iccid == iccid
 
 
-WITHDRAWN = {"withdrawn_at": NOW, "withdrawn_because": "lost", "wished_on": False}
+WITHDRAWN = {"withdrawn_at": NOW, "withdrawn_because": "lost", "desired_on": False}
 
 
 def test_withdrawn_card_is_kept_with_the_one_that_replaces_it():
@@ -124,6 +124,30 @@ def test_one_card_replaces_one_card():
         make_card(merchant, **WITHDRAWN, replaced_by=new)
 
     assert SmartCard.objects.count() == 2
+
+
+# --- cards out of use ---------------------------------------------------------------------------
+
+
+def test_card_is_out_of_use_once_at_a_time():
+    card = make_card(make_merchant(), **WITHDRAWN)
+    row = {"card": card, "desired_on": True, "withdrawn_at": NOW}
+    CardWithdrawal.objects.create(**row, ended_at=NOW)
+    CardWithdrawal.objects.create(**row)
+
+    with refused("card_withdrawal_open_once"):
+        CardWithdrawal.objects.create(**row)
+
+    assert CardWithdrawal.objects.count() == 2
+
+
+def test_withdrawal_does_not_end_before_it_begins():
+    card, before = make_card(make_merchant(), **WITHDRAWN), NOW - timedelta(seconds=1)
+
+    with refused("card_withdrawal_ends_after_start"):
+        CardWithdrawal.objects.create(card=card, desired_on=True, withdrawn_at=NOW, ended_at=before)
+
+    assert CardWithdrawal.objects.count() == 0
 
 
 # --- coverage ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""ICCID, MSISDN and IMEI as people, scanners and spreadsheets give them."""
+"""ICCID and MSISDN as people, scanners and spreadsheets give them."""
 
 import pytest
 from hypothesis import given
@@ -10,12 +10,10 @@ from smartcards.numbers import (
     Iccid,
     NotANumber,
     WrongIccid,
-    WrongImei,
     WrongMsisdn,
     issuer_hint,
     issuer_mismatch,
     parse_iccid,
-    parse_imei,
     parse_msisdn,
 )
 
@@ -107,7 +105,7 @@ def test_a_tail_of_zeros_is_suspected(digits):
     assert parse_iccid(digits) == Iccid(digits, suspected)
 
 
-def test_a_wrong_check_digit_is_a_warning_and_not_a_refusal():
+def test_wrong_check_digit_is_only_a_warning():
     wrong = MTS_19[:-1] + "8"
 
     assert parse_iccid(wrong) == Iccid(
@@ -141,7 +139,7 @@ def test_every_rightly_ended_number_is_read_back(payload, between):
 @given(st.text())
 def test_any_text_is_read_or_refused(text):
     refusals = []
-    for parse in (parse_iccid, parse_msisdn, parse_imei):
+    for parse in (parse_iccid, parse_msisdn):
         try:
             parse(text)
         except NotANumber as refusal:
@@ -182,17 +180,6 @@ def test_msisdn_is_kept_with_its_country(text, number):
 def test_msisdn_that_is_none_is_refused(text):
     with pytest.raises(WrongMsisdn):
         parse_msisdn(text)
-
-
-@pytest.mark.parametrize("text", ["356938035643809", "35693803 564380 9", "35-693803-564380-9"])
-def test_imei_is_read(text):
-    assert parse_imei(text) == "356938035643809"
-
-
-@pytest.mark.parametrize("text", ["356938035643808", "1234", "касса", ""])
-def test_imei_that_is_none_is_refused(text):
-    with pytest.raises(WrongImei):
-        parse_imei(text)
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,25 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cabinet import audit
-from cabinet.actors import SYSTEM, operator
-from cabinet.states import ActorKind, Role
-from cabinet.wording import NBSP
-from smartcards import phrases, queries, rules, services
+from cabinet.actors import SYSTEM, Actor
+from cabinet.enums import ActorKind, Role
+from cabinet.formatting.ru_format import NBSP
+from operators.limits.maintenance import MOSCOW
+from smartcards import queries, rules, services, texts
+from smartcards.listing import card_groups, card_pages
+from smartcards.listing.card_filter import CardFilter, StateFilter
+from smartcards.listing.card_pages import PageQuery
 from smartcards.models import SmartCard
-from smartcards.pages import estate, notices
-from smartcards.pages.card import Failure, Why, card_page
-from smartcards.pages.choice import change_of, choice_page
-from smartcards.pages.notices import Notice, Paid
-from smartcards.pages.offers import Deed, Offer, Way, offers
-from smartcards.pages.overview import Shelf, Wish, overview
-from smartcards.pages.payment import payment_of
-from smartcards.pages.progress import Step, progress_of
-from smartcards.pages.timeline import LONG, Event, timeline_of
-from smartcards.states import CommandKind, CommandState, Confirmed, WhyOff
+from smartcards.presentation.actions import ActionButton, CardAction, HelpLink, action_buttons
+from smartcards.presentation.card import Failure, Why, card_page
+from smartcards.presentation.card_list import card_list_page
+from smartcards.presentation.display_format import name_of
+from smartcards.presentation.list_options import ListQuery
+from smartcards.presentation.notices import Notice, PayButton
+from smartcards.presentation.payment import Payment, paid_slots, payment_of
+from smartcards.presentation.progress import Step, progress_of
+from smartcards.presentation.timeline import LONG, Event, timeline_of
+from smartcards.states import CommandKind, CommandState, OffReason, OperatorState
 from smartcards.tests.cards import (
     NOW,
     OWNER,
@@ -37,7 +41,7 @@ from smartcards.tests.cards import (
     make_merchant,
     make_terminal,
 )
-from subscriptions.states import Source
+from subscriptions.models import Subscription
 
 pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
@@ -56,8 +60,8 @@ class Case:
     pill: str
     works: str
     why: str
-    deeds: list[Deed]
-    shelves: set[Shelf]
+    actions: list[CardAction]
+    filters: set[StateFilter]
     paid: str = "Оплачена до"
     reason: str = ""
     card: dict[str, Any] = field(default_factory=dict)
@@ -66,25 +70,25 @@ class Case:
 
 
 ON, OFF = CommandKind.ACTIVATE, CommandKind.DEACTIVATE
-WAS_ON = {"confirmed": Confirmed.ACTIVE, "wished_on": True}
-BLOCKED = {"confirmed": Confirmed.INACTIVE, "wished_on": True}
-NEEDS_A_HAND = {Shelf.ATTENTION, Shelf.OFF}
+WAS_ON = {"confirmed": OperatorState.ACTIVE, "desired_on": True}
+BLOCKED = {"confirmed": OperatorState.INACTIVE, "desired_on": True}
+NEEDS_A_HAND = {StateFilter.ATTENTION, StateFilter.OFF}
 CASES = [
     Case(
         "new, paid",
         "Новая",
         "Нет",
         "Смарт-карта ещё не включалась. Вставьте её в кассу и нажмите «Активировать».",
-        [Deed.ACTIVATE],
-        {Shelf.ATTENTION, Shelf.NEW},
+        [CardAction.ACTIVATE],
+        {StateFilter.NEW},
     ),
     Case(
         "new, not chosen",
         "Новая",
         "Нет",
         "Смарт-карта ещё не включалась.",
-        [Deed.ACTIVATE],
-        {Shelf.NEW},
+        [CardAction.ACTIVATE],
+        {StateFilter.NEW},
         paid="Не выбрана для оплаты",
         reason="Смарт-карта не выбрана для оплаты. Сначала отметьте её в разделе «Выбрать карты».",
         coverage="",
@@ -94,9 +98,9 @@ CASES = [
         "Включается…",
         "Пока нет, включаем",
         "Запрос на включение выполняется.",
-        [Deed.CANCEL],
-        {Shelf.SWITCHING},
-        card={"wished_on": True},
+        [CardAction.CANCEL],
+        {StateFilter.SWITCHING},
+        card={"desired_on": True},
         command=(ON, CommandState.QUEUED),
     ),
     Case(
@@ -105,8 +109,8 @@ CASES = [
         "Пока нет, включаем",
         "Запрос на включение выполняется.",
         [],
-        {Shelf.SWITCHING},
-        card={"wished_on": True},
+        {StateFilter.SWITCHING},
+        card={"desired_on": True},
         command=(ON, CommandState.ACCEPTED),
     ),
     Case(
@@ -114,8 +118,8 @@ CASES = [
         "Работает",
         "Да, работает",
         "Подтвердил оператор",
-        [Deed.DEACTIVATE],
-        {Shelf.WORKS},
+        [CardAction.DEACTIVATE],
+        {StateFilter.WORKS},
         card=WAS_ON,
     ),
     Case(
@@ -123,17 +127,17 @@ CASES = [
         "Работает",
         "Да, работает",
         "Включена у оператора, решения об этом в сервисе не было.",
-        [Deed.DEACTIVATE, Deed.ACTIVATE],
-        {Shelf.WORKS},
-        card={"confirmed": Confirmed.ACTIVE},
+        [CardAction.DEACTIVATE, CardAction.ACTIVATE],
+        {StateFilter.WORKS},
+        card={"confirmed": OperatorState.ACTIVE},
     ),
     Case(
         "active, not paid any more",
         "Работает",
         "Да, работает",
         "Работает, но больше не оплачена и скоро отключится.",
-        [Deed.DEACTIVATE],
-        {Shelf.ATTENTION, Shelf.WORKS, Shelf.UNPAID},
+        [CardAction.DEACTIVATE],
+        {StateFilter.ATTENTION, StateFilter.WORKS, StateFilter.UNPAID},
         paid="Не оплачена, подписка закончилась",
         card=WAS_ON,
         coverage="ended",
@@ -144,8 +148,8 @@ CASES = [
         "Отключаем",
         "Запрос на отключение выполняется.",
         [],
-        {Shelf.SWITCHING},
-        card={"confirmed": Confirmed.ACTIVE, "wished_on": False},
+        {StateFilter.SWITCHING},
+        card={"confirmed": OperatorState.ACTIVE, "desired_on": False},
         command=(OFF, CommandState.SENDING),
     ),
     Case(
@@ -153,22 +157,22 @@ CASES = [
         "Отключена: вами",
         "Нет",
         "Решение об отключении",
-        [Deed.ACTIVATE],
-        {Shelf.OFF},
-        card={"confirmed": Confirmed.INACTIVE, "wished_on": False},
+        [CardAction.ACTIVATE],
+        {StateFilter.OFF},
+        card={"confirmed": OperatorState.INACTIVE, "desired_on": False},
     ),
     Case(
         "off by staff",
         "Отключена: сотрудником сервиса",
         "Нет",
         "Решение об отключении",
-        [Deed.ACTIVATE],
-        {Shelf.OFF},
+        [CardAction.ACTIVATE],
+        {StateFilter.OFF},
         card={
-            "confirmed": Confirmed.INACTIVE,
-            "wished_on": False,
-            "wished_by": STAFF.name,
-            "wished_by_kind": ActorKind.STAFF,
+            "confirmed": OperatorState.INACTIVE,
+            "desired_on": False,
+            "desired_by": STAFF.name,
+            "desired_by_kind": ActorKind.STAFF,
         },
     ),
     Case(
@@ -176,8 +180,8 @@ CASES = [
         "Отключена: не оплачена",
         "Нет",
         "Подписка закончилась. После оплаты смарт-карта включится сама.",
-        [Deed.ACTIVATE, Deed.STAY_OFF],
-        {*NEEDS_A_HAND, Shelf.UNPAID},
+        [CardAction.ACTIVATE, CardAction.STAY_OFF],
+        {*NEEDS_A_HAND, StateFilter.UNPAID},
         paid="Не оплачена, подписка закончилась",
         reason="Подписка не оплачена. Продлите её, и смарт-карту можно будет включить.",
         card=BLOCKED,
@@ -188,11 +192,11 @@ CASES = [
         "Отключена: вами",
         "Нет",
         "Решение об отключении",
-        [Deed.ACTIVATE],
-        {*NEEDS_A_HAND, Shelf.UNPAID},
+        [CardAction.ACTIVATE],
+        {*NEEDS_A_HAND, StateFilter.UNPAID},
         paid="Не оплачена, подписка закончилась",
         reason="Подписка не оплачена. Продлите её, и смарт-карту можно будет включить.",
-        card={"confirmed": Confirmed.INACTIVE, "wished_on": False},
+        card={"confirmed": OperatorState.INACTIVE, "desired_on": False},
         coverage="ended",
     ),
     Case(
@@ -200,8 +204,8 @@ CASES = [
         "Новая",
         "Нет",
         "Смарт-карта ещё не включалась.",
-        [Deed.ACTIVATE],
-        {Shelf.ATTENTION, Shelf.NEW, Shelf.UNPAID},
+        [CardAction.ACTIVATE],
+        {StateFilter.ATTENTION, StateFilter.NEW, StateFilter.UNPAID},
         paid="Не оплачена, подписка закончилась",
         reason="Подписка не оплачена. Продлите её, и смарт-карту можно будет включить.",
         coverage="ended",
@@ -211,8 +215,8 @@ CASES = [
         "Отключена: не оплачена",
         "Нет",
         "Смарт-карта не выбрана для оплаты. Выберите её, и она включится сама.",
-        [Deed.ACTIVATE, Deed.STAY_OFF],
-        {*NEEDS_A_HAND, Shelf.UNPAID},
+        [CardAction.ACTIVATE, CardAction.STAY_OFF],
+        {*NEEDS_A_HAND, StateFilter.UNPAID},
         paid="Не выбрана для оплаты",
         reason="Смарт-карта не выбрана для оплаты. Сначала отметьте её в разделе «Выбрать карты».",
         card=BLOCKED,
@@ -221,37 +225,37 @@ CASES = [
     *(
         Case(
             f"off by the operator: {reason}",
-            f"Отключена: {word}",
+            f"Отключена: {label}",
             "Нет",
             rules.BLOCK_ADVICE[why],
-            [Deed.ACTIVATE, Deed.STAY_OFF],
+            [CardAction.ACTIVATE, CardAction.STAY_OFF],
             NEEDS_A_HAND,
             reason=rules.BLOCK_ADVICE[why],
             card={**BLOCKED, "block_reason": reason},
         )
-        for reason, why, word in [
-            ("debt", WhyOff.OPERATOR, "оператором"),
-            ("limit", WhyOff.LIMIT, "лимит"),
-            ("imei", WhyOff.IMEI, "другой терминал (IMEI)"),
-            ("law", WhyOff.LAW, "по закону"),
+        for reason, why, label in [
+            ("debt", OffReason.OPERATOR, "оператором"),
+            ("limit", OffReason.LIMIT, "лимит"),
+            ("imei", OffReason.IMEI, "другой терминал (IMEI)"),
+            ("law", OffReason.LAW, "по закону"),
         ]
     ),
     Case(
         "held",
         "Отключена: оператором",
         "Нет",
-        rules.BLOCK_ADVICE[WhyOff.OPERATOR],
-        [Deed.ACTIVATE, Deed.STAY_OFF],
+        rules.BLOCK_ADVICE[OffReason.OPERATOR],
+        [CardAction.ACTIVATE, CardAction.STAY_OFF],
         NEEDS_A_HAND,
-        reason=rules.BLOCK_ADVICE[WhyOff.OPERATOR],
-        card={"confirmed": Confirmed.HELD, "wished_on": True},
+        reason=rules.BLOCK_ADVICE[OffReason.OPERATOR],
+        card={"confirmed": OperatorState.HELD, "desired_on": True},
     ),
     Case(
         "off, reason not known",
         "Отключена: причина неизвестна",
         "Нет",
         "Отключена у оператора. Мы включим её сами, или нажмите «Активировать».",
-        [Deed.ACTIVATE, Deed.STAY_OFF],
+        [CardAction.ACTIVATE, CardAction.STAY_OFF],
         NEEDS_A_HAND,
         card={**BLOCKED, "block_reason": "unknown"},
     ),
@@ -260,9 +264,9 @@ CASES = [
         "Отключена: причина неизвестна",
         "Нет",
         "Причина неизвестна: включать смарт-карту никто не просил.",
-        [Deed.ACTIVATE],
+        [CardAction.ACTIVATE],
         NEEDS_A_HAND,
-        card={"confirmed": Confirmed.INACTIVE},
+        card={"confirmed": OperatorState.INACTIVE},
     ),
     *(
         Case(
@@ -270,9 +274,9 @@ CASES = [
             "Уточняем у оператора",
             "Уточняем у оператора",
             "Оператор не дал понятного ответа. Мы спросим его ещё раз и ничего не сделаем вслепую.",
-            [Deed.CHECK],
-            {Shelf.ATTENTION, Shelf.UNCLEAR},
-            card={"wished_on": True},
+            [CardAction.CHECK],
+            {StateFilter.ATTENTION, StateFilter.UNCLEAR},
+            card={"desired_on": True},
             command=(ON, state),
         )
         for state in [CommandState.CHECKING, CommandState.NEEDS_STAFF]
@@ -282,20 +286,20 @@ CASES = [
         "Уточняем у оператора",
         "Уточняем у оператора",
         "Оператор не дал понятного ответа. Мы спросим его ещё раз и ничего не сделаем вслепую.",
-        [Deed.CHECK, Deed.ACTIVATE, Deed.DEACTIVATE],
-        {Shelf.ATTENTION, Shelf.UNCLEAR},
-        card={"confirmed": Confirmed.UNKNOWN, "wished_on": True},
+        [CardAction.CHECK, CardAction.ACTIVATE, CardAction.DEACTIVATE],
+        {StateFilter.ATTENTION, StateFilter.UNCLEAR},
+        card={"confirmed": OperatorState.UNKNOWN, "desired_on": True},
     ),
     Case(
         "retired",
         "Списана",
         "Нет",
         "Оператор списал смарт-карту навсегда. Вместо неё можно заказать новую.",
-        [Deed.ACTIVATE],
-        {Shelf.RETIRED},
+        [CardAction.ACTIVATE],
+        {StateFilter.RETIRED},
         paid="Платить не нужно",
         reason="Смарт-карта списана, включить её нельзя. Закажите новую.",
-        card={"confirmed": Confirmed.RETIRED},
+        card={"confirmed": OperatorState.RETIRED},
         coverage="",
     ),
 ]
@@ -312,15 +316,17 @@ def arrange(merchant, case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_card_page_answers_does_it_work_is_it_paid_and_why(merchant, case):
+def test_card_page_shows_state_payment_and_reason(merchant, case):
     card = arrange(merchant, case)
 
     page = card_page(card=card, merchant=merchant, role=Role.OWNER, at=NOW)
 
-    assert (page.pill.text, page.works, page.payment.text) == (case.pill, case.works, case.paid)
+    assert page.pill.text == case.pill
+    assert page.works == case.works
+    assert page.payment.text == case.paid
     assert page.why.text == case.why
-    assert [offer.deed for offer in page.offers] == case.deeds
-    assert (page.offers[0].reason if page.offers else "") == case.reason
+    assert [button.action for button in page.buttons] == case.actions
+    assert (page.buttons[0].reason if page.buttons else "") == case.reason
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -328,12 +334,14 @@ def test_overview_puts_a_card_of_each_state_on_its_shelves(merchant, case):
     arrange(merchant, case)
 
     found = {
-        shelf
-        for shelf in Shelf
-        if overview(merchant=merchant, role=Role.OWNER, wish=Wish(shelf=shelf), at=NOW).places
+        state
+        for state in StateFilter
+        if card_list_page(
+            merchant=merchant, role=Role.OWNER, query=ListQuery(CardFilter(state=state)), at=NOW
+        ).shops
     }
 
-    assert found == {Shelf.ALL} | case.shelves
+    assert found == {StateFilter.ALL} | case.filters
 
 
 def test_the_grouped_facts_are_the_facts_of_each_card(merchant):
@@ -341,21 +349,21 @@ def test_the_grouped_facts_are_the_facts_of_each_card(merchant):
         arrange(merchant, case)
 
     grouped = {}
-    for group in estate.groups(estate.estate(merchant), estate.matching(""), NOW):
-        key = (phrases.pill(group.facts), group.facts.covered, group.facts.entitled)
+    for group in card_groups.groups(SmartCard.objects.of(merchant), NOW):
+        key = (texts.pill(group.facts), group.facts.covered, group.facts.entitled)
         grouped[key] = grouped.get(key, 0) + group.count
 
     single = {}
     for card in queries.cards_of(merchant):
         facts = queries.facts_of(card, NOW)
-        key = (phrases.pill(facts), facts.covered, facts.entitled)
+        key = (texts.pill(facts), facts.covered, facts.entitled)
         single[key] = single.get(key, 0) + 1
     assert grouped == single
 
 
 @given(
-    confirmed=st.sampled_from(Confirmed),
-    wished_on=st.sampled_from([None, True, False]),
+    confirmed=st.sampled_from(OperatorState),
+    desired_on=st.sampled_from([None, True, False]),
     block_reason=st.sampled_from(["", "voluntary", "law", "debt"]),
     starts=st.integers(-2, 2),
     ends=st.one_of(st.none(), st.integers(-1, 2)),
@@ -366,10 +374,12 @@ def test_the_grouped_facts_are_the_facts_of_each_card(merchant):
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_grouping_agrees_with_the_facts_whatever_the_rows(
-    confirmed, wished_on, block_reason, starts, ends, covered, command
+    confirmed, desired_on, block_reason, starts, ends, covered, command
 ):
     merchant = make_merchant()
-    card = make_card(merchant, confirmed=confirmed, wished_on=wished_on, block_reason=block_reason)
+    card = make_card(
+        merchant, confirmed=confirmed, desired_on=desired_on, block_reason=block_reason
+    )
     since = NOW + starts * MINUTE
     until = None if ends is None else since + max(ends, 0) * MINUTE
     subscription = make_live_subscription(merchant, entitled_from=since, entitled_until=until)
@@ -378,19 +388,21 @@ def test_grouping_agrees_with_the_facts_whatever_the_rows(
     if command is not None:
         make_command(card, state=command)
 
-    [group] = estate.groups(estate.estate(merchant), estate.matching(""), NOW)
+    [group] = card_groups.groups(SmartCard.objects.of(merchant), NOW)
 
     facts = queries.facts_of(queries.cards_of(merchant).get(), NOW)
-    assert (rules.card_state(group.facts), group.facts.paid) == (
-        rules.card_state(facts),
-        facts.paid,
+    assert rules.card_state(group.facts) == rules.card_state(facts)
+    assert group.facts.paid == facts.paid
+    assert group.facts.covered == facts.covered
+    assert group.facts.entitled == facts.entitled
+    assert rules.needs_merchant(group.facts) == rules.needs_merchant(facts)
+    assert (
+        action_buttons(group.facts, Role.OWNER)[0].action
+        == action_buttons(facts, Role.OWNER)[0].action
     )
-    assert (group.facts.covered, group.facts.entitled) == (facts.covered, facts.entitled)
-    assert notices.needs_merchant(group.facts) == notices.needs_merchant(facts)
-    assert offers(group.facts, Role.OWNER)[0].deed == offers(facts, Role.OWNER)[0].deed
 
 
-def test_overview_groups_by_shop_and_till_in_russian_order_and_tillless_cards_last(merchant):
+def test_card_list_is_grouped_by_shop_in_russian_order(merchant):
     yet = make_card(merchant, terminal=make_terminal(merchant, "Ясень", "Касса"))
     fir = make_card(merchant, terminal=make_terminal(merchant, "Ёлка", "Касса б"))
     first = make_card(merchant, terminal=make_terminal(merchant, "ёлка", "Касса А"))
@@ -400,11 +412,11 @@ def test_overview_groups_by_shop_and_till_in_russian_order_and_tillless_cards_la
     homeless.shop.delete()
     stray = make_card(merchant, terminal_id=homeless.pk)
 
-    view = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
 
-    assert [(place.title, [row.pk for row in place.rows]) for place in view.places] == [
-        ("ёлка", [first.pk]),
+    assert [(shop.title, [row.name.pk for row in shop.rows]) for shop in view.shops] == [
         ("Ёлка", [fir.pk]),
+        ("ёлка", [first.pk]),
         ("Ель", [spruce.pk]),
         ("Ясень", [yet.pk]),
         ("Без магазина", [stray.pk]),
@@ -431,7 +443,7 @@ def test_overview_groups_by_shop_and_till_in_russian_order_and_tillless_cards_la
         ("'; DROP TABLE", False),
     ],
 )
-def test_overview_finds_by_part_of_number_label_shop_or_till(merchant, text, found):
+def test_card_list_finds_by_number_label_shop_or_terminal(merchant, text, found):
     till = make_terminal(merchant, "Ёлочный базар", "Касса у входа")
     make_card(
         merchant,
@@ -441,23 +453,29 @@ def test_overview_finds_by_part_of_number_label_shop_or_till(merchant, text, fou
         terminal=till,
     )
 
-    view = overview(merchant=merchant, role=Role.OWNER, wish=Wish(text=text), at=NOW)
+    view = card_list_page(
+        merchant=merchant, role=Role.OWNER, query=ListQuery(CardFilter(text=text)), at=NOW
+    )
 
-    assert bool(view.places) is found
+    assert bool(view.shops) is found
 
 
-def test_overview_counts_what_is_found_on_the_chosen_shelf(merchant):
+def test_card_list_counts_found_cards_of_chosen_filter(merchant):
     till = make_terminal(merchant, "Ёлка", "Касса")
     make_card(merchant, terminal=till, **WAS_ON)
     make_card(merchant, terminal=till)
     make_card(merchant)
 
-    view = overview(
-        merchant=merchant, role=Role.OWNER, wish=Wish(text="елка", shelf=Shelf.NEW), at=NOW
+    view = card_list_page(
+        merchant=merchant,
+        role=Role.OWNER,
+        query=ListQuery(CardFilter(text="елка", state=StateFilter.NEW)),
+        at=NOW,
     )
 
-    assert (view.found, view.page.paginator.count, view.narrowed) == (1, 1, True)
-    assert [(chip.title, chip.count, chip.current) for chip in view.chips] == [
+    assert view.found == 1
+    assert view.query.narrowed is True
+    assert [(chip.title, chip.count, chip.current) for chip in view.filters] == [
         ("Все", 3, False),
         ("Требуют внимания", 1, False),
         ("Работают", 1, False),
@@ -466,25 +484,52 @@ def test_overview_counts_what_is_found_on_the_chosen_shelf(merchant):
     ]
 
 
-def test_overview_shows_fifty_cards_a_page_and_the_last_page_for_one_too_far(merchant):
-    for _ in range(53):
-        make_card(merchant)
+def test_list_reads_the_same_facts_as_the_page_of_a_card(merchant):
+    live = make_live_subscription(merchant, cards=9)
+    ended = make_live_subscription(merchant, cards=9, entitled_until=NOW)
+    terminal = make_terminal(merchant)
+    works = make_card(merchant, terminal=terminal, **WAS_ON)
+    cover(works, live)
+    switching = make_card(merchant, label="Запасная", desired_on=True)
+    cover(switching, live)
+    make_command(switching, state=CommandState.ACCEPTED, by=STAFF)
+    lapsed = make_card(merchant, may_hold_until=NOW + MINUTE, **WAS_ON)
+    cover(lapsed, ended)
+    lost = {"desired_on": False, "withdrawn_at": NOW, "withdrawn_because": "lost"}
+    replaced = make_card(merchant, replaced_by=works, **lost)
 
-    pages = [
-        overview(merchant=merchant, role=Role.OWNER, wish=Wish(page=page), at=NOW)
-        for page in ("1", "2", "99", "x")
+    cards = SmartCard.objects.of(merchant)
+    shown = card_pages.card_page(cards, merchant=merchant, wanted=PageQuery(), at=NOW)
+
+    single = queries.with_facts(SmartCard.objects.of(merchant), terms=True)
+    by_pk = {card.pk: card for card in single}
+    assert [card.pk for card in shown.cards] == [
+        works.pk,
+        lapsed.pk,
+        replaced.pk,
+        switching.pk,
     ]
-
-    assert [len(view.places[0].rows) for view in pages] == [50, 3, 3, 50]
+    assert [row.pk for row in sorted(shown.subscriptions, key=lambda row: row.pk)] == [
+        live.pk,
+        ended.pk,
+    ]
+    for card in shown.cards:
+        one = by_pk[card.pk]
+        assert queries.facts_of(card, NOW) == queries.facts_of(one, NOW)
+        assert queries.switch_terms_of(card, NOW) == queries.switch_terms_of(one, NOW)
+        assert payment_of(card, NOW) == payment_of(one, NOW)
+        assert name_of(card) == name_of(one)
 
 
 def test_overview_knows_no_cards_of_others(merchant):
     make_card(make_merchant(), **WAS_ON)
     make_card()
 
-    view = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
 
-    assert (view.tally.everything, view.places, view.notices) == (0, (), ())
+    assert view.counts.everything == 0
+    assert view.shops == ()
+    assert view.notices == ()
 
 
 @pytest.mark.parametrize(
@@ -492,7 +537,7 @@ def test_overview_knows_no_cards_of_others(merchant):
     [
         (1, 0, "Смарт-карта работает"),
         (0, 1, "Смарт-карта не работает"),
-        (2, 0, f"Работают все 2{NBSP}смарт-карты"),
+        (2, 0, "Обе смарт-карты работают"),
         (0, 2, f"Не работает ни одна из 2{NBSP}смарт-карт"),
         (1, 2, f"Работает 1 из 3{NBSP}смарт-карт"),
         (2, 1, f"Работают 2 из 3{NBSP}смарт-карт"),
@@ -502,32 +547,32 @@ def test_headline_answers_whether_everything_works(merchant, works, off, headlin
     for _ in range(works):
         make_card(merchant, **WAS_ON)
     for _ in range(off):
-        make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=False)
-    make_card(merchant, confirmed=Confirmed.RETIRED)
+        make_card(merchant, confirmed=OperatorState.INACTIVE, desired_on=False)
+    make_card(merchant, confirmed=OperatorState.RETIRED)
 
-    view = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
 
-    assert view.tally.headline == headline
+    assert view.counts.headline == headline
 
 
 def test_headline_without_a_card_in_use(merchant):
-    make_card(merchant, confirmed=Confirmed.RETIRED)
+    make_card(merchant, confirmed=OperatorState.RETIRED)
 
-    view = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
 
-    assert view.tally.headline == "Смарт-карт в работе нет"
+    assert view.counts.headline == "Смарт-карт в работе нет"
 
 
-def test_notices_tell_of_free_places_unpaid_unclear_and_idle_cards(merchant):
+def test_notices_for_free_slots_unpaid_unclear_and_idle_cards(merchant):
     subscription = make_live_subscription(merchant, cards=4)
     cover(make_card(merchant), subscription)
     cover(make_card(merchant, **BLOCKED, block_reason="law"), subscription)
-    unclear = make_card(merchant, wished_on=True)
+    unclear = make_card(merchant, desired_on=True)
     cover(unclear, subscription)
     make_command(unclear, state=CommandState.CHECKING)
     make_card(merchant, **BLOCKED)
 
-    view = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
 
     card = f"1{NBSP}смарт-карта"
     assert view.notices == (
@@ -535,9 +580,9 @@ def test_notices_tell_of_free_places_unpaid_unclear_and_idle_cards(merchant):
         Notice(f"{card} отключена не вами.", "Показать", "cards", "state=attention"),
         Notice(f"Уточняем у оператора состояние: {card}.", "Показать", "cards", "state=unclear"),
         Notice(f"{card} оплачена, но не включена.", "Показать", "cards", "state=new"),
-        Notice(f"Оплачено 4{NBSP}места, выбрано 3.", "Выбрать карты", "choose_cards"),
+        Notice(f"Оплачены 4{NBSP}карты, выбрано 3. Отметьте ещё.", "Выбрать карты", "choose_cards"),
     )
-    assert view.tally.needs == 4
+    assert view.counts.needs == 3
 
 
 def test_notices_lead_nobody_where_they_may_not_go(merchant):
@@ -546,22 +591,25 @@ def test_notices_lead_nobody_where_they_may_not_go(merchant):
     )
     make_card(merchant)
 
-    view = overview(merchant=merchant, role=Role.CASHIER, wish=Wish(), at=NOW)
+    view = card_list_page(merchant=merchant, role=Role.CASHIER, query=ListQuery(), at=NOW)
 
     assert view.notices == (
-        Notice(f"Подписка остановлена, смарт-карты работают до 1{NBSP}декабря 2026{NBSP}г."),
-        Notice(f"Оплачено 1{NBSP}место, выбрано 0."),
+        Notice(
+            f"Через 9{NBSP}дней, 1{NBSP}декабря, в{NBSP}12:00{NBSP}по{NBSP}Москве смарт-карты отключатся: "
+            "подписка заканчивается."
+        ),
+        Notice(f"Оплачена 1{NBSP}карта, отметьте какие."),
     )
 
 
-def test_notices_say_that_no_subscription_is_live_or_that_a_payment_is_awaited(merchant):
-    make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=False)
-    before = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
-    make_live_subscription(merchant, until=NOW - MINUTE, source=Source.MARKET)
-    after = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
+def test_notices_name_a_missing_subscription_or_an_overdue_payment(merchant):
+    make_card(merchant, confirmed=OperatorState.INACTIVE, desired_on=False)
+    before = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
+    make_live_subscription(merchant, until=NOW - MINUTE)
+    after = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
 
     assert [notice.text for notice in before.notices] == [
-        "Действующей подписки нет, поэтому смарт-карты не включить."
+        "Подписки пока нет. Оплатите её, и смарт-карты можно будет включить."
     ]
     assert after.notices[0] == Notice(
         "Очередная оплата подписки пока не прошла. "
@@ -571,13 +619,147 @@ def test_notices_say_that_no_subscription_is_live_or_that_a_payment_is_awaited(m
     )
 
 
-def test_paid_places_of_several_subscriptions_add_up_and_a_stop_of_one_is_not_the_end(merchant):
+@pytest.mark.parametrize(
+    ("days", "begins", "tone"),
+    [
+        (15, None, ""),
+        (14, "Через 14 дней, 6 декабря, в 12:00 по Москве смарт-карты отключатся", ""),
+        (7, "Через 7 дней, 29 ноября, в 12:00 по Москве смарт-карты отключатся", "info"),
+        (3, "Через 3 дня, 25 ноября, в 12:00 по Москве смарт-карты отключатся", "warning"),
+        (1, "Завтра в 12:00 по Москве смарт-карты отключатся", "error"),
+    ],
+)
+def test_known_end_is_said_louder_as_it_comes_nearer(merchant, days, begins, tone):
+    end = NOW + timedelta(days=days)
+    subscription = make_live_subscription(
+        merchant, stop_requested_at=NOW - MINUTE, paid_until=end, trial_until=None
+    )
+    cover(make_card(merchant, **WAS_ON), subscription)
+
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
+
+    ending = f"{begins}: подписка заканчивается."
+    expected = [] if begins is None else [(ending, "Открыть подписку", tone)]
+    found = [(one.text.replace(NBSP, " "), one.link, one.tone) for one in view.notices]
+    assert found == expected
+
+
+def test_stopped_subscription_behind_its_paid_end_waits_for_no_payment(merchant):
+    subscription = make_live_subscription(
+        merchant, until=NOW - MINUTE, stop_requested_at=NOW - 9 * MINUTE
+    )
+    cover(make_card(merchant, **WAS_ON), subscription)
+
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
+
+    assert view.notices == (
+        Notice(
+            "Подписка остановлена, и оплаченное время закончилось: смарт-карты отключатся, "
+            "когда Эвотор это подтвердит.",
+            "Открыть подписку",
+            "subscription",
+            tone="error",
+        ),
+    )
+    assert view.shops[0].rows[0].payment == Payment(
+        paid=True,
+        text="Оплаченное время закончилось",
+        hint="Подписка остановлена: смарт-карта отключится, когда Эвотор это подтвердит",
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "texts_shown"),
+    [
+        (4, []),
+        (
+            3,
+            [
+                (
+                    "Через 3 дня, 25 ноября, Эвотор спишет оплату подписки. "
+                    "Проверьте, что в Эвотор хватает денег."
+                )
+            ],
+        ),
+    ],
+)
+def test_renewal_is_said_three_days_before(merchant, days, texts_shown):
+    subscription = make_live_subscription(merchant, paid_until=NOW + timedelta(days=days))
+    cover(make_card(merchant, **WAS_ON), subscription)
+
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
+
+    assert [one.text.replace(NBSP, " ") for one in view.notices] == texts_shown
+    assert {one.tone for one in view.notices} <= {""}
+
+
+@pytest.mark.parametrize(
+    ("role", "route"),
+    [
+        (Role.OWNER, "subscription_renew"),
+        (Role.ACCOUNTANT, "subscription_renew"),
+        (Role.CASHIER, None),
+    ],
+)
+def test_first_button_pays_where_everything_is_over(merchant, role, route):
+    ended = make_live_subscription(merchant, entitled_until=NOW - MINUTE)
+    cover(make_card(merchant, **BLOCKED), ended)
+
+    view = card_list_page(merchant=merchant, role=role, query=ListQuery(), at=NOW)
+
+    assert view.pay == (PayButton("Продлить", route, ended.pk) if route else None)
+    assert view.notices[0].text == "Подписка закончилась. Продлите её, и карты включатся сами."
+    assert view.notices[0].tone == "error"
+
+
+def test_new_cards_beyond_the_paid_ones_carry_their_price(merchant):
+    subscription = make_live_subscription(merchant, cards=2)
+    for _ in range(2):
+        cover(make_card(merchant, **WAS_ON), subscription)
+    for _ in range(3):
+        make_card(merchant)
+
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
+
+    assert view.notices == (
+        Notice(
+            f"Не оплачено: 3{NBSP}новые смарт-карты.",
+            f"Оплатить ещё 3: 725,81{NBSP}₽",
+            "subscription_change",
+            f"tariff={subscription.tariff_id}&cards=5",
+            subscription.pk,
+        ),
+    )
+    assert view.counts.needs == 0
+    assert view.counts.headline == f"2{NBSP}смарт-карты работают, 3{NBSP}новые ждут включения"
+
+
+@pytest.mark.parametrize(
+    ("cards", "headline"),
+    [
+        (1, "Новая смарт-карта ждёт включения"),
+        (2, f"2{NBSP}новые смарт-карты ждут включения"),
+    ],
+)
+def test_delivered_cards_are_no_alarm(merchant, cards, headline):
+    for _ in range(cards):
+        make_card(merchant)
+
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
+
+    assert view.counts.headline == headline
+    assert view.counts.needs == 0
+
+
+def test_paid_slots_of_several_subscriptions_add_up(merchant):
     make_live_subscription(merchant, cards=2)
     make_live_subscription(merchant, cards=3, stop_requested_at=NOW, entitled_until=NOW + MINUTE)
     make_live_subscription(merchant, cards=5, entitled_until=NOW)
     make_live_subscription(make_merchant(), cards=7)
 
-    assert notices.paid_places(merchant, NOW) == Paid(places=5, live=True)
+    found = paid_slots(Subscription.objects.of(merchant), MOSCOW, NOW)
+
+    assert (found.slots, found.live, found.overdue) == (5, True, False)
 
 
 @pytest.mark.parametrize(
@@ -594,13 +776,11 @@ def test_paid_places_of_several_subscriptions_add_up_and_a_stop_of_one_is_not_th
         ),
     ],
 )
-def test_overview_without_cards_says_what_is_paid_and_what_to_do_next(
-    merchant, places, role, title, begins
-):
+def test_card_list_without_cards_shows_what_to_do_next(merchant, places, role, title, begins):
     if places:
         make_live_subscription(merchant, cards=places)
 
-    view = overview(merchant=merchant, role=role, wish=Wish(), at=NOW)
+    view = card_list_page(merchant=merchant, role=role, query=ListQuery(), at=NOW)
 
     assert view.no_cards.title.replace(NBSP, " ") == title
     assert view.no_cards.text.startswith(begins)
@@ -612,34 +792,33 @@ def test_an_ended_subscription_is_counted_as_the_list_shows_it(merchant):
     cover(make_card(merchant, **BLOCKED), ended)
     make_card(merchant)
 
-    view = overview(merchant=merchant, role=Role.OWNER, wish=Wish(), at=NOW)
+    view = card_list_page(merchant=merchant, role=Role.OWNER, query=ListQuery(), at=NOW)
 
-    rows = [row.payment.text for place in view.places for row in place.rows]
-    assert rows.count("Не оплачена, подписка закончилась") == view.tally.unpaid == 2
+    rows = [row.payment.text for shop in view.shops for row in shop.rows]
+    assert rows.count("Не оплачена, подписка закончилась") == 2
+    [unpaid] = [chip for chip in view.filters if chip.title == "Не оплачены"]
+    assert unpaid.count == 2
     assert Notice(f"2{NBSP}смарт-карты не оплачены.", "Показать", "cards", "state=unpaid") in (
         view.notices
     )
 
 
 @pytest.mark.parametrize(
-    ("coverage", "role", "way"),
+    ("coverage", "role", "help_link"),
     [
-        ("", Role.OWNER, Way("Открыть раздел", "choose_cards")),
+        ("", Role.OWNER, HelpLink("Открыть раздел", "choose_cards")),
         ("", Role.CASHIER, None),
-        ("ended", Role.OWNER, Way("Открыть подписку", "subscription")),
+        ("ended", Role.OWNER, HelpLink("Открыть подписку", "subscription")),
         ("ended", Role.CASHIER, None),
-        ("ended", Role.ACCOUNTANT, None),
         ("live", Role.OWNER, None),
     ],
 )
-def test_an_unpaid_card_leads_to_where_it_is_paid_whoever_may_go_there(
-    merchant, coverage, role, way
-):
+def test_unpaid_card_links_to_payment_for_permitted_roles(merchant, coverage, role, help_link):
     case = replace(CASES[0], card=BLOCKED, coverage=coverage)
 
     facts = queries.facts_of(arrange(merchant, case), NOW)
 
-    assert offers(facts, role)[0].way == way
+    assert action_buttons(facts, role)[0].help_link == help_link
 
 
 @pytest.mark.parametrize(
@@ -648,7 +827,7 @@ def test_an_unpaid_card_leads_to_where_it_is_paid_whoever_may_go_there(
         ({}, (True, "Оплачена до", NOW + timedelta(days=30), "")),
         (
             {"stop_requested_at": NOW, "entitled_until": NOW + timedelta(days=30)},
-            (True, "Оплачена до", NOW + timedelta(days=30), "Подписка остановлена"),
+            (True, "Оплачена до", NOW + timedelta(days=30), "Подписка остановлена", True),
         ),
         (
             {"trial_until": NOW + timedelta(days=3), "paid_until": None},
@@ -660,17 +839,17 @@ def test_an_unpaid_card_leads_to_where_it_is_paid_whoever_may_go_there(
         ),
         (
             {"entitled_until": NOW},
-            (False, "Не оплачена, подписка закончилась", NOW, ""),
+            (False, "Не оплачена, подписка закончилась", NOW, "", True),
         ),
     ],
 )
-def test_payment_tells_till_when_and_on_what_it_rests(merchant, subscription, shown):
+def test_payment_shows_its_end_and_its_source(merchant, subscription, shown):
     card = make_card(merchant)
     cover(card, make_live_subscription(merchant, **subscription))
 
     payment = payment_of(queries.cards_of(merchant).get(), NOW)
 
-    assert (payment.paid, payment.text, payment.until, payment.hint) == shown
+    assert payment == Payment(*shown)
 
 
 @pytest.mark.parametrize(
@@ -679,11 +858,6 @@ def test_payment_tells_till_when_and_on_what_it_rests(merchant, subscription, sh
         (Role.OWNER, "", ""),
         (Role.MANAGER, "", ""),
         (Role.CASHIER, "", "Это действие доступно владельцу или администратору."),
-        (
-            Role.ACCOUNTANT,
-            "Это действие доступно владельцу, администратору или кассиру.",
-            "Это действие доступно владельцу или администратору.",
-        ),
     ],
 )
 def test_offers_carry_the_reason_of_the_role(merchant, role, activate, deactivate):
@@ -692,19 +866,34 @@ def test_offers_carry_the_reason_of_the_role(merchant, role, activate, deactivat
     cover(new, subscription)
     cover(works, subscription)
 
-    found = [offers(queries.facts_now(card, NOW), role)[0] for card in (new, works)]
+    found = [action_buttons(queries.facts_now(card, NOW), role)[0] for card in (new, works)]
 
-    assert found == [Offer(Deed.ACTIVATE, activate), Offer(Deed.DEACTIVATE, deactivate)]
+    assert found == [
+        ActionButton(CardAction.ACTIVATE, activate),
+        ActionButton(CardAction.DEACTIVATE, deactivate),
+    ]
 
 
-def test_whose_decision_a_switch_off_was_is_told_and_staff_stay_nameless(merchant):
-    mine = make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=False)
+def test_accountant_is_shown_no_switches(merchant):
+    subscription = make_live_subscription(merchant, cards=3)
+    cards = [make_card(merchant), make_card(merchant, **WAS_ON), make_card(merchant)]
+    for card in cards:
+        cover(card, subscription)
+    make_command(cards[2])
+
+    found = [action_buttons(queries.facts_now(card, NOW), Role.ACCOUNTANT) for card in cards]
+
+    assert found == [(), (), ()]
+
+
+def test_author_of_switch_off_is_shown_without_staff_names(merchant):
+    mine = make_card(merchant, confirmed=OperatorState.INACTIVE, desired_on=False)
     theirs = make_card(
         merchant,
-        confirmed=Confirmed.INACTIVE,
-        wished_on=False,
-        wished_by=STAFF.name,
-        wished_by_kind=ActorKind.STAFF,
+        confirmed=OperatorState.INACTIVE,
+        desired_on=False,
+        desired_by=STAFF.name,
+        desired_by_kind=ActorKind.STAFF,
     )
 
     reasons = [
@@ -721,7 +910,7 @@ def test_whose_decision_a_switch_off_was_is_told_and_staff_stay_nameless(merchan
 
 
 @pytest.mark.parametrize(
-    ("state", "standing", "waits_for"),
+    ("state", "status", "waits_for"),
     [
         (CommandState.QUEUED, ["done", "current", "waiting"], "ждёт своей очереди"),
         (CommandState.SENDING, ["done", "current", "waiting"], "отправляем"),
@@ -730,18 +919,18 @@ def test_whose_decision_a_switch_off_was_is_told_and_staff_stay_nameless(merchan
         (CommandState.NEEDS_STAFF, ["done", "done", "current"], "выясняет сотрудник сервиса"),
     ],
 )
-def test_progress_has_three_steps_and_says_what_is_awaited(merchant, state, standing, waits_for):
-    card = make_card(merchant, wished_on=True)
+def test_progress_has_three_steps_and_shows_what_is_awaited(merchant, state, status, waits_for):
+    card = make_card(merchant, desired_on=True)
     make_command(card, state=state)
 
     progress = progress_of(card=card, merchant=merchant, at=NOW)
 
-    assert [step.state for step in progress.steps] == standing
+    assert [step.state for step in progress.steps] == status
     assert next(step.hint for step in progress.steps if step.state == "current") == waits_for
-    assert progress.said == f"Включаем смарт-карту: {waits_for}"
+    assert progress.announcement == f"Включаем смарт-карту: {waits_for}"
 
 
-def test_progress_tells_times_in_the_merchants_zone_and_who_asked():
+def test_progress_shows_times_in_the_merchants_zone_and_who_asked():
     merchant = make_merchant(timezone="Asia/Vladivostok")
     card = make_card(merchant, account=make_account(usual_seconds=120, worst_seconds=3600))
     make_command(card, kind=OFF, state=CommandState.ACCEPTED, by=STAFF)
@@ -814,8 +1003,8 @@ def test_progress_is_none_once_the_command_is_over(merchant):
         ),
     ],
 )
-def test_failure_of_the_last_command_says_what_comes_next(merchant, error, at, failure):
-    card = make_card(merchant, wished_on=True)
+def test_failure_of_the_last_command_shows_what_comes_next(merchant, error, at, failure):
+    card = make_card(merchant, desired_on=True)
     cover(card, make_live_subscription(merchant))
     make_command(card, state=CommandState.FAILED, error=error)
 
@@ -829,11 +1018,9 @@ def test_failure_of_the_last_command_says_what_comes_next(merchant, error, at, f
 
 @pytest.mark.parametrize(
     ("card", "later"),
-    [(WAS_ON, None), ({"wished_on": True}, CommandState.QUEUED), ({}, CommandState.CANCELLED)],
+    [(WAS_ON, None), ({"desired_on": True}, CommandState.QUEUED), ({}, CommandState.CANCELLED)],
 )
-def test_failure_is_forgotten_when_the_card_got_there_or_something_newer_came(
-    merchant, card, later
-):
+def test_failure_is_hidden_once_state_is_reached_or_superseded(merchant, card, later):
     row = make_card(merchant, **card)
     make_command(row, state=CommandState.FAILED, error="transient")
     if later:
@@ -846,7 +1033,7 @@ def test_failure_is_forgotten_when_the_card_got_there_or_something_newer_came(
     assert page.failure is None
 
 
-def test_timeline_merges_journal_and_steps_newest_first_and_tells_nothing_twice(merchant):
+def test_timeline_merges_audit_log_and_steps_without_repeats(merchant):
     card = make_card(merchant)
     cover(card, make_live_subscription(merchant))
     command = services.request_activation(card=card, by=OWNER, at=NOW)
@@ -864,16 +1051,17 @@ def test_timeline_merges_journal_and_steps_newest_first_and_tells_nothing_twice(
     )
 
 
-def test_timeline_tells_the_merchant_that_the_card_came_to_them(merchant):
+def test_timeline_shows_the_assignment_to_the_merchant(merchant):
     card = make_card()
-    services.hand_over(cards=[card], merchant=merchant, by=STAFF, at=NOW)
+    services.assign_to_merchant(cards=[card], merchant=merchant, by=STAFF, at=NOW)
 
     [event] = timeline_of(card=SmartCard.objects.get(), merchant=merchant).events
 
-    assert (event.title, event.who) == ("Смарт-карта передана вам", "сотрудник сервиса")
+    assert event.title == "Смарт-карта передана вам"
+    assert event.who == "сотрудник сервиса"
 
 
-def test_timeline_shows_the_last_try_of_many_and_all_of_them_in_the_whole_history(merchant):
+def test_timeline_shows_last_attempt_and_all_in_whole_history(merchant):
     card = make_card(merchant)
     command = make_command(card)
     for minute in (1, 2, 3):
@@ -891,7 +1079,9 @@ def test_timeline_shows_the_last_try_of_many_and_all_of_them_in_the_whole_histor
         ("Включение: отправляется оператору", ""),
         ("Включение: принято, ждёт отправки оператору", ""),
     ]
-    assert (short.more, len(whole.events), whole.more) == (True, 7, False)
+    assert short.more is True
+    assert len(whole.events) == 7
+    assert whole.more is False
 
 
 def test_timeline_names_the_service_and_the_operator_but_no_staff(merchant):
@@ -901,7 +1091,7 @@ def test_timeline_names_the_service_and_the_operator_but_no_staff(merchant):
         target=card,
         action="confirmed",
         text="Смарт-карта отключена",
-        by=operator("МТС"),
+        by=Actor(ActorKind.OPERATOR, "МТС"),
         at=NOW + MINUTE,
         merchant_id=merchant.pk,
         details={"after": "inactive"},
@@ -944,54 +1134,12 @@ def test_timeline_knows_nothing_of_the_time_with_another_merchant(merchant):
     assert timeline_of(card=card, merchant=merchant).events == ()
 
 
-def test_timeline_is_cut_and_says_so(merchant):
+def test_timeline_is_cut_and_marked_as_cut(merchant):
     card = make_card(merchant)
     for minute in range(4):
         make_command(card, state=CommandState.CANCELLED, at=NOW + minute * MINUTE)
 
     timeline = timeline_of(card=card, merchant=merchant, limit=5)
 
-    assert (len(timeline.events), timeline.more) == (5, True)
-
-
-def test_choice_page_ticks_what_is_covered_and_offers_no_retired_card(merchant):
-    subscription = make_live_subscription(merchant, cards=3)
-    chosen, free = make_card(merchant, **WAS_ON), make_card(merchant)
-    gone = make_card(merchant, confirmed=Confirmed.RETIRED)
-    make_card(merchant, confirmed=Confirmed.RETIRED)
-    cover(chosen, subscription)
-    cover(gone, subscription)
-
-    page = choice_page(merchant=merchant, text="", number="1", chosen=None, at=NOW)
-
-    assert [(row.pk, row.chosen) for row in page.rows] == [
-        (chosen.pk, True),
-        (free.pk, False),
-        (gone.pk, True),
-    ]
-    assert (page.places.total, page.places.taken, page.places.free) == (3, 2, 1)
-    assert page.shown == f"{chosen.pk},{free.pk},{gone.pk}"
-
-
-def test_change_keeps_the_boxes_of_other_pages_and_lists_working_cards_that_drop_out(merchant):
-    subscription = make_live_subscription(merchant, cards=9)
-    elsewhere, works, off = (
-        make_card(merchant, **WAS_ON),
-        make_card(merchant, **WAS_ON),
-        make_card(merchant, confirmed=Confirmed.INACTIVE, wished_on=False),
-    )
-    coming, new = make_card(merchant, wished_on=True), make_card(merchant)
-    make_command(coming, state=CommandState.ACCEPTED)
-    for card in (elsewhere, works, off, coming):
-        cover(card, subscription)
-
-    change = change_of(
-        merchant=merchant,
-        shown={works.pk, off.pk, coming.pk, new.pk},
-        ticked={new.pk},
-        at=NOW,
-    )
-
-    assert change.chosen == {elsewhere.pk, new.pk}
-    assert [card.pk for card in change.dropped] == [works.pk, coming.pk]
-    assert change.mark == f"{works.pk},{coming.pk}"
+    assert len(timeline.events) == 5
+    assert timeline.more is True

@@ -3,20 +3,23 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from django.db.models import F
 
 from cabinet.models import Alert, AuditEvent
+from operators.connections import CallOutcome
+from operators.limits.quota import Urgency
 from operators.models import OperatorAccount
 from operators.ports import BlockReason, ErrorClass, Reading, Sim, SimState, Unavailable
-from operators.quota import Urgency
-from smartcards import commands, healing, line, queries, questions, readings, releases
+from smartcards import commands, queries
+from smartcards.dispatch import polling, state_sync, worker
 from smartcards.models import Command, SmartCard
-from smartcards.questions import Answer
-from smartcards.reconcile import reconcile_all, reconcile_merchant
-from smartcards.states import CommandKind, CommandState, Confirmed, Told
-from smartcards.tests import stand as stands
+from smartcards.reconciliation import discrepancy_actions, lifted_blocks
+from smartcards.reconciliation.reconcile import reconcile_all, reconcile_merchant
+from smartcards.states import CommandKind, CommandState, OperatorState, StateSource
+from smartcards.tests import dispatch_setup as stands
 from smartcards.tests.cards import (
     NOW,
     STAFF,
@@ -27,16 +30,16 @@ from smartcards.tests.cards import (
     make_live_subscription,
     make_merchant,
 )
-from smartcards.tests.stand import Stand, standing
+from smartcards.tests.dispatch_setup import Stand, standing
 
 pytestmark = pytest.mark.django_db
 
 ACTIVE, INACTIVE, HELD, NEW, UNKNOWN = (
-    Confirmed.ACTIVE,
-    Confirmed.INACTIVE,
-    Confirmed.HELD,
-    Confirmed.NEW,
-    Confirmed.UNKNOWN,
+    OperatorState.ACTIVE,
+    OperatorState.INACTIVE,
+    OperatorState.HELD,
+    OperatorState.NEW,
+    OperatorState.UNKNOWN,
 )
 DEBT = Reading(SimState.HELD, BlockReason.DEBT)
 NAMELESS = Reading(SimState.HELD, BlockReason.UNKNOWN)
@@ -65,13 +68,18 @@ def center(tmp_path: Path, monkeypatch) -> Iterator[Stand]:
         yield stand
 
 
-def read(card: SmartCard, *told: Reading, at: datetime = NOW + HOUR) -> tuple[str, str]:
+class KnownState(NamedTuple):
+    confirmed: str
+    block_reason: str
+
+
+def read(card: SmartCard, *readings: Reading, at: datetime = NOW + HOUR) -> KnownState:
     """What is known after these readings, a day apart."""
-    for number, reading in enumerate(told):
+    for number, reading in enumerate(readings):
         fresh = SmartCard.objects.select_related("account").get(pk=card.pk)
-        readings.note_reading(fresh, reading, at=at + number * DAY)
+        state_sync.record_reading(fresh, reading, at=at + number * DAY)
     card.refresh_from_db()
-    return card.confirmed, card.block_reason
+    return KnownState(card.confirmed, card.block_reason)
 
 
 # --- a weak reading ------------------------------------------------------------------------------
@@ -95,17 +103,19 @@ def test_weak_reading_makes_no_card_on_or_off(merchant, state, reading):
     before = card.confirmed, card.block_reason
 
     assert read(card, reading, reading, reading) == before
-    assert (card.read_at, AuditEvent.objects.count()) == (NOW + HOUR + 2 * DAY, 0)
+    assert card.read_at == NOW + HOUR + 2 * DAY
+    assert AuditEvent.objects.count() == 0
 
 
 @pytest.mark.parametrize("state", [ACTIVE, INACTIVE, NEW, UNKNOWN])
 @pytest.mark.parametrize("reason", ["debt", "fraud", "stolen", "law", "limit", "imei", "operator"])
-def test_weak_reading_tells_of_a_block_that_it_names(merchant, state, reason):
+def test_weak_reading_records_a_block_that_it_names(merchant, state, reason):
     card = make_card(merchant, confirmed=state)
 
     known = read(card, Reading(SimState.HELD, BlockReason(reason)))
 
-    assert (*known, card.confirmed_from) == (HELD, reason, Told.READING)
+    assert known == KnownState(confirmed=HELD, block_reason=reason)
+    assert card.confirmed_from == StateSource.READING
 
 
 @pytest.mark.parametrize(
@@ -122,63 +132,76 @@ def test_weak_reading_tells_of_a_block_that_it_names(merchant, state, reason):
         ([SILENCE, DEBT, SILENCE], (HELD, "debt")),
     ],
 )
-def test_block_that_a_weak_reading_told_ends_by_weak_readings(merchant, then, known):
-    card = make_card(merchant, confirmed=ACTIVE, wished_on=True)
+def test_block_of_a_weak_reading_ends_by_weak_readings(merchant, then, known):
+    card = make_card(merchant, confirmed=ACTIVE, desired_on=True)
 
     assert read(card, DEBT, *then) == known
 
 
 @pytest.mark.parametrize("then", [[OURS], [SILENCE, SILENCE], [Reading(SimState.ACTIVE)]])
-def test_block_that_a_refusal_told_is_not_ended_by_a_weak_reading(merchant, then):
-    card = make_card(merchant, confirmed=HELD, block_reason="unknown", confirmed_from=Told.POLL)
+def test_block_from_refusal_is_not_ended_by_weak_reading(merchant, then):
+    card = make_card(
+        merchant, confirmed=HELD, block_reason="unknown", confirmed_from=StateSource.POLL
+    )
 
-    assert read(card, *then) == (HELD, "unknown")
+    assert read(card, *then) == KnownState(confirmed=HELD, block_reason="unknown")
 
 
 def test_only_two_empty_answers_in_a_row_end_a_block(merchant):
-    card = make_card(merchant, confirmed=HELD, block_reason="debt", confirmed_from=Told.READING)
+    card = make_card(
+        merchant, confirmed=HELD, block_reason="debt", confirmed_from=StateSource.READING
+    )
     blocked_for_no_reason = Reading(SimState.HELD, BlockReason.UNKNOWN)
 
     answers = (SILENCE, blocked_for_no_reason, SILENCE, SILENCE)
-    told = [read(card, answer) for answer in answers]
+    states = [read(card, answer) for answer in answers]
 
-    assert told == [(HELD, "debt")] * 3 + [(Confirmed.UNKNOWN, "")]
+    assert states == [(HELD, "debt")] * 3 + [(OperatorState.UNKNOWN, "")]
 
 
 def test_reading_that_failed_is_no_empty_answer(merchant):
-    held = {"confirmed": HELD, "block_reason": "debt", "confirmed_from": Told.READING}
+    held = {"confirmed": HELD, "block_reason": "debt", "confirmed_from": StateSource.READING}
     card = make_card(merchant, **held, confirmed_at=NOW, read_at=NOW)
-    question = questions.Question(
-        card_id=card.pk, sim=Sim(card.iccid, card.msisdn), urgency=Urgency.SPARE
+    question = polling.StatusQuery(
+        card_id=card.pk,
+        sim=Sim(card.iccid, card.msisdn),
+        urgency=Urgency.BACKGROUND,
+        asked_at=NOW,
     )
-    trouble = Unavailable(ErrorClass.TRANSIENT, "500", "")
+    error = Unavailable(ErrorClass.TRANSIENT, "500", "")
 
-    questions.record([(question, Answer(unavailable=trouble))], at=NOW + timedelta(hours=24))
+    polling.record(question, CallOutcome(error), at=NOW + timedelta(hours=24))
 
-    assert read(card, SILENCE) == (HELD, "debt")
+    assert read(card, SILENCE) == KnownState(confirmed=HELD, block_reason="debt")
 
 
-def test_card_that_the_operator_answers_about_is_not_lost_to_it(merchant):
+def test_card_with_an_answer_is_not_lost(merchant):
     card = make_card(merchant, confirmed=ACTIVE, lost_to_operator_at=NOW)
 
     read(card, SILENCE)
 
-    assert (card.confirmed, card.lost_to_operator_at) == (ACTIVE, None)
+    assert card.confirmed == ACTIVE
+    assert card.lost_to_operator_at is None
 
 
-def test_what_was_read_under_the_old_number_is_no_difference_to_the_new_one(merchant):
+def test_reading_by_old_number_is_no_discrepancy_of_new(merchant):
     card = make_card(merchant, seen_msisdn="79105550099", msisdn="79105550099", read_at=NOW)
 
-    healing.write_number(card=card, msisdn="79105550011", reason="", by=STAFF, at=NOW)
+    discrepancy_actions.write_number(card=card, msisdn="79105550011", reason="", by=STAFF, at=NOW)
 
     card.refresh_from_db()
-    assert (card.msisdn, card.seen_msisdn, card.read_at) == ("79105550011", "", None)
+    assert card.msisdn == "79105550011"
+    assert card.seen_msisdn == ""
+    assert card.read_at is None
 
 
-def test_debt_at_mts_is_found_and_its_end_brings_the_paid_cards_back(mts):
-    paid, unpaid = mts.card(state="active", wished_on=True), mts.card(state="active", covered=False)
+def test_debt_at_mts_is_found_and_its_end_restores_cards(mts):
+    paid, unpaid = (
+        mts.card(state="active", desired_on=True),
+        mts.card(state="active", covered=False),
+    )
     SmartCard.objects.filter(pk=unpaid.pk).update(
-        wished_on=True, wished_at=mts.clock(), wished_by="Анна"
+        desired_on=True, desired_at=mts.clock(), desired_by="Анна"
     )
     cards = (paid, unpaid)
 
@@ -189,9 +212,9 @@ def test_debt_at_mts_is_found_and_its_end_brings_the_paid_cards_back(mts):
 
     def next_day() -> None:
         # МТС is asked about requests by the day, and its clock is not moved: so all else grows older.
-        aged = {name: F(name) - timedelta(hours=25) for name in ("read_at", "confirmed_at")}
+        aged = {name: F(name) - timedelta(hours=25) for name in ("read_due_at", "confirmed_at")}
         SmartCard.objects.update(**aged)
-        line.work(account_id=mts.account.pk, clock=mts.clock, reading=True)
+        worker.drain_account(account_id=mts.account.pk, clock=mts.clock, reading=True)
 
     for card in cards:
         mts.bench.put(Sim(card.iccid, card.msisdn), state="held", reason="debt")
@@ -207,42 +230,46 @@ def test_debt_at_mts_is_found_and_its_end_brings_the_paid_cards_back(mts):
     mts.run(seconds=6)
     mts.run(seconds=11)
 
-    assert (found, not_known, states()) == ([HELD, HELD], [UNKNOWN, UNKNOWN], [ACTIVE, INACTIVE])
+    assert found == [HELD, HELD]
+    assert not_known == [UNKNOWN, UNKNOWN]
+    assert states() == [ACTIVE, INACTIVE]
 
 
 # --- a hold that no reading shows ----------------------------------------------------------------
 
 
-def test_hold_told_by_a_refusal_stays_where_readings_do_not_show_it(center):
-    card = center.card(wished_on=True)
+def test_hold_from_refusal_stays_if_readings_cannot_show_it(center):
+    card = center.card(desired_on=True)
     center.bench.put(Sim(card.iccid, card.msisdn), state="held", reason="fraud")
     for _ in range(3):
         reconcile_merchant(merchant_id=center.merchant.pk, at=center.clock())
         center.work()
         center.clock.pass_(hours=25)
-        line.work(account_id=center.account.pk, clock=center.clock, reading=True)
+        worker.drain_account(account_id=center.account.pk, clock=center.clock, reading=True)
 
     card.refresh_from_db()
-    assert (card.confirmed, center.calls(card)["submit"]) == (HELD, 1)
+    assert card.confirmed == HELD
+    assert center.calls(card)["submit"] == 1
     assert card.read_at is not None
     assert [alert.closed_at for alert in Alert.objects.all()] == [None]
 
 
 def test_hold_that_no_reading_shows_is_lifted_by_staff(center):
-    card = center.card(wished_on=True)
+    card = center.card(desired_on=True)
     sim = Sim(card.iccid, card.msisdn)
     center.bench.put(sim, state="held", reason="fraud")
     reconcile_merchant(merchant_id=center.merchant.pk, at=center.clock())
     center.work()
     center.bench.put(sim, state="inactive")
 
-    releases.release(
+    lifted_blocks.release(
         card=card, working=False, reason="поддержка, 15:40", by=STAFF, at=center.clock()
     )
     center.work()
 
     card.refresh_from_db()
-    assert (card.confirmed, center.effects(card)) == (ACTIVE, ["activate"])
+    assert card.confirmed == ACTIVE
+    assert center.effects(card) == ["activate"]
     assert Alert.objects.filter(closed_at=None).count() == 0
 
 
@@ -253,7 +280,7 @@ def test_hold_that_no_reading_shows_is_lifted_by_staff(center):
         (Reading(SimState.NEW), (HELD, "unknown")),
         (SILENCE, (HELD, "unknown")),
         (Reading(SimState.ACTIVE), (ACTIVE, "")),
-        (Reading(SimState.RETIRED), (Confirmed.RETIRED, "")),
+        (Reading(SimState.RETIRED), (OperatorState.RETIRED, "")),
     ],
 )
 def test_reading_lifts_only_the_hold_that_it_disproves(merchant, reading, known):
@@ -265,9 +292,9 @@ def test_reading_lifts_only_the_hold_that_it_disproves(merchant, reading, known)
 
 def test_card_that_is_not_held_is_read_there_as_anywhere(merchant):
     account = make_account("cc", adapter="control_center")
-    card = make_card(merchant, account=account, confirmed=ACTIVE, wished_on=True)
+    card = make_card(merchant, account=account, confirmed=ACTIVE, desired_on=True)
 
-    assert read(card, OURS) == (INACTIVE, "voluntary")
+    assert read(card, OURS) == KnownState(confirmed=INACTIVE, block_reason="voluntary")
 
 
 @pytest.mark.parametrize(
@@ -283,19 +310,16 @@ def test_card_that_is_not_held_is_read_there_as_anywhere(merchant):
 def test_what_an_operator_can_tell(adapter, can_be_read, weakly, tells):
     account = OperatorAccount(adapter=adapter)
 
-    told = (
-        queries.can_be_read(account),
-        queries.reads_weakly(account),
-        queries.tells_state(account),
-    )
-    assert told == (can_be_read, weakly, tells)
+    assert queries.can_be_read(account) is can_be_read
+    assert queries.reads_weakly(account) is weakly
+    assert queries.tells_state(account) is tells
 
 
 # --- a card of which nothing is known ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("wished_on", "covered", "wanted"),
+    ("desired_on", "covered", "wanted"),
     [
         (True, True, [CommandKind.ACTIVATE]),
         (True, False, [CommandKind.DEACTIVATE]),
@@ -303,10 +327,8 @@ def test_what_an_operator_can_tell(adapter, can_be_read, weakly, tells):
         (None, True, []),
     ],
 )
-def test_card_of_which_nothing_is_known_is_switched_to_what_it_should_be(
-    merchant, wished_on, covered, wanted
-):
-    card = make_card(merchant, confirmed=UNKNOWN, wished_on=wished_on)
+def test_card_in_unknown_state_is_switched_to_desired_state(merchant, desired_on, covered, wanted):
+    card = make_card(merchant, confirmed=UNKNOWN, desired_on=desired_on)
     subscription = make_live_subscription(merchant)
     if covered:
         cover(card, subscription)
@@ -331,7 +353,7 @@ def test_card_of_which_nothing_is_known_is_switched_to_what_it_should_be(
         ({"confirmed": NEW}, False),
     ],
 )
-def test_card_that_is_not_known_to_have_been_on_may_be_held_back(merchant, fields, may_be):
+def test_card_never_known_active_may_be_held(merchant, fields, may_be):
     card = make_card(merchant, **fields)
 
     assert commands.may_be_held(card, NOW) is may_be
@@ -341,7 +363,7 @@ def test_card_that_is_not_known_to_have_been_on_may_be_held_back(merchant, field
     ("known_on", "off_since"),
     [(NOW - 60 * DAY, NOW - 60 * DAY), (NOW - 70 * HOUR, NOW + HOUR), (None, NOW + HOUR)],
 )
-def test_card_found_off_is_silent_since_it_was_last_known_to_be_on(merchant, known_on, off_since):
+def test_card_found_off_counts_silence_from_last_active_state(merchant, known_on, off_since):
     account = make_account("partner", adapter="tmf640")
     card = make_card(merchant, account=account, confirmed=ACTIVE, confirmed_at=known_on)
 
@@ -350,7 +372,7 @@ def test_card_found_off_is_silent_since_it_was_last_known_to_be_on(merchant, kno
     assert card.off_since == off_since
 
 
-def test_card_that_we_or_the_operator_switch_off_is_silent_since_then(merchant):
+def test_card_switched_off_counts_silence_from_then(merchant):
     account = make_account("partner", adapter="tmf640")
     long_ago = NOW - 60 * DAY
     ours, theirs, weak = (
@@ -361,37 +383,38 @@ def test_card_that_we_or_the_operator_switch_off_is_silent_since_then(merchant):
         ours, kind=CommandKind.DEACTIVATE, state=CommandState.ACCEPTED, check_at=NOW
     )
 
-    commands.finish_done(command, ours, told=Told.POLL, at=NOW)
-    readings.note_reading(theirs, OURS, at=NOW, told=Told.CALLBACK)
-    readings.note_reading(weak, DEBT, at=NOW)
+    commands.finish_done(command, source=StateSource.POLL, at=NOW)
+    state_sync.record_reading(theirs, OURS, at=NOW, source=StateSource.CALLBACK)
+    state_sync.record_reading(weak, DEBT, at=NOW)
 
     assert [card.off_since for card in (ours, theirs, weak)] == [NOW, NOW, NOW]
 
 
-def test_switch_on_of_a_card_that_is_off_since_nobody_knows_when_works_and_says_so(merchant):
-    card = make_card(merchant, confirmed=INACTIVE, wished_on=True)
+def test_activation_works_with_unknown_time_of_switch_off(merchant):
+    card = make_card(merchant, confirmed=INACTIVE, desired_on=True)
     command = make_command(card, state=CommandState.ACCEPTED)
 
-    commands.finish_done(command, card, told=Told.POLL, at=NOW)
+    commands.finish_done(command, source=StateSource.POLL, at=NOW)
 
     card.refresh_from_db()
-    assert (command.state, card.confirmed, card.may_hold_until) == (
-        CommandState.DONE,
-        ACTIVE,
-        NOW + DAY,
-    )
+    assert command.state == CommandState.DONE
+    assert card.confirmed == ACTIVE
+    assert card.may_hold_until == NOW + DAY
 
 
-def test_cards_that_are_switched_on_together_say_so_each_for_itself(merchant):
-    cards = [
-        make_card(merchant, confirmed=INACTIVE, off_since=since, wished_on=True)
-        for since in (None, NOW - HOUR, NOW - 4 * DAY)
-    ]
-    rows = [make_command(card, state=CommandState.SENDING) for card in cards]
+# --- words that we do not know -------------------------------------------------------------------
 
-    commands.finish_done_many(rows, at=NOW)
 
-    for card in cards:
-        card.refresh_from_db()
-    assert [card.may_hold_until for card in cards] == [NOW + DAY, None, NOW + DAY]
-    assert {card.off_since for card in cards} == {None}
+@pytest.mark.parametrize(
+    ("adapter", "shown"), [("tmf640", "POSTPONED"), ("control_center", "POSTPONED"), ("mts", "")]
+)
+def test_unknown_word_of_a_state_is_shown_and_changes_nothing(merchant, adapter, shown):
+    account = make_account(adapter, adapter=adapter)
+    card = make_card(merchant, account=account, confirmed=OperatorState.ACTIVE)
+
+    state_sync.record_reading(card, Reading(SimState.UNKNOWN, raw="POSTPONED"), at=NOW)
+    word, confirmed = card.seen_state, card.confirmed
+    state_sync.record_reading(card, Reading(SimState.ACTIVE, raw="ACTIVATED"), at=NOW + HOUR)
+
+    assert (word, confirmed) == (shown, OperatorState.ACTIVE)
+    assert SmartCard.objects.get(pk=card.pk).seen_state == ""

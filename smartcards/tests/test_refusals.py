@@ -5,19 +5,20 @@ from datetime import timedelta
 import pytest
 
 from cabinet.models import Alert
-from operators.ports import OUR_QUOTA, ErrorClass, Rejected
-from smartcards import outcomes, phrases
+from operators.connections import CallOutcome
+from operators.ports import ErrorClass, OurCode, Rejected
+from smartcards import texts
+from smartcards.dispatch import outcomes
 from smartcards.models import Command
-from smartcards.states import CommandState, Confirmed
+from smartcards.states import CommandState, OperatorState
 from smartcards.tests.cards import NOW, make_account, make_card, make_command, make_merchant
 
-QUEUED, FAILED, CHECKING, DONE = (
+QUEUED, FAILED, CHECKING = (
     CommandState.QUEUED,
     CommandState.FAILED,
     CommandState.CHECKING,
-    CommandState.DONE,
 )
-# Class: state of the command after a sure refusal, and whether staff are told. Only what was surely not
+# Class: state of the command after a sure refusal, and whether staff are alerted. Only what was surely not
 # done goes again by itself; `auth` and `conflict_pending` stop before the switch, so they do as well.
 FOLLOWS = {
     ErrorClass.RATE_LIMITED: (QUEUED, False),
@@ -32,19 +33,20 @@ FOLLOWS = {
     ErrorClass.UNSUPPORTED: (FAILED, True),
     ErrorClass.HELD_BY_OPERATOR: (FAILED, True),
     ErrorClass.UNKNOWN_OUTCOME: (CHECKING, False),
-    ErrorClass.ALREADY: (DONE, False),
+    ErrorClass.ALREADY: (CHECKING, False),
 }
 
 
-def test_every_class_has_its_words_for_the_merchant_and_for_staff():
+def test_every_error_class_has_merchant_and_staff_texts():
     classes = {error.value for error in ErrorClass}
 
-    assert (set(phrases.FAILURES), set(phrases.STAFF_ADVICE)) == (classes, classes)
+    assert set(texts.FAILURES) == classes
+    assert set(texts.STAFF_ADVICE) == classes
     assert set(FOLLOWS) == set(ErrorClass)
 
 
-@pytest.mark.parametrize("words", [phrases.FAILURES, phrases.STAFF_ADVICE])
-def test_no_two_classes_say_the_same_and_each_is_a_short_sentence(words):
+@pytest.mark.parametrize("words", [texts.FAILURES, texts.STAFF_ADVICE])
+def test_error_texts_are_distinct_short_sentences(words):
     assert len(set(words.values())) == len(words)
     assert [text for text in words.values() if not text.endswith(".") or len(text) > 150] == []
 
@@ -52,24 +54,25 @@ def test_no_two_classes_say_the_same_and_each_is_a_short_sentence(words):
 @pytest.mark.django_db
 @pytest.mark.parametrize("error", ErrorClass)
 def test_what_follows_from_each_class(error):
-    card = make_card(make_merchant(), wished_on=True)
+    card = make_card(make_merchant(), desired_on=True)
     command = make_command(card, state=CommandState.SENDING)
 
-    outcomes.apply_submit(command, card, Rejected(error, "17", "нет"), at=NOW)
+    outcomes.apply_submit(command, CallOutcome(Rejected(error, "17", "нет")), at=NOW)
 
     command.refresh_from_db()
     alerts = list(Alert.objects.values_list("text", flat=True))
-    state, told = FOLLOWS[error]
-    assert (command.state, len(alerts)) == (state, int(told))
-    assert all(phrases.STAFF_ADVICE[error] in text for text in alerts)
+    state, alerted = FOLLOWS[error]
+    assert command.state == state
+    assert len(alerts) == int(alerted)
+    assert all(texts.STAFF_ADVICE[error] in text for text in alerts)
 
 
 @pytest.mark.django_db
-def test_refusal_of_a_card_that_is_so_already_is_read_where_the_operator_can_be_believed():
+def test_already_so_is_read_where_operator_reports_state():
     card = make_card(make_merchant(), account=make_account("partner", adapter="tmf640"))
     command = make_command(card, state=CommandState.SENDING)
 
-    outcomes.apply_submit(command, card, Rejected(ErrorClass.ALREADY, "17", "нет"), at=NOW)
+    outcomes.apply_submit(command, CallOutcome(Rejected(ErrorClass.ALREADY, "17", "нет")), at=NOW)
 
     command.refresh_from_db()
     assert command.state == CHECKING
@@ -77,13 +80,15 @@ def test_refusal_of_a_card_that_is_so_already_is_read_where_the_operator_can_be_
 
 @pytest.mark.django_db
 def test_card_held_by_the_operator_is_shown_as_held():
-    card = make_card(make_merchant(), confirmed=Confirmed.INACTIVE)
+    card = make_card(make_merchant(), confirmed=OperatorState.INACTIVE)
     command = make_command(card, state=CommandState.SENDING)
 
-    outcomes.apply_submit(command, card, Rejected(ErrorClass.HELD_BY_OPERATOR, "", ""), at=NOW)
+    outcomes.apply_submit(
+        command, CallOutcome(Rejected(ErrorClass.HELD_BY_OPERATOR, "", "")), at=NOW
+    )
 
     card.refresh_from_db()
-    assert card.confirmed == Confirmed.HELD
+    assert card.confirmed == OperatorState.HELD
 
 
 @pytest.mark.django_db
@@ -94,9 +99,9 @@ def test_failed_command_shows_the_sentence_of_its_class(error):
     card = make_card(make_merchant())
     command = make_command(card, state=CommandState.SENDING)
 
-    outcomes.apply_submit(command, card, Rejected(error, "17", "нет"), at=NOW)
+    outcomes.apply_submit(command, CallOutcome(Rejected(error, "17", "нет")), at=NOW)
 
-    assert Command.objects.get(pk=command.pk).text == phrases.FAILURES[error]
+    assert Command.objects.get(pk=command.pk).text == texts.FAILURES[error]
 
 
 @pytest.mark.django_db
@@ -111,18 +116,17 @@ def test_failed_command_shows_the_sentence_of_its_class(error):
         (1, 20.0, "429", 20),
         (4, 20.0, "429", 180),
         (4, 600.0, "429", 600),
-        (5, 2.0, OUR_QUOTA, 2),
-        (5, None, OUR_QUOTA, 180),
+        (5, 2.0, OurCode.QUOTA, 2),
+        (5, None, OurCode.QUOTA, 180),
     ],
 )
-def test_pauses_grow_with_the_attempts_and_are_never_shorter_than_the_operator_asks(
-    attempts, asked_for, code, pause
-):
-    card = make_card(make_merchant(), wished_on=True)
+def test_pauses_grow_and_respect_the_requested_minimum(attempts, asked_for, code, pause):
+    card = make_card(make_merchant(), desired_on=True)
     command = make_command(card, state=CommandState.SENDING, attempts=attempts)
     refusal = Rejected(ErrorClass.RATE_LIMITED, code, "подождите", retry_after=asked_for)
 
-    outcomes.apply_submit(command, card, refusal, at=NOW)
+    outcomes.apply_submit(command, CallOutcome(refusal), at=NOW)
 
     command.refresh_from_db()
-    assert (command.state, command.due_at) == (QUEUED, NOW + timedelta(seconds=pause))
+    assert command.state == QUEUED
+    assert command.due_at == NOW + timedelta(seconds=pause)

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cabinet.enums import ActorKind, Role
 from cabinet.errors import NotAllowed
-from cabinet.states import ActorKind, Role
-from cabinet.wording import Pill, Tone
+from cabinet.formatting.ru_format import Pill, Tone
 from smartcards import rules
-from smartcards.phrases import pill, staff_state
 from smartcards.rules import CardFacts, CardRefused, OpenCommand
 from smartcards.states import (
     COMMAND_TRANSITIONS,
@@ -19,35 +18,42 @@ from smartcards.states import (
     CardState,
     CommandKind,
     CommandState,
-    Confirmed,
-    WhyOff,
+    OffReason,
+    OperatorState,
+    WithdrawalReason,
 )
+from smartcards.texts import pill, staff_state
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 WORKING = CardFacts(
-    confirmed=Confirmed.ACTIVE,
+    confirmed=OperatorState.ACTIVE,
     block_reason="",
-    wished_on=True,
-    wished_by_kind=ActorKind.PERSON,
+    desired_on=True,
+    desired_by_kind=ActorKind.PERSON,
     covered=True,
     entitled=True,
 )
 OFF_BY_WISH = replace(
-    WORKING, confirmed=Confirmed.INACTIVE, block_reason="voluntary", wished_on=False
+    WORKING, confirmed=OperatorState.INACTIVE, block_reason="voluntary", desired_on=False
 )
-UNPAID = replace(WORKING, confirmed=Confirmed.INACTIVE, block_reason="voluntary", entitled=False)
-NEW = replace(WORKING, confirmed=Confirmed.NEW, wished_on=None, wished_by_kind="")
+UNPAID = replace(
+    WORKING, confirmed=OperatorState.INACTIVE, block_reason="voluntary", entitled=False
+)
+NEW = replace(WORKING, confirmed=OperatorState.NEW, desired_on=None, desired_by_kind="")
 
 facts = st.builds(
     CardFacts,
-    confirmed=st.sampled_from(Confirmed),
+    confirmed=st.sampled_from(OperatorState),
     block_reason=st.sampled_from(
         ["", "voluntary", "debt", "fraud", "stolen", "law", "limit", "imei", "operator"]
     ),
-    wished_on=st.sampled_from([None, True, False]),
-    wished_by_kind=st.sampled_from([*ActorKind]),
+    desired_on=st.sampled_from([None, True, False]),
+    desired_by_kind=st.sampled_from([*ActorKind]),
     covered=st.booleans(),
     entitled=st.booleans(),
+    not_over=st.booleans(),
+    withdrawn=st.sampled_from(["", *WithdrawalReason.values]),
+    replaced=st.booleans(),
     open_command=st.none()
     | st.builds(
         OpenCommand,
@@ -56,7 +62,8 @@ facts = st.builds(
         asked_by=st.just("Анна"),
         created_at=st.just(NOON),
     ),
-)
+    # What pays now is not over.
+).map(lambda known: replace(known, not_over=known.not_over or known.entitled))
 
 
 def on_its_way(kind: CommandKind, state: CommandState) -> OpenCommand:
@@ -64,7 +71,7 @@ def on_its_way(kind: CommandKind, state: CommandState) -> OpenCommand:
 
 
 @pytest.mark.parametrize(
-    ("wished_on", "covered", "entitled", "on"),
+    ("desired_on", "covered", "entitled", "on"),
     [
         (True, True, True, True),
         (True, True, False, False),
@@ -73,8 +80,8 @@ def on_its_way(kind: CommandKind, state: CommandState) -> OpenCommand:
         (None, True, True, False),
     ],
 )
-def test_target_needs_wish_cover_and_entitlement(wished_on, covered, entitled, on):
-    asked = replace(WORKING, wished_on=wished_on, covered=covered, entitled=entitled)
+def test_target_needs_desired_on_cover_and_entitlement(desired_on, covered, entitled, on):
+    asked = replace(WORKING, desired_on=desired_on, covered=covered, entitled=entitled)
 
     assert rules.target_on(asked) is on
 
@@ -86,7 +93,7 @@ def test_target_needs_wish_cover_and_entitlement(wished_on, covered, entitled, o
         (WORKING, Pill(Tone.WORKS, "Работает")),
         (OFF_BY_WISH, Pill(Tone.OFF, "Отключена: вами")),
         (
-            replace(OFF_BY_WISH, wished_by_kind=ActorKind.STAFF),
+            replace(OFF_BY_WISH, desired_by_kind=ActorKind.STAFF),
             Pill(Tone.OFF, "Отключена: сотрудником сервиса"),
         ),
         (UNPAID, Pill(Tone.PROBLEM, "Отключена: не оплачена")),
@@ -98,12 +105,15 @@ def test_target_needs_wish_cover_and_entitlement(wished_on, covered, entitled, o
             Pill(Tone.PROBLEM, "Отключена: другой терминал (IMEI)"),
         ),
         (replace(UNPAID, block_reason="law"), Pill(Tone.PROBLEM, "Отключена: по закону")),
-        (replace(WORKING, confirmed=Confirmed.HELD), Pill(Tone.PROBLEM, "Отключена: оператором")),
         (
-            replace(WORKING, confirmed=Confirmed.UNKNOWN),
+            replace(WORKING, confirmed=OperatorState.HELD),
+            Pill(Tone.PROBLEM, "Отключена: оператором"),
+        ),
+        (
+            replace(WORKING, confirmed=OperatorState.UNKNOWN),
             Pill(Tone.ATTENTION, "Уточняем у оператора"),
         ),
-        (replace(WORKING, confirmed=Confirmed.RETIRED), Pill(Tone.OFF, "Списана")),
+        (replace(WORKING, confirmed=OperatorState.RETIRED), Pill(Tone.OFF, "Списана")),
         (
             replace(
                 OFF_BY_WISH, open_command=on_its_way(CommandKind.ACTIVATE, CommandState.SENDING)
@@ -133,19 +143,19 @@ def test_activation_is_refused_with_the_sentence_for_the_button():
             "Смарт-карта не выбрана для оплаты. Сначала отметьте её в разделе «Выбрать карты»."
         ),
         UNPAID: "Подписка не оплачена. Продлите её, и смарт-карту можно будет включить.",
-        replace(OFF_BY_WISH, block_reason="law"): rules.BLOCK_ADVICE[WhyOff.LAW],
+        replace(OFF_BY_WISH, block_reason="law"): rules.BLOCK_ADVICE[OffReason.LAW],
         replace(
-            OFF_BY_WISH, confirmed=Confirmed.RETIRED
+            OFF_BY_WISH, confirmed=OperatorState.RETIRED
         ): "Смарт-карта списана, включить её нельзя. Закажите новую.",
     }
 
-    heard = {}
+    sentences = {}
     for case in cases:
         with pytest.raises(CardRefused) as refusal:
             rules.check_can_activate(case, Role.OWNER)
-        heard[case] = refusal.value.sentence
+        sentences[case] = refusal.value.sentence
 
-    assert heard == cases
+    assert sentences == cases
 
 
 def test_second_person_reads_who_was_first():
@@ -181,7 +191,7 @@ def test_role_decides_who_switches(role, on, off):
 
 @pytest.mark.parametrize(
     "case",
-    [NEW, OFF_BY_WISH, replace(WORKING, confirmed=Confirmed.RETIRED)],
+    [NEW, OFF_BY_WISH, replace(WORKING, confirmed=OperatorState.RETIRED)],
     ids=["new", "off", "retired"],
 )
 def test_deactivation_of_what_is_not_on_is_refused(case):
@@ -211,24 +221,46 @@ def test_only_a_queued_command_may_be_taken_back():
 
 
 @given(facts)
-def test_reconcile_only_sends_what_is_still_wanted_when_its_turn_comes(case):
+def test_reconcile_sends_only_what_is_still_wanted(case):
     kind = rules.next_command(case)
 
     if kind is not None:
-        assert rules.wanted_now(case, kind)
+        assert rules.wanted_now(
+            kind,
+            confirmed=case.confirmed,
+            desired_on=case.desired_on,
+            paid=case.paid,
+            not_over=case.covered and case.not_over,
+        )
         assert case.open_command is None
-        assert case.wished_on is not None
+        assert case.desired_on is not None
 
 
 @given(facts)
-def test_reconcile_never_switches_a_paid_wished_card_off(case):
-    if case.wished_on and case.covered and case.entitled:
+def test_reconcile_never_switches_a_paid_desired_card_off(case):
+    if case.desired_on and case.covered and case.not_over:
         assert rules.next_command(case) != CommandKind.DEACTIVATE
 
 
 @given(facts)
-def test_every_card_has_one_state(case):
-    assert rules.card_state(case) in set(CardState)
+def test_shown_state_is_the_last_thing_that_happened_to_a_card(case):
+    command = case.open_command
+    if case.confirmed == OperatorState.RETIRED:
+        expected = CardState.RETIRED
+    elif command is not None and command.state in {CommandState.CHECKING, CommandState.NEEDS_STAFF}:
+        expected = CardState.UNCLEAR
+    elif command is not None:
+        on = command.kind == CommandKind.ACTIVATE
+        expected = CardState.ACTIVATING if on else CardState.DEACTIVATING
+    elif case.withdrawn:
+        expected = CardState.WITHDRAWN
+    elif case.confirmed in {OperatorState.NEW, OperatorState.ACTIVE}:
+        expected = CardState(case.confirmed.value)
+    else:
+        unknown = case.confirmed == OperatorState.UNKNOWN
+        expected = CardState.UNCLEAR if unknown else CardState.INACTIVE
+
+    assert rules.card_state(case) == expected
     assert pill(case).text
 
 
@@ -292,10 +324,12 @@ def test_staff_read_the_merchant_where_the_merchant_reads_you():
 
 
 @pytest.mark.parametrize("kind", CommandKind)
-def test_nobody_wants_a_command_for_a_card_that_the_operator_has_retired(kind):
-    asked = replace(WORKING, confirmed=Confirmed.RETIRED, wished_on=kind == CommandKind.ACTIVATE)
+def test_no_command_is_wanted_for_a_retired_card(kind):
+    desired_on = kind == CommandKind.ACTIVATE
 
-    assert rules.wanted_now(asked, kind) is False
+    assert not rules.wanted_now(
+        kind, confirmed=OperatorState.RETIRED, desired_on=desired_on, paid=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,13 +339,13 @@ def test_nobody_wants_a_command_for_a_card_that_the_operator_has_retired(kind):
         (UNPAID, True),
         (OFF_BY_WISH, True),
         (NEW, True),
-        (replace(WORKING, confirmed=Confirmed.INACTIVE), False),
-        (replace(WORKING, confirmed=Confirmed.HELD), False),
+        (replace(WORKING, confirmed=OperatorState.INACTIVE), False),
+        (replace(WORKING, confirmed=OperatorState.HELD), False),
         (replace(WORKING, entitled=False), False),
-        (replace(UNPAID, confirmed=Confirmed.UNKNOWN), False),
-        (replace(UNPAID, confirmed=Confirmed.HELD), True),
-        (replace(WORKING, confirmed=Confirmed.RETIRED), True),
-        (replace(WORKING, wished_on=None), True),
+        (replace(UNPAID, confirmed=OperatorState.UNKNOWN), False),
+        (replace(UNPAID, confirmed=OperatorState.HELD), True),
+        (replace(WORKING, confirmed=OperatorState.RETIRED), True),
+        (replace(WORKING, desired_on=None), True),
         (
             replace(
                 WORKING,
@@ -321,14 +355,23 @@ def test_nobody_wants_a_command_for_a_card_that_the_operator_has_retired(kind):
         ),
     ],
 )
-def test_card_is_in_step_when_it_is_as_it_should_be_and_nothing_moves_it(asked, expected):
+def test_card_in_desired_state_without_command_is_in_step(asked, expected):
     assert rules.is_in_step(asked) is expected
 
 
 @given(facts)
-def test_card_in_step_has_nothing_to_send(asked):
-    if rules.is_in_step(asked):
-        assert rules.next_command(asked) is None
+def test_card_out_of_step_is_switched_or_waits_for_an_answer_or_the_operator(asked):
+    switched = rules.next_command(asked) is not None
+    under_way = asked.open_command is not None
+    blocked = rules.is_blocked(asked.confirmed, asked.block_reason)
+    waits_for_operator = (
+        rules.target_on(asked)
+        and blocked
+        and asked.confirmed not in {OperatorState.ACTIVE, OperatorState.RETIRED}
+    )
+
+    out_of_step = switched or under_way or waits_for_operator
+    assert rules.is_in_step(asked) is not out_of_step
 
 
 def test_failures_that_do_not_count_put_nothing_off():

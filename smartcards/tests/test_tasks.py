@@ -5,37 +5,37 @@ from pathlib import Path
 import pytest
 
 from cabinet.celery import app
-from operators import quota
+from operators.limits import quota
 from smartcards import commands, tasks
 from smartcards.states import CommandKind, CommandState, Origin
 from smartcards.tests.cards import OWNER
-from smartcards.tests.stand import standing
+from smartcards.tests.dispatch_setup import standing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def rung() -> list[tuple[str, dict[str, object]]]:
-    """What was rung on the operators' queue, oldest first; the queue is empty then."""
+def enqueued() -> list[tuple[str, dict[str, object]]]:
+    """What was enqueued on the operators' queue, oldest first; the queue is empty then."""
     with app.connection_for_read() as connection:
         queue = connection.SimpleQueue("operators", no_ack=True)
-        heard = [queue.get_nowait() for _ in range(queue.qsize())]
-    return [(message.headers["task"], message.payload[1]) for message in heard]
+        messages = [queue.get_nowait() for _ in range(queue.qsize())]
+    return [(message.headers["task"], message.payload[1]) for message in messages]
 
 
 def queued(stand, count):
-    """Commands of mass work and no ring yet."""
+    """Commands of mass work and no message yet."""
     rows = [
         commands.create(
-            card=stand.card(wished_on=True),
+            card=stand.card(desired_on=True),
             kind=CommandKind.ACTIVATE,
             origin=Origin.MASS,
             by=OWNER,
             at=stand.clock(),
-            ring=False,
+            wake_dispatcher=False,
         )
         for _ in range(count)
     ]
-    rung()
+    enqueued()
     return rows
 
 
@@ -54,7 +54,7 @@ def test_work_that_is_left_over_is_rung_for_at_once(tmp_path: Path):
         tasks.dispatch_account(account_id=stand.account.pk, budget=0.1)
 
         assert states(rows) == {CommandState.DONE, CommandState.QUEUED}
-        assert rung() == [("smartcards.dispatch", {"account_id": stand.account.pk})]
+        assert enqueued() == [("smartcards.dispatch", {"account_id": stand.account.pk})]
 
 
 def test_finished_work_rings_for_nobody(tmp_path: Path):
@@ -63,21 +63,8 @@ def test_finished_work_rings_for_nobody(tmp_path: Path):
 
         tasks.dispatch_account(account_id=stand.account.pk)
 
-        assert (states(rows), rung()) == ({CommandState.DONE}, [])
-
-
-def test_clicks_leave_without_the_mass_work_of_their_account(tmp_path: Path):
-    with standing("tmf640", tmp_path) as stand:
-        mass, click = queued(stand, 2), stand.activate(stand.card())
-        rung()
-
-        tasks.dispatch_clicks(account_id=stand.account.pk)
-
-        assert (states([click]), states(mass), rung()) == (
-            {CommandState.DONE},
-            {CommandState.QUEUED},
-            [],
-        )
+        assert states(rows) == {CommandState.DONE}
+        assert enqueued() == []
 
 
 def test_work_that_cannot_be_done_rings_for_nobody(tmp_path: Path):
@@ -87,4 +74,5 @@ def test_work_that_cannot_be_done_rings_for_nobody(tmp_path: Path):
 
         tasks.dispatch_account(account_id=stand.account.pk)
 
-        assert (states(rows), rung()) == ({CommandState.QUEUED}, [])
+        assert states(rows) == {CommandState.QUEUED}
+        assert enqueued() == []

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from operators import quota
+from operators.limits import quota
 from operators.ports import Sim
 from smartcards import services
 from smartcards.models import Command
-from smartcards.states import CommandState, Confirmed
+from smartcards.states import CommandState, OperatorState
 from smartcards.tests import processes
 from smartcards.tests.cards import OWNER
-from smartcards.tests.stand import Stand, standing
+from smartcards.tests.dispatch_setup import Stand, standing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.workers]
 
@@ -56,9 +56,11 @@ def test_worker_killed_between_the_call_and_its_record(partner, tmp_path):
             assert processes.eventually(lambda: over(command))
 
     card.refresh_from_db()
-    assert (state_left_behind, state_of(command)) == (CommandState.SENDING, CommandState.DONE)
-    assert (partner.effects(card), partner.calls(card)["submit"]) == (["activate"], 1)
-    assert card.confirmed == Confirmed.ACTIVE
+    assert state_left_behind == CommandState.SENDING
+    assert state_of(command) == CommandState.DONE
+    assert partner.effects(card) == ["activate"]
+    assert partner.calls(card)["submit"] == 1
+    assert card.confirmed == OperatorState.ACTIVE
 
 
 def test_broker_emptied_loses_nothing(partner, tmp_path, settings):
@@ -90,7 +92,7 @@ def test_two_beats_and_two_workers_send_every_command_once(partner, tmp_path):
 
 
 def test_stale_off_queued_behind_a_payment_does_not_leave(partner, tmp_path):
-    card = partner.card(state="active", wished_on=True)
+    card = partner.card(state="active", desired_on=True)
     end = partner.clock() - timedelta(seconds=1)
     type(partner.subscription).objects.update(entitled_until=end)
     with processes.beat(tmp_path), processes.worker(tmp_path) as doomed:
@@ -103,12 +105,13 @@ def test_stale_off_queued_behind_a_payment_does_not_leave(partner, tmp_path):
     with processes.beat(tmp_path), processes.worker(tmp_path):
         assert processes.eventually(lambda: Command.objects.filter(state="cancelled").exists())
 
-    assert (partner.effects(card), partner.calls(card)["submit"]) == ([], 0)
+    assert partner.effects(card) == []
+    assert partner.calls(card)["submit"] == 0
 
 
-def test_end_of_the_paid_time_switches_off_by_itself_and_payment_brings_back(partner, tmp_path):
-    card = partner.card(state="active", wished_on=True)
-    stopped = partner.card(state="active", wished_on=True)
+def test_end_of_paid_period_deactivates_and_payment_reactivates(partner, tmp_path):
+    card = partner.card(state="active", desired_on=True)
+    stopped = partner.card(state="active", desired_on=True)
     services.request_deactivation(card=stopped, by=OWNER, at=partner.clock())
     type(partner.subscription).objects.update(entitled_until=partner.clock())
 
@@ -116,10 +119,11 @@ def test_end_of_the_paid_time_switches_off_by_itself_and_payment_brings_back(par
         assert processes.eventually(lambda: partner.effects(card) == ["deactivate"])
         assert processes.eventually(all_done)
         type(partner.subscription).objects.update(entitled_until=None)
-        processes.ring("smartcards.reconcile_merchant", merchant_id=partner.merchant.pk)
+        processes.enqueue("smartcards.reconcile_merchant", merchant_id=partner.merchant.pk)
         assert processes.eventually(lambda: partner.effects(card) == ["deactivate", "activate"])
         assert processes.eventually(all_done)
 
     card.refresh_from_db()
-    assert (card.confirmed, partner.effects(stopped)) == (Confirmed.ACTIVE, ["deactivate"])
+    assert card.confirmed == OperatorState.ACTIVE
+    assert partner.effects(stopped) == ["deactivate"]
     assert partner.bench.state(Sim(card.iccid, card.msisdn))["state"] == "active"

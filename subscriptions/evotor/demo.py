@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from subscriptions.evotor import auth, inbox, services
-from subscriptions.evotor.hooks import Hook
-from subscriptions.evotor.schema import UserCreate
+from subscriptions.evotor import inbox, services
+from subscriptions.evotor.models import Hook, Sender
+from subscriptions.evotor.schemas import UserCreate
 from subscriptions.models import Subscription
 from subscriptions.periods import add_months
 
@@ -44,10 +44,10 @@ def _deliver(hook: Hook, payload: dict[str, Any], at: datetime) -> None:
         body=json.dumps(payload).encode(),
         user_id=USER_ID,
         event_type=payload["type"],
-        authorized_as=auth.APPLICATION,
+        authorized_as=Sender.APPLICATION,
         at=at,
     )
-    inbox.process(delivery_id=delivery.pk, at=at)
+    inbox.INBOX.process(delivery.pk, at=at)
 
 
 def _event(number: int, kind: str, at: datetime, **own: Any) -> dict[str, Any]:

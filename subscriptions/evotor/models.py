@@ -1,11 +1,50 @@
 """The market's side: accounts and tokens, the inbox of raw deliveries, the stored events."""
 
+from enum import StrEnum
+
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 from django.utils.timezone import localtime
 
 from cabinet.crypto import EncryptedTextField
+from cabinet.inbox.models import InboxMessage
 from cabinet.models import Merchant
+
+
+class Hook(StrEnum):
+    """The hook that received a delivery."""
+
+    SUBSCRIPTION = "subscription/event"
+    INSTALLATION = "installation/event"
+    DEVICES = "inventories/devices"
+    STORES = "inventories/stores"
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether the body says how things are, so that the same body may come again rightly."""
+        return self in {Hook.DEVICES, Hook.STORES}
+
+
+class Sender(StrEnum):
+    """Whose token proved a delivery, as it is stored and shown to staff."""
+
+    APPLICATION = "приложение"
+    USER = "клиент"
+
+
+class Problem(models.TextChoices):
+    """What a parked delivery waits for."""
+
+    UNKNOWN_USER = "unknown_user", "Неизвестный клиент"
+    UNKNOWN_PRODUCT = "unknown_product", "Неизвестный модуль"
+    UNKNOWN_PLAN = "unknown_plan", "Неизвестный тариф"
+    UNKNOWN_TYPE = "unknown_type", "Неизвестный тип события"
+    BAD_FORM = "bad_form", "Непонятное содержание"
+    FOREIGN = "foreign", "Чужая подписка"
+    FOREIGN_ROWS = "foreign_rows", "Строки другого клиента в списке"
+    CONFLICT = "conflict", "Спорит с уже полученным событием"
+    UNPROVED = "unproved", "Пришло с ключом клиента"
 
 
 class Account(models.Model):
@@ -34,14 +73,12 @@ class Account(models.Model):
         return str(self.merchant)
 
 
-class Delivery(models.Model):
-    """One raw notification, kept before anything is done with it; the same body is kept once."""
+class Delivery(InboxMessage):
+    """One raw notification, kept before anything is done with it; the same body is kept once.
 
-    class State(models.TextChoices):
-        NEW = "new", "ждёт обработки"
-        DONE = "done", "обработано"
-        PARKED = "parked", "отложено для сотрудника"
-        FAILED = "failed", "ошибка обработки"
+    `accepted_at`: staff believe what a merchant's own token brought. `holds_until`: until when this row
+    keeps its merchant's cards from going off by themselves, where that is not the usual time.
+    """
 
     hook = models.CharField("хук", max_length=40)
     body_hash = models.CharField("отпечаток", max_length=64)
@@ -49,14 +86,9 @@ class Delivery(models.Model):
     user_id = models.CharField("userId", max_length=18, blank=True, db_index=True)
     event_type = models.CharField("тип события", max_length=60, blank=True)
     authorized_as = models.CharField("подтверждено", max_length=20, blank=True)
-    received_at = models.DateTimeField("получено")
     repeats = models.PositiveIntegerField("повторов", default=0)
-    state = models.CharField("состояние", max_length=10, choices=State, default=State.NEW)
-    attempts = models.PositiveIntegerField("попыток", default=0)
-    next_try_at = models.DateTimeField("следующая попытка", null=True, blank=True)
-    processed_at = models.DateTimeField("обработано", null=True, blank=True)
-    note = models.CharField("пояснение", max_length=500, blank=True)
-    error = models.TextField("ошибка", blank=True)
+    accepted_at = models.DateTimeField("принято сотрудником", null=True, blank=True)
+    holds_until = models.DateTimeField("не отключать до", null=True, blank=True)
 
     class Meta:
         verbose_name = "входящее из Эвотор"
@@ -73,6 +105,14 @@ class Delivery(models.Model):
                 fields=["next_try_at"],
                 condition=Q(state__in=["new", "failed"]),
                 name="delivery_waiting",
+            ),
+            models.Index(
+                fields=["received_at"], condition=Q(state="parked"), name="delivery_parked"
+            ),
+            models.Index(
+                Upper("user_id"),
+                condition=Q(parked_for="unproved"),
+                name="delivery_unproved",
             ),
         ]
 
@@ -151,12 +191,13 @@ class GapDecision(models.Model):
 
 
 class EntryTicket(models.Model):
-    """A one-time way into a new window where the frame's cookie does not come back."""
+    """A one-time sign-in in a new window where the frame's cookie does not come back."""
 
     fingerprint = models.CharField(max_length=64, unique=True)
     merchant = models.ForeignKey(Merchant, models.CASCADE, verbose_name="клиент")
     expires_at = models.DateTimeField("годен до")
     used_at = models.DateTimeField("использован", null=True, blank=True)
+    used_by = models.CharField("браузер", max_length=64, blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = "билет входа"

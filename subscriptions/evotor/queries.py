@@ -1,24 +1,50 @@
-"""What others ask about the market's side. Nothing here writes."""
+"""Reads about the market's side: accounts, events, gaps, deliveries. Nothing here writes."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypedDict
 
-from django.db.models import Count, F, Max, Q, QuerySet
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Lower, Upper
+from django_stubs_ext import WithAnnotations
 
 from cabinet.models import Merchant
 from subscriptions.evotor.models import (
     Account,
     Delivery,
     GapDecision,
-    InstallationEvent,
+    Hook,
+    Problem,
+    Sender,
     SubscriptionEvent,
 )
+from subscriptions.evotor.schemas import SubscriptionEvent as Event
+from subscriptions.evotor.schemas import Unknown, parse_subscription_event
 from subscriptions.models import Subscription
-from subscriptions.states import Source
+
+# How long an event that is not processed yet keeps the cards of its merchant on.
+EVENT_HOLD = timedelta(minutes=15)
+# And an event of a payment that nobody has proved, once for a merchant, behind a paid end.
+UNPROVED_HOLD = timedelta(hours=24)
+RENEWING = ("subscriptionactivated", "subscriptionrenewed")
+_OPEN = Q(state=Delivery.State.NEW) | Q(state=Delivery.State.FAILED, next_try_at__isnull=False)
 
 GAP_LIMIT = timedelta(minutes=15)
 SYNC_EVERY = timedelta(days=1)
-SWEEP_LIMIT = 500
+
+
+class HeldUntil(TypedDict):
+    """What `waiting_payment_events` adds to a row."""
+
+    until: datetime
+
+
+class PaidEnd(TypedDict):
+    """What `unproved_holds` adds to a row."""
+
+    paid_end: datetime
 
 
 @dataclass(frozen=True)
@@ -32,48 +58,134 @@ class Gap:
     since: datetime
 
 
-def merchant_of(user_id: str) -> Merchant | None:
-    """The merchant with this Evotor user id."""
-    return Merchant.objects.filter(evotor_user_id=user_id).first() if user_id else None
+@dataclass(frozen=True)
+class StoredEvent:
+    """What is stored of one event of a market subscription, and when its delivery came."""
+
+    delivery_id: int
+    user_id: str
+    product_id: str
+    number: int
+    conflict: bool
+    event: Event | Unknown
+    arrived_at: datetime
 
 
-def account_of(user_id: str) -> Account | None:
-    """The account of an Evotor user that is known here."""
-    return Account.objects.filter(merchant__evotor_user_id=user_id).first()
+def stored_events(subscription_id: str) -> list[StoredEvent]:
+    """Everything stored about a market subscription, in the order of its arrival."""
+    rows = SubscriptionEvent.objects.filter(subscription_id=subscription_id).order_by("pk")
+    arrived = rows.annotate(arrived_at=F("delivery__received_at"))
+    return [as_stored(row, row.arrived_at) for row in arrived]
 
 
-def account_with_cloud(merchant_id: int) -> Account | None:
-    """The merchant's account, where the cloud may be asked on its behalf."""
-    rows = Account.objects.select_related("merchant").exclude(cloud_token_fingerprint="")
-    return rows.filter(merchant_id=merchant_id).first()
-
-
-def events_of(subscription_id: str) -> QuerySet[SubscriptionEvent]:
-    """The events that count, in the order of their numbers."""
-    rows = SubscriptionEvent.objects.filter(subscription_id=subscription_id, conflict=False)
-    return rows.order_by("sequence_number")
-
-
-def installation_events_of(user_id: str, product_id: str) -> QuerySet[InstallationEvent]:
-    """All installs and removals of one merchant's module."""
-    return InstallationEvent.objects.filter(user_id=user_id, product_id=product_id)
-
-
-def gaps_accepted_up_to(subscription_id: str) -> int:
-    """The number up to which staff decided to do without what is missing; 0 without a decision."""
-    rows = GapDecision.objects.filter(subscription_id=subscription_id)
-    return rows.values_list("up_to_number", flat=True).first() or 0
-
-
-def waiting_deliveries(*, at: datetime) -> list[int]:
-    """Deliveries to process now, in the order in which they came."""
-    new = Q(state=Delivery.State.NEW, next_try_at=None)
-    again = Q(state__in=[Delivery.State.NEW, Delivery.State.FAILED], next_try_at__lte=at)
-    return list(
-        Delivery.objects.filter(new | again)
-        .order_by("pk")
-        .values_list("pk", flat=True)[:SWEEP_LIMIT]
+def as_stored(row: SubscriptionEvent, arrived_at: datetime) -> StoredEvent:
+    """A row as `stored_events` gives it."""
+    return StoredEvent(
+        delivery_id=row.delivery_id,
+        user_id=row.user_id,
+        product_id=row.product_id,
+        number=row.sequence_number,
+        conflict=row.conflict,
+        event=parse_subscription_event(row.payload),
+        arrived_at=arrived_at,
     )
+
+
+def merchant_of(user_id: str) -> Merchant | None:
+    """The merchant with this Evotor user id, in whatever letter case."""
+    return Merchant.objects.filter(evotor_user_id__iexact=user_id).first() if user_id else None
+
+
+def trusted_senders() -> list[str]:
+    """Whose events about money and installation are believed.
+
+    The merchant can read the user's token in the frame's address, so it is the application alone
+    unless the setting says otherwise.
+    """
+    senders = {"application": Sender.APPLICATION, "user": Sender.USER}
+    return [senders[one] for one in settings.EVOTOR_EVENT_TOKENS]
+
+
+def is_believed(delivery: Delivery) -> bool:
+    """Whether it may say something about money and installation, by itself or because staff accepted it."""
+    return delivery.accepted_at is not None or delivery.authorized_as in trusted_senders()
+
+
+def believed() -> Q:
+    """As `is_believed`, for a query."""
+    return Q(authorized_as__in=trusted_senders()) | Q(accepted_at__isnull=False)
+
+
+def unprocessed_payment_events(at: datetime) -> QuerySet[Delivery]:
+    """Billing events while which nothing of their merchant goes off by itself.
+
+    Believed ones that are new or being retried, for fifteen minutes after they came or as long as
+    staff decided; and, once for a merchant, what renews and waits for staff when a paid end comes, for
+    at most 24 hours behind that end. Lists, parked rows and rows that were given up never hold.
+    """
+    found = waiting_payment_events().filter(until__gt=at).values("pk")
+    return Delivery.objects.filter(pk__in=found.union(unproved_holds(at).values("pk")))
+
+
+def waiting_payment_events() -> "QuerySet[WithAnnotations[Delivery, HeldUntil]]":
+    """Believed billing events that are new or being retried, with `until`, when they cease to hold."""
+    rows = Delivery.objects.filter(_OPEN, believed(), hook=Hook.SUBSCRIPTION)
+    return rows.annotate(until=Coalesce("holds_until", F("received_at") + EVENT_HOLD))
+
+
+def unproved_holds(at: datetime) -> "QuerySet[WithAnnotations[Delivery, PaidEnd]]":
+    """Renewing events that wait for staff behind the paid end of their merchant, the first time.
+
+    With `paid_end`, the first end that one of them holds at `at`.
+    """
+    ends = Subscription.objects.alias(owner=Upper("merchant__evotor_user_id")).filter(
+        owner=Upper(OuterRef("user_id")),
+        entitled_until__gt=at - UNPROVED_HOLD,
+        entitled_until__lte=at,
+        entitled_until__gte=OuterRef("received_at"),
+    )
+    end = Subquery(ends.order_by("entitled_until").values("entitled_until")[:1])
+    billing = unproved().filter(hook=Hook.SUBSCRIPTION)
+    spent = billing.alias(spender=Upper("user_id")).filter(
+        holds_until__lte=at, spender=Upper(OuterRef("user_id"))
+    )
+    rows = billing.alias(kind=Lower("event_type")).annotate(paid_end=end)
+    return rows.filter(~Exists(spent), kind__in=RENEWING, paid_end__isnull=False)
+
+
+def unproved(user_id: str = "") -> QuerySet[Delivery]:
+    """Events about money and installation that came with a user's token and wait for staff.
+
+    Of all users, or of one in whatever spelling.
+    """
+    waiting = _OPEN | Q(state=Delivery.State.PARKED, parked_for=Problem.UNPROVED)
+    rows = Delivery.objects.filter(waiting, hook__in=[Hook.SUBSCRIPTION, Hook.INSTALLATION])
+    rows = rows.exclude(believed())
+    return rows.alias(owner=Upper("user_id")).filter(owner=user_id.upper()) if user_id else rows
+
+
+# Asked for every event of the application. Building the question by the ORM costs ten times its answer.
+_HAS_UNPROVED = """
+SELECT EXISTS (SELECT FROM evotor_delivery WHERE UPPER(user_id) = %s AND parked_for = 'unproved')
+"""
+
+
+def has_unproved(user_id: str) -> bool:
+    """Whether `unproved` may find something of this user, by the index of what waits for staff."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HAS_UNPROVED, [user_id.upper()])
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
+def merchants_with_unprocessed_payment(at: datetime) -> QuerySet[Merchant, int]:
+    """Ids of the merchants of `unprocessed_payment_events`, to be used as a subquery.
+
+    Two spellings of a user id are one company.
+    """
+    users = unprocessed_payment_events(at).annotate(owner=Upper("user_id")).values("owner")
+    merchants = Merchant.objects.alias(owner=Upper("evotor_user_id")).filter(owner__in=users)
+    return merchants.values_list("pk", flat=True)
 
 
 def old_gaps(*, at: datetime) -> list[Gap]:
@@ -91,15 +203,18 @@ def old_gaps(*, at: datetime) -> list[Gap]:
 
 def gap_of(subscription_id: str) -> Gap | None:
     """The first gap of a subscription that staff have not accepted."""
-    expected = gaps_accepted_up_to(subscription_id) + 1
-    events = list(events_of(subscription_id).select_related("delivery"))
-    for event in events:
-        if event.sequence_number > expected:
-            behind = [row for row in events if row.sequence_number > expected]
+    accepted = GapDecision.objects.filter(subscription_id=subscription_id).first()
+    rows = SubscriptionEvent.objects.filter(subscription_id=subscription_id, conflict=False)
+    if accepted:
+        rows = rows.filter(sequence_number__gt=accepted.up_to_number)
+    events = list(rows.select_related("delivery").order_by("sequence_number"))
+    expected = accepted.up_to_number + 1 if accepted else 1
+    for place, event in enumerate(events, start=expected):
+        if event.sequence_number > place:
+            behind = events[place - expected :]
             since = min(row.delivery.received_at for row in behind)
             top = events[-1].sequence_number
-            return Gap(subscription_id, event.user_id, expected, top, since)
-        expected = max(expected, event.sequence_number + 1)
+            return Gap(subscription_id, event.user_id, place, top, since)
     return None
 
 
@@ -110,17 +225,3 @@ def accounts_to_sync(*, at: datetime) -> list[int]:
     )
     ordered = rows.order_by(F("synced_at").asc(nulls_first=True), "pk")
     return list(ordered.values_list("merchant_id", flat=True)[:20])
-
-
-def deliveries_of(merchant: Merchant, limit: int) -> list[Delivery]:
-    """The merchant's latest deliveries."""
-    if not merchant.evotor_user_id:
-        return []
-    return list(Delivery.objects.filter(user_id=merchant.evotor_user_id).order_by("-pk")[:limit])
-
-
-def market_subscriptions(events: QuerySet[SubscriptionEvent]) -> QuerySet[Subscription]:
-    """The subscriptions that these events are about."""
-    numbers = events.order_by().values("subscription_id")
-    rows = Subscription.objects.select_related("merchant", "module")
-    return rows.filter(source=Source.MARKET, external_id__in=numbers)

@@ -1,7 +1,8 @@
 """Every write of the market's side: accounts and tokens, events, shops and terminals."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,20 +10,37 @@ from django.db import transaction
 
 from cabinet import audit
 from cabinet.actors import MARKET, Actor
-from cabinet.alerts import close_alert
 from cabinet.crypto import fingerprint
 from cabinet.errors import Refused
+from cabinet.formatting import plain_text
+from cabinet.messaging.alerts import close_alerts
 from cabinet.models import Merchant, Shop, Terminal
-from cabinet.wake import wake
-from subscriptions import services as core
+from cabinet.tasks.task_queue import enqueue_on_commit
 from subscriptions.evotor import queries
-from subscriptions.evotor.events import facts_of, moves_of, stored_events
 from subscriptions.evotor.fold import fold
-from subscriptions.evotor.models import Account, GapDecision
-from subscriptions.evotor.schema import Device, Store, UserCreate, UserToken
+from subscriptions.evotor.models import Account, Delivery, GapDecision, InstallationEvent
+from subscriptions.evotor.queries import StoredEvent
+from subscriptions.evotor.schemas import (
+    INSTALLED,
+    Device,
+    Store,
+    Unknown,
+    UserCreate,
+    UserToken,
+)
+from subscriptions.evotor.schemas import SubscriptionEvent as Event
 from subscriptions.models import Module, Subscription
-from subscriptions.rules import installations, is_silent
+from subscriptions.rules import (
+    InstallEvent,
+    MarketState,
+    installations,
+    is_ahead,
+    is_silent,
+)
+from subscriptions.services import SILENCE_ALERT, project_installations, project_market
 
+# The key of the alert about missing events of one market subscription.
+GAP_ALERT = "evotor.gap.{}"
 TOKEN_BYTES = 32  # 43 url-safe characters: the market's alphabet knows no dot, plus or slash
 
 
@@ -43,33 +61,21 @@ def register(*, request: UserCreate, at: datetime) -> Account:
 
 def _account(user_id: str, at: datetime) -> Account:
     merchant, created = Merchant.objects.get_or_create(
-        evotor_user_id=user_id, defaults={"created_at": at}
+        evotor_user_id__iexact=user_id, defaults={"evotor_user_id": user_id, "created_at": at}
     )
     if created:
-        _record_registered(merchant, at)
+        text = "Компания зарегистрирована из маркета Эвотор."
+        audit.record(merchant, "registered", text, by=MARKET, at=at)
     # The first call holds the row until it has made the account; the others find it made.
     Merchant.objects.select_for_update(no_key=True).get(pk=merchant.pk)
-    account = Account.objects.filter(merchant=merchant).first() or _new_account(merchant)
-    wake("evotor.revive", user_id=user_id)
+    account = Account.objects.filter(merchant=merchant).first()
+    if account is None:
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        account = Account.objects.create(
+            merchant=merchant, token=token, token_fingerprint=fingerprint(token)
+        )
+    enqueue_on_commit("evotor.revive", user_id=user_id)
     return account
-
-
-def _record_registered(merchant: Merchant, at: datetime) -> None:
-    audit.record(
-        target=merchant,
-        action="registered",
-        text="Компания зарегистрирована из маркета Эвотор.",
-        by=MARKET,
-        at=at,
-        merchant_id=merchant.pk,
-    )
-
-
-def _new_account(merchant: Merchant) -> Account:
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    return Account.objects.create(
-        merchant=merchant, token=token, token_fingerprint=fingerprint(token)
-    )
 
 
 @transaction.atomic
@@ -86,54 +92,71 @@ def keep_cloud_token(*, request: UserToken, at: datetime) -> Account:
     account.save(
         update_fields=["cloud_token", "cloud_token_fingerprint", "cloud_token_at", "synced_at"]
     )
-    wake("evotor.sync", merchant_id=account.merchant_id)
+    enqueue_on_commit("evotor.sync", merchant_id=account.merchant_id)
     return account
 
 
-def refold(
-    *, subscription_id: str, merchant: Merchant, module: Module, at: datetime
+@transaction.atomic(savepoint=False)
+def rebuild_subscription(
+    *,
+    subscription_id: str,
+    stored: Sequence[StoredEvent],
+    merchant: Merchant,
+    module: Module,
+    at: datetime,
 ) -> Subscription:
-    """Fold everything stored about a market subscription and bring its row to the result.
+    """Fold `stored`, everything about a market subscription, and bring its row to the result.
 
-    Locks the merchant first: two events of one subscription are folded one after the other, and
-    the later fold sees them both. Alerts about a gap or a silence
+    The caller holds the merchant's lock since before it read `stored`: two events of one subscription
+    are folded one after the other, and the later fold sees them both. Alerts about a gap or a silence
     are closed when these are over.
     """
-    with transaction.atomic():
-        Merchant.objects.select_for_update(no_key=True).get(pk=merchant.pk)
-        events = list(queries.events_of(subscription_id))
-        accepted = queries.gaps_accepted_up_to(subscription_id)
-        state = fold(stored_events(events), gaps_accepted_up_to=accepted)
-        facts = facts_of(events, state, module.addon_id)
-        row = core.project_market(
-            merchant_id=merchant.pk, module=module, facts=facts, by=MARKET, at=at
-        )
-        if not state.missing:
-            close_alert(key=gap_key(subscription_id), by=MARKET, at=at)
-        if not is_silent(entitlement=facts.entitlement, billing_end=facts.billing_end, at=at):
-            close_alert(key=core.silence_key(row), by=MARKET, at=at)
-    return row
+    counted = [one for one in stored if not one.conflict]
+    state = _folded(subscription_id, [one.event for one in counted], module)
+    subscription = project_market(
+        merchant=merchant,
+        module=module,
+        external_id=subscription_id,
+        state=_begun_at_arrival(state, counted),
+        at=at,
+    )
+    if [one.number for one in counted] == [1]:  # nothing came before it that could be over now
+        return subscription
+    over = [] if state.missing else [GAP_ALERT.format(subscription_id)]
+    over += [] if is_silent(state, at) else [SILENCE_ALERT.format(subscription.pk)]
+    close_alerts(keys=over, by=MARKET, at=at)
+    return subscription
 
 
-def gap_key(subscription_id: str) -> str:
-    """The key of the alert about missing events."""
-    return f"evotor.gap.{subscription_id}"
+def _folded(subscription_id: str, events: Sequence[Event | Unknown], module: Module) -> MarketState:
+    """Their state, without what staff have decided to do without."""
+    state = fold(events, addon_id=module.addon_id)
+    accepted = state.missing and GapDecision.objects.filter(subscription_id=subscription_id).first()
+    if not accepted:
+        return state
+    return fold(events, addon_id=module.addon_id, gaps_accepted_up_to=accepted.up_to_number)
 
 
-def refold_installations(*, merchant: Merchant, module: Module, at: datetime) -> None:
-    """Bring the rows of installs to what the market's events say, in the market's order."""
-    with transaction.atomic():
-        Merchant.objects.select_for_update(no_key=True).get(pk=merchant.pk)
-        rows = queries.installation_events_of(
-            merchant.evotor_user_id or "", str(module.market_product_id)
-        )
-        core.project_installations(
-            merchant_id=merchant.pk,
-            module=module,
-            stretches=installations(moves_of(rows)),
-            by=MARKET,
-            at=at,
-        )
+def _begun_at_arrival(state: MarketState, events: Iterable[StoredEvent]) -> MarketState:
+    """Nobody waits for the instant of a payment or trial that is stamped ahead of its arrival."""
+    since = state.entitled_from
+    arrivals = [one.arrived_at for one in events if one.event.at == since]
+    if since is None or not arrivals:
+        return state
+    arrived_at = min(arrivals)
+    return replace(state, entitled_from=arrived_at) if is_ahead(since, arrived_at) else state
+
+
+def rebuild_installations(*, merchant: Merchant, module: Module, at: datetime) -> None:
+    """Bring the rows of installs to what the market's events say, in the market's order.
+
+    The caller holds the merchant's lock.
+    """
+    rows = InstallationEvent.objects.filter(
+        user_id=(merchant.evotor_user_id or "").upper(), product_id=str(module.market_product_id)
+    )
+    events = [InstallEvent(row.event_id, row.occurred_at, row.type == INSTALLED) for row in rows]
+    project_installations(merchant=merchant, module=module, intervals=installations(events), at=at)
 
 
 @transaction.atomic
@@ -144,6 +167,7 @@ def accept_gap(*, subscription: Subscription, reason: str, by: Actor, at: dateti
     """
     if not reason.strip():
         raise Refused("Укажите причину: она останется в журнале.")
+    merchant = Merchant.objects.select_for_update(no_key=True).get(pk=subscription.merchant_id)
     gap = queries.gap_of(subscription.external_id)
     if gap is None:
         raise Refused("Пропущенных событий у этой подписки нет.")
@@ -156,88 +180,95 @@ def accept_gap(*, subscription: Subscription, reason: str, by: Actor, at: dateti
             "reason": reason,
         },
     )
-    _record_gap(subscription, gap, reason, by=by, at=at)
-    refold(
-        subscription_id=subscription.external_id,
-        merchant=subscription.merchant,
-        module=subscription.module,
-        at=at,
-    )
-    return decision
-
-
-def _record_gap(
-    subscription: Subscription, gap: queries.Gap, reason: str, *, by: Actor, at: datetime
-) -> None:
     audit.record(
         target=subscription,
         action="gap_accepted",
         text=f"События Эвотор до № {gap.top} применены без пропущенного № {gap.first_missing}.",
         by=by,
         at=at,
-        merchant_id=subscription.merchant_id,
+        merchant_id=merchant.pk,
         reason=reason,
     )
+    rebuild_subscription(
+        subscription_id=subscription.external_id,
+        stored=queries.stored_events(subscription.external_id),
+        merchant=merchant,
+        module=subscription.module,
+        at=at,
+    )
+    return decision
 
 
 @transaction.atomic
-def keep_shops(*, merchant: Merchant, stores: Iterable[Store], at: datetime, whole: bool) -> None:
-    """Bring the local copy of the shops to what the market said.
+def keep_shops(*, merchant: Merchant, stores: Sequence[Store], at: datetime, whole: bool) -> None:
+    """Bring the local copy of the shops to what the market sent.
 
-    `whole`: the list is complete, so what is not on it is gone over there. The rows stay.
+    `whole`: the list was complete at `at`, so what is not on it and was not seen since is gone over
+    there. The rows stay.
     """
     Merchant.objects.select_for_update(no_key=True).get(pk=merchant.pk)
-    seen = [_keep_shop(merchant, store, at) for store in stores]
+    for store in stores:
+        name = plain_text.visible(store.name or "") or "Магазин без названия"
+        address = plain_text.visible(store.address or "")
+        Shop.objects.update_or_create(
+            merchant=merchant,
+            evotor_id=store.id,
+            defaults={
+                "name": name[:200],
+                "address": address[:300],
+                "seen_at": at,
+                "gone_at": None,
+            },
+        )
     if whole:
-        gone = Shop.objects.of(merchant).filter(gone_at=None).exclude(pk__in=seen)
-        gone.update(gone_at=at)
-
-
-def _keep_shop(merchant: Merchant, store: Store, at: datetime) -> int:
-    facts: Mapping[str, Any] = {
-        "name": store.name[:200] or "Магазин без названия",
-        "address": store.address[:300],
-    }
-    row, _ = Shop.objects.update_or_create(
-        merchant=merchant,
-        evotor_id=store.id,
-        defaults={**facts, "seen_at": at, "gone_at": None},
-    )
-    return row.pk
+        gone = Shop.objects.of(merchant).filter(gone_at=None, seen_at__lte=at)
+        gone.exclude(evotor_id__in=[store.id for store in stores]).update(gone_at=at)
 
 
 @transaction.atomic
 def keep_terminals(
-    *, merchant: Merchant, devices: Iterable[Device], at: datetime, whole: bool
+    *, merchant: Merchant, devices: Sequence[Device], at: datetime, whole: bool
 ) -> None:
-    """Bring the local copy of the terminals to what the market said; `whole` as for shops."""
+    """Bring the local copy of the terminals to what the market sent; `whole` as for shops."""
     Merchant.objects.select_for_update(no_key=True).get(pk=merchant.pk)
     shops = dict(Shop.objects.of(merchant).values_list("evotor_id", "pk"))
-    seen = [_keep_terminal(merchant, device, shops, at) for device in devices]
+    for device in devices:
+        sent = {
+            "name": plain_text.visible(device.name or "")[:200],
+            "shop_id": shops.get(device.store_id or ""),
+            "serial_number": (device.serial_number or "")[:32],
+            "imei": (device.imei or "")[:16],
+            "model": (device.model or "")[:32],
+        }
+        # Version 1 and a token without the permission leave fields out; that erases nothing.
+        facts: dict[str, Any] = {key: value for key, value in sent.items() if value}
+        Terminal.objects.update_or_create(
+            merchant=merchant,
+            evotor_id=device.id,
+            defaults={**facts, "seen_at": at, "gone_at": None},
+            create_defaults={"name": "Касса без названия", **facts, "seen_at": at},
+        )
     if whole:
-        gone = Terminal.objects.of(merchant).filter(gone_at=None).exclude(pk__in=seen)
-        gone.update(gone_at=at)
+        gone = Terminal.objects.of(merchant).filter(gone_at=None, seen_at__lte=at)
+        gone.exclude(evotor_id__in=[device.id for device in devices]).update(gone_at=at)
 
 
-def _keep_terminal(
-    merchant: Merchant, device: Device, shops: Mapping[str, int], at: datetime
-) -> int:
-    told = {
-        "name": device.name[:200],
-        "shop_id": shops.get(device.store_id or ""),
-        "serial_number": device.serial_number[:32],
-        "imei": device.imei[:16],
-        "model": device.model[:32],
-    }
-    # Version 1 and a token without the permission leave fields out; that erases nothing.
-    facts = {key: value for key, value in told.items() if value}
-    row, _ = Terminal.objects.update_or_create(
-        merchant=merchant,
-        evotor_id=device.id,
-        defaults={**facts, "seen_at": at, "gone_at": None},
-        create_defaults={"name": "Касса без названия", **facts, "seen_at": at},
+def record_decision(
+    *, delivery: Delivery, action: str, text: str, by: Actor, at: datetime, reason: str = ""
+) -> int | None:
+    """What staff have decided about a delivery, in the audit log of its merchant; whose id, where known."""
+    merchant = queries.merchant_of(delivery.user_id)
+    merchant_id = merchant.pk if merchant else None
+    audit.record(
+        target=delivery,
+        action=action,
+        text=text,
+        by=by,
+        at=at,
+        merchant_id=merchant_id,
+        reason=reason,
     )
-    return row.pk
+    return merchant_id
 
 
 def note_synced(*, merchant: Merchant, at: datetime) -> None:

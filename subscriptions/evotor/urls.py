@@ -1,8 +1,8 @@
-"""Routes of the market: its hooks, and the way in from its cabinet."""
+"""Routes of the market: its hooks, and the entry from its cabinet."""
 
 from django.urls import URLPattern, path, re_path
 
-from subscriptions.evotor import entry_views, webhooks
+from subscriptions.evotor import entry, webhooks
 
 
 def _hook(route: str, view: webhooks.View, name: str) -> URLPattern:
@@ -20,7 +20,7 @@ urlpatterns = [
     _hook("inventories/stores", webhooks.stores, "evotor_stores"),
     _hook("inventories/employees", webhooks.employees, "evotor_employees"),
     re_path(r"^api/.*$", webhooks.unknown, name="evotor_unknown"),
-    path("evotor/enter/", entry_views.enter, name="evotor_enter"),
-    path("evotor/entered/<str:ticket>/", entry_views.entered, name="evotor_entered"),
-    path("evotor/ticket/<str:ticket>/", entry_views.by_ticket, name="evotor_ticket"),
+    path("evotor/enter/", entry.enter, name="evotor_enter"),
+    path("evotor/entered/<str:ticket>/", entry.entered, name="evotor_entered"),
+    path("evotor/ticket/<str:ticket>/", entry.by_ticket, name="evotor_ticket"),
 ]

@@ -1,50 +1,135 @@
-"""The market's hooks: who knocks, what is said, keep it, answer. Nothing is processed in a request.
+"""The market's hooks: prove the caller, store the body, answer. Nothing is processed in a request.
 
 Every hook is served with and without the `/api/vN` prefix, since the market's portal has a free
 address for each. Error bodies are those of Evotor's table (doc_errors_returned.md, 2018):
 1001 wrong application token, 1002 wrong user token, 1006 wrong log-in data, 2001 broken JSON,
-2002 missing field, 2003 bad value.
+2002 missing field, 2003 bad value. The table knows no limits and no failures: codes of 9000 and
+more are ours, 429 and 503 come with `Retry-After`.
 
 On accounts: `user/create` makes the account of a userId, and a repeat gets the same token. There
-are no accounts with a password here, so `user/verify` trusts the market's word about a userId that
-we know and answers 1006 to one that we do not; 2004 and 2005 (the data belong to somebody else)
-cannot happen. `user/token` alone is enough to work: it makes the account too.
+are no accounts with a password here, so `user/verify` trusts the market about a userId that we
+know and answers 1006 to one that we do not; 2004 and 2005 (the data belong to somebody else) cannot
+happen. `user/token` alone is enough to work: it makes the account too.
+
+A list of shops, terminals or people is up to ten megabytes long, so it is stored unread: its owner is
+the caller or who `X-Evotor-User-Id` names, and what its rows say about that is checked when it is
+processed (`schemas.row_owners`).
 """
 
+import base64
+import hmac
+import logging
+import re
+import time
 import zlib
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, wraps
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_not_required
+from django.db import InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.request import RawPostDataException, UnreadablePostError
-from django.views.decorators.csrf import csrf_exempt
 
 from cabinet import clock
-from subscriptions.evotor import auth, inbox, queries, services
-from subscriptions.evotor.auth import Caller
-from subscriptions.evotor.hooks import Hook
-from subscriptions.evotor.schema import (
-    USER_KEYS,
+from cabinet.crypto import fingerprint
+from cabinet.enums import EVOTOR_USER_ID
+from cabinet.inbox.request_body import BodyBroken, BodyTooLong, read_limited
+from cabinet.middleware import for_machines
+from cabinet.tasks.lock_timeout import limit_lock_waits
+from subscriptions.evotor import inbox, queries, services, user_limits
+from subscriptions.evotor.models import Account, Hook, Sender
+from subscriptions.evotor.schemas import (
+    BROKEN_JSON,
+    TYPE_CHARACTERS,
     SchemaError,
+    event_header,
     parse_user_create,
     parse_user_token,
     parse_user_verify,
     read_json,
 )
+from subscriptions.models import Module
 
 WRONG_APPLICATION = 1001
 WRONG_USER = 1002
 WRONG_LOGIN = 1006
-BROKEN = 2001
+TOO_MANY = 9429
+FAILED = 9500
+UNAVAILABLE = 9503
 
+# A real event has less than one kilobyte.
+EVENT_BYTES = 64 * 1024
+# The market waits ten seconds for an answer, so a held merchant must be given up before.
+LOCK_WAIT = 3.0
+RETRY_AFTER = 30
+# For how long a process believes what it has read of the modules' secrets.
+SECRETS_SECONDS = 5
+_USER_ID = re.compile(EVOTOR_USER_ID)
+_LIST = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]")
+
+logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponse]
 
 
-class Turned(Exception):
-    """A request that is turned away: the HTTP status and the market's own error code."""
+@dataclass(frozen=True)
+class Caller:
+    """A proved caller; `user_id` (upper case) is empty for the application, which speaks for every user."""
+
+    user_id: str = ""
+
+    @property
+    def sender(self) -> Sender:
+        """Whose token proved the caller."""
+        return Sender.USER if self.user_id else Sender.APPLICATION
+
+
+def caller_of(header: str, *, users: bool) -> Caller | None:
+    """The application, where the `Authorization` header has a token (Bearer) or log-in (Basic) of it.
+
+    With `users`, also the merchant whose own token the header has. Compared in constant time and in
+    full: how many secrets there are may be learnt from the clock, what they are may not. A secret that
+    was taken from a module is believed for `SECRETS_SECONDS` more.
+    """
+    scheme, _, secret = header.strip().partition(" ")
+    secret = secret.strip()
+    bearers, logins = _module_secrets(int(time.monotonic() // SECRETS_SECONDS))
+    match scheme.lower():
+        case "bearer":
+            known = [*settings.EVOTOR_APP_TOKENS, *bearers]
+        case "basic":
+            secret = _decoded(secret)
+            known = [settings.EVOTOR_BASIC, *logins]
+        case _:
+            return None
+    # A list, so that a match takes as long as none. An empty secret is set nowhere.
+    found = [bool(one) and hmac.compare_digest(one.encode(), secret.encode()) for one in known]
+    if any(found):
+        return Caller()
+    if not users or scheme.lower() != "bearer" or not secret:
+        return None
+    # Looked up by a keyed hash: what the index gives away is of no use without the key.
+    accounts = Account.objects.filter(token_fingerprint=fingerprint(secret))
+    user_id = accounts.values_list("merchant__evotor_user_id", flat=True).first()
+    return Caller(user_id.upper()) if user_id else None
+
+
+@lru_cache(maxsize=1)
+def _module_secrets(_interval: int) -> tuple[list[str], list[str]]:
+    """Bearer tokens and Basic log-ins of all modules, read once in an interval."""
+    rows = list(Module.objects.values_list("app_tokens", "basic_auth"))
+    bearers = [row.strip() for tokens, _ in rows for row in tokens.splitlines()]
+    return bearers, [basic for _, basic in rows]
+
+
+def _decoded(secret: str) -> str:
+    try:
+        return base64.b64decode(secret, validate=True).decode()
+    except ValueError:  # no Base64, no ASCII, no UTF-8
+        return ""
+
+
+class HookRejected(Exception):
+    """A request that is refused: the HTTP status and the market's own error code."""
 
     def __init__(self, status: int, code: int) -> None:
         super().__init__(f"{status} {code}")
@@ -52,207 +137,185 @@ class Turned(Exception):
         self.code = code
 
 
-def _hook(method: str) -> Callable[[View], View]:
-    """A view of the market: one method, no session, refusals as the market documents them."""
+def _hook(
+    method: str, error_code: int, *, users: bool = False, most_bytes: int | None = EVENT_BYTES
+) -> Callable[[View], View]:
+    """A view of the market: one method, no session, refusals as the market documents them.
+
+    The view gets the proved caller, with `users` also a merchant, and the body of at most
+    `most_bytes` (None: EVOTOR_HOOK_MAX_BYTES); without a caller it is refused with `error_code`.
+    Whatever goes wrong is answered with JSON.
+    """
 
     def decorate(view: View) -> View:
+        @for_machines
         @wraps(view)
-        def answered(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        def answer(request: HttpRequest) -> HttpResponse:
             if request.method != method:
                 return JsonResponse({}, status=405, headers={"Allow": method})
             try:
-                return view(request, **kwargs)
-            except Turned as turned:
-                return JsonResponse({"errors": [{"code": turned.code}]}, status=turned.status)
-            except SchemaError as broken:
-                return JsonResponse(broken.body(), status=400)
+                caller = _proved(request, users=users, error_code=error_code)
+                limit = settings.EVOTOR_HOOK_MAX_BYTES if most_bytes is None else most_bytes
+                return view(request, caller, _body(request, caller, limit))
+            except Exception as error:  # noqa: BLE001 what nobody thought of is logged and answered too
+                return _refusal(error)
 
-        # The market's servers have neither our cookies nor our log-in; the token is the proof.
-        return csrf_exempt(login_not_required(answered))
+        return answer
 
     return decorate
 
 
-@_hook("POST")
-def user_create(request: HttpRequest) -> HttpResponse:
+def _proved(request: HttpRequest, *, users: bool, error_code: int) -> Caller:
+    """Who calls. Raises HookRejected 401, and 429 for a merchant who calls too often."""
+    caller = caller_of(request.META.get("HTTP_AUTHORIZATION", ""), users=users)
+    if caller is None:
+        raise HookRejected(401, error_code)
+    if caller.user_id and user_limits.is_over_requests(caller.user_id):
+        raise HookRejected(429, TOO_MANY)
+    return caller
+
+
+def _refusal(error: Exception) -> HttpResponse:
+    """The documented JSON body for an error of a hook."""
+    match error:
+        case SchemaError():
+            return JsonResponse(error.body(), status=400)
+        case HookRejected():
+            status, code = error.status, error.code
+        case (
+            OperationalError() | InterfaceError()
+        ):  # a merchant's row is held, or the database is away
+            status, code = 503, UNAVAILABLE
+        case _:
+            logger.error("A hook could not be answered", exc_info=error)
+            status, code = 500, FAILED
+    retry = {"Retry-After": str(RETRY_AFTER)} if status in {429, 503} else {}
+    return JsonResponse({"errors": [{"code": code}]}, status=status, headers=retry)
+
+
+@_hook("POST", WRONG_APPLICATION)
+def user_create(_request: HttpRequest, _caller: Caller, body: bytes) -> HttpResponse:
     """Register a merchant: 200 with our token for this user, the same one at each repeat."""
-    _application(request)
-    wanted = parse_user_create(_payload(request))
-    account = services.register(request=wanted, at=clock.now())
+    wanted = parse_user_create(read_json(body))
+    with transaction.atomic():
+        limit_lock_waits(LOCK_WAIT)
+        account = services.register(request=wanted, at=clock.now())
     return JsonResponse({"userId": wanted.user_id, "token": account.token})
 
 
-@_hook("POST")
-def user_verify(request: HttpRequest) -> HttpResponse:
+@_hook("POST", WRONG_APPLICATION)
+def user_verify(_request: HttpRequest, _caller: Caller, body: bytes) -> HttpResponse:
     """Log in a merchant who is known here; the market bills, so `hasBilling` is always false."""
-    _application(request)
-    user_id = parse_user_verify(_payload(request)).user_id
-    account = queries.account_of(user_id)
+    user_id = parse_user_verify(read_json(body)).user_id
+    account = Account.objects.filter(merchant=queries.merchant_of(user_id)).first()
     if account is None:
-        raise Turned(401, WRONG_LOGIN)
+        raise HookRejected(401, WRONG_LOGIN)
     return JsonResponse({"userId": user_id, "hasBilling": False, "token": account.token})
 
 
-@_hook("POST")
-def user_token(request: HttpRequest) -> HttpResponse:
+@_hook("POST", WRONG_APPLICATION)
+def user_token(_request: HttpRequest, _caller: Caller, body: bytes) -> HttpResponse:
     """Keep the key to the market's cloud."""
-    _application(request)
-    services.keep_cloud_token(request=parse_user_token(_payload(request)), at=clock.now())
+    wanted = parse_user_token(read_json(body))
+    with transaction.atomic():
+        limit_lock_waits(LOCK_WAIT)
+        services.keep_cloud_token(request=wanted, at=clock.now())
     return JsonResponse({})
 
 
-@_hook("POST")
-def subscription_event(request: HttpRequest) -> HttpResponse:
-    """A billing event."""
-    caller = _application_or_user(request)
-    body = _body(request)
-    payload = _object(read_json(body))
-    return _keep(Hook.SUBSCRIPTION, caller, body, _user_id(payload), _text(payload.get("type")))
+@_hook("POST", WRONG_APPLICATION, users=True)
+def subscription_event(_request: HttpRequest, caller: Caller, body: bytes) -> HttpResponse:
+    """Store a billing event; whatever an authentic caller sends is stored."""
+    header = event_header(read_json(body))
+    return _store(Hook.SUBSCRIPTION, caller, body, header.user_id, header.type)
 
 
-@_hook("POST")
-def installation_event(request: HttpRequest) -> HttpResponse:
-    """An install or a removal."""
-    caller = _application_or_user(request)
-    body = _body(request)
-    payload = _object(read_json(body))
-    user_id = _user_id(_object(payload.get("data")))
-    return _keep(Hook.INSTALLATION, caller, body, user_id, _text(payload.get("type")))
+@_hook("POST", WRONG_APPLICATION, users=True)
+def installation_event(_request: HttpRequest, caller: Caller, body: bytes) -> HttpResponse:
+    """Store an install or a removal; whatever an authentic caller sends is stored."""
+    header = event_header(read_json(body))
+    return _store(Hook.INSTALLATION, caller, body, header.data_user_id, header.type)
 
 
-@_hook("PUT")
-def devices(request: HttpRequest) -> HttpResponse:
-    """Terminals as they are now."""
-    return _inventory(request, Hook.DEVICES)
+@_hook("PUT", WRONG_USER, users=True, most_bytes=None)
+def devices(request: HttpRequest, caller: Caller, body: bytes) -> HttpResponse:
+    """Store the terminals as they are now."""
+    return _store_list(request, caller, Hook.DEVICES, body)
 
 
-@_hook("PUT")
-def stores(request: HttpRequest) -> HttpResponse:
-    """Shops as they are now."""
-    return _inventory(request, Hook.STORES)
+@_hook("PUT", WRONG_USER, users=True, most_bytes=None)
+def stores(request: HttpRequest, caller: Caller, body: bytes) -> HttpResponse:
+    """Store the shops as they are now."""
+    return _store_list(request, caller, Hook.STORES, body)
 
 
-@_hook("PUT")
-def employees(request: HttpRequest) -> HttpResponse:
-    """People of the shops: read, checked for form and let go. We have no use for their data."""
-    _application_or_user(request)
-    read_json(_body(request))
+@_hook("PUT", WRONG_USER, users=True, most_bytes=None)
+def employees(_request: HttpRequest, _caller: Caller, _body: bytes) -> HttpResponse:
+    """People of the shops: accepted, not read and not stored. We have no use for their data."""
     return JsonResponse({})
 
 
-@csrf_exempt  # as above: a stranger to our cookies
-@login_not_required
-def unknown(request: HttpRequest) -> HttpResponse:
+@for_machines
+def unknown(_request: HttpRequest) -> HttpResponse:
     """A hook that we do not serve."""
     return JsonResponse({}, status=404)
 
 
-def _application(request: HttpRequest) -> None:
-    if auth.application(request.headers.get("Authorization", "")) is None:
-        raise Turned(401, WRONG_APPLICATION)
+def _store_list(request: HttpRequest, caller: Caller, hook: Hook, body: bytes) -> HttpResponse:
+    named = request.META.get("HTTP_X_EVOTOR_USER_ID", "")
+    if not caller.user_id and not _USER_ID.fullmatch(named):
+        named = ""
+    try:
+        body.decode()
+    except UnicodeDecodeError as broken:
+        raise HookRejected(400, BROKEN_JSON) from broken
+    if not _LIST.match(body):
+        raise HookRejected(400, BROKEN_JSON)
+    return _store(hook, caller, body, named.upper() or caller.user_id, None)
 
 
-def _application_or_user(request: HttpRequest) -> Caller:
-    caller = auth.application_or_user(request.headers.get("Authorization", ""))
-    if caller is None:
-        is_event = request.method == "POST"
-        raise Turned(401, WRONG_APPLICATION if is_event else WRONG_USER)
-    return caller
-
-
-def _inventory(request: HttpRequest, hook: Hook) -> HttpResponse:
-    caller = _application_or_user(request)
-    body = _body(request)
-    told = {*_owners(read_json(body)), request.headers.get("X-Evotor-User-Id", "")} - {""}
-    if len(told) > 1:
-        raise Turned(401, WRONG_USER)
-    return _keep(hook, caller, body, told.pop() if told else caller.user_id, "")
-
-
-def _owners(payload: object) -> set[str]:
-    """The users that version 2 names in its rows."""
-    rows = payload.get("items") if isinstance(payload, Mapping) else payload
-    if not isinstance(rows, list):
-        return set()
-    return {_text(_object(row).get("user_id")) for row in rows}
-
-
-def _keep(hook: Hook, caller: Caller, body: bytes, user_id: str, event_type: str) -> HttpResponse:
-    """Store what an authentic caller says about whom it may speak for, whatever it says."""
-    if not caller.speaks_for(user_id):
-        raise Turned(401, WRONG_USER)
+def _store(
+    hook: Hook, caller: Caller, body: bytes, user_id: str | None, event_type: str | None
+) -> HttpResponse:
+    """Store what a caller says about whom it may speak for, whatever it says."""
+    if caller.user_id and caller.user_id != user_id:
+        raise HookRejected(401, WRONG_USER)
     inbox.store(
         hook=hook,
         body=body,
-        user_id=user_id[:18],
-        event_type=event_type[:60],
-        authorized_as=caller.kind,
+        user_id=user_id or "",
+        event_type=(event_type or "")[:TYPE_CHARACTERS],
+        authorized_as=caller.sender,
         at=clock.now(),
     )
     return JsonResponse({})
 
 
-def _payload(request: HttpRequest) -> object:
-    return read_json(_body(request))
+def _body(request: HttpRequest, caller: Caller, limit: int) -> bytes:
+    """The body, unzipped where it came so; at most `limit` bytes before and after.
 
-
-def _object(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _user_id(values: Mapping[str, object]) -> str:
-    """The user as the schema reads it: the first of its keys that is there."""
-    return _text(next((values[key] for key in USER_KEYS if key in values), ""))
-
-
-def _text(value: object) -> str:
-    """A storable short text, or an empty one; the raw body keeps what it really was."""
-    if not isinstance(value, str):
-        return ""
-    return value.encode("ascii", "replace").decode().replace("\x00", "?")
-
-
-def _body(request: HttpRequest) -> bytes:
-    """The body, unzipped where it came so; at most ten megabytes before and after.
-
-    Raises Turned 413 for more and 400 for what cannot be read.
+    Raises HookRejected 413 for more, 400 for what cannot be read, and 429 where a merchant has sent
+    too much within a minute.
     """
-    limit = settings.EVOTOR_HOOK_MAX_BYTES
-    if _announced(request) > limit:
-        raise Turned(413, BROKEN)
     try:
-        raw: bytes = _stream(request).read(limit + 1)
-    except (OSError, RawPostDataException, UnreadablePostError) as broken:
-        raise Turned(400, BROKEN) from broken
-    if "gzip" in request.headers.get("Content-Encoding", "").lower():
-        raw = _unzipped(raw, limit)
-    if len(raw) > limit:
-        raise Turned(413, BROKEN)
-    return raw
-
-
-def _announced(request: HttpRequest) -> int:
-    length = request.headers.get("Content-Length") or "0"
-    # A number of thousands of digits would refuse to be read; nobody needs its value.
-    return int(length[:16]) if length.isdecimal() else 0
-
-
-def _stream(request: HttpRequest) -> Any:
-    # Django reads nothing without a length; a server that marks the end of a chunked body itself
-    # (PEP 3333 extension `wsgi.input_terminated`) can be read to that end.
-    environ = request.META
-    if environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH"):
-        return environ["wsgi.input"]
-    return request
+        raw = read_limited(request, limit)
+        is_zipped = "gzip" in request.META.get("HTTP_CONTENT_ENCODING", "").lower()
+        body = _unzipped(raw, limit) if is_zipped else raw
+    except BodyTooLong as too_long:
+        raise HookRejected(413, BROKEN_JSON) from too_long
+    except (BodyBroken, zlib.error) as broken:
+        raise HookRejected(400, BROKEN_JSON) from broken
+    if caller.user_id and user_limits.is_over_bytes(caller.user_id, len(body)):
+        raise HookRejected(429, TOO_MANY)
+    return body
 
 
 def _unzipped(raw: bytes, limit: int) -> bytes:
-    """At most one byte more than `limit`, so that a small body cannot fill the memory."""
+    """Raises BodyTooLong and BodyBroken. A small body cannot fill the memory."""
     unzip = zlib.decompressobj(wbits=31)
-    try:
-        body: bytes = unzip.decompress(raw, limit + 1)
-    except zlib.error as broken:
-        raise Turned(400, BROKEN) from broken
-    if not unzip.eof and len(body) <= limit:
-        raise Turned(400, BROKEN)
+    body: bytes = unzip.decompress(raw, limit + 1)
+    if len(body) > limit:
+        raise BodyTooLong
+    if not unzip.eof:
+        raise BodyBroken
     return body

@@ -4,9 +4,11 @@ pytest reads this file before the apps are loaded, so models are asked for when 
 """
 
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from django.apps import apps
+from django.db import connection
 
 START = datetime(2026, 1, 31, 9, tzinfo=UTC)
 
@@ -43,10 +45,19 @@ def make(merchant, module, tariff):
             "merchant": merchant,
             "module": module,
             "tariff": tariff,
-            "source": "market",
             "external_id": f"number-{number}",
             "created_at": START,
         }
         return apps.get_model("subscriptions.Subscription").objects.create(**(facts | fields))
 
     return made
+
+
+def merchants_to_reconcile() -> list[int]:
+    """Whose cards are compared with what is paid after the commit, in the order of asking."""
+    wanted = [entry[1] for entry in connection.run_on_commit if isinstance(entry[1], partial)]
+    return [
+        function.keywords["merchant_id"]
+        for function in wanted
+        if function.args == ("smartcards.reconcile_merchant",)
+    ]

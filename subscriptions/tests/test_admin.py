@@ -1,14 +1,16 @@
 """Staff's pages about modules, tariffs and subscriptions."""
 
-import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
 from django.urls import reverse
 
+from cabinet.formatting.ru_format import money
 from cabinet.models import AuditEvent, User
-from cabinet.wording import money
 from subscriptions.models import Gift, Module, StaffStop, Tariff
 from subscriptions.tests.conftest import START
 
@@ -39,12 +41,10 @@ def change(row):
     return reverse(f"admin:subscriptions_{row._meta.model_name}_change", args=[row.pk])
 
 
-def act(client, action, row, **data):
-    return client.post(
-        LIST,
-        {"action": action, "_selected_action": [row.pk], **data},
-        follow=True,
-    )
+def act(client, action, *rows, **data):
+    """The form of the page that confirms an action of the list, sent."""
+    chosen = {"action": action, "_selected_action": [row.pk for row in rows], "confirmed": "1"}
+    return client.post(LIST, chosen | data, follow=True)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -61,7 +61,9 @@ def test_subscription_page_is_read_only(staff, make):
     posted = staff.post(change(row), {"paid_cards": 99})
 
     row.refresh_from_db()
-    assert (page.status_code, posted.status_code, row.paid_cards) == (200, 403, 1)
+    assert page.status_code == 200
+    assert posted.status_code == 403
+    assert row.paid_cards == 1
 
 
 def test_days_are_given_with_a_reason(staff, make):
@@ -70,101 +72,125 @@ def test_days_are_given_with_a_reason(staff, make):
     act(staff, "give_days", row, days="7", reason="сбой")
 
     gift = Gift.objects.get()
-    assert (gift.days, gift.reason, gift.given_by) == (7, "сбой", "Ольга")
+    assert gift.days == 7
+    assert gift.reason == "сбой"
+    assert gift.given_by == "Ольга"
 
 
-@pytest.mark.parametrize(
-    ("data", "sentence"),
-    [
-        ({"days": "7"}, "number-1: Укажите причину: её увидит клиент."),
-        ({"reason": "сбой"}, "number-1: Подарить можно от 1 до 366 дней."),
-        ({"days": "много", "reason": "сбой"}, "Дней: Введите целое число."),
-        ({"days": "0", "reason": "сбой"}, "Дней: Убедитесь, что это значение больше либо равно 1."),
-    ],
-)
-def test_days_are_refused_in_words(staff, make, data, sentence):
-    page = act(staff, "give_days", make(entitled_from=START, entitled_until=END), **data)
+def test_list_asks_before_it_gives_days(staff, make):
+    row = make(entitled_from=START, entitled_until=END)
 
+    page = staff.post(LIST, {"action": "give_days", "_selected_action": [row.pk]})
+
+    assert page.template_name == "admin/confirm_action.html"
+    assert list(page.context["rows"]) == [row]
+    assert page.context["form"].errors == {}
     assert Gift.objects.count() == 0
-    assert [str(one).removeprefix("Кассовые сервисы ") for one in page.context["messages"]] == [
-        sentence
-    ]
 
 
-def typed(page):
-    """What stands in the action bar, and which rows are ticked."""
-    bar = page.context["action_form"]
-    boxes = re.findall('<input[^>]*class="action-select"[^>]*>', page.content.decode())
-    ticked = [int(re.search(r'value="(\d+)"', box)[1]) for box in boxes if " checked" in box]
-    return {name: bar[name].value() for name in ("action", "days", "reason")}, ticked
+def test_days_are_given_from_the_page_of_a_subscription(staff, make):
+    row = make(entitled_from=START, entitled_until=END)
+    address = reverse("admin:subscriptions_subscription_give_days", args=[row.pk])
+
+    links = staff.get(change(row)).context["confirm_links"]
+    answer = staff.post(address, {"days": "7", "reason": "сбой"})
+
+    assert (address, "Подарить дни…") in links
+    assert answer.headers["Location"] == change(row)
+    assert Gift.objects.get().days == 7
 
 
-NOTHING = {"action": None, "days": None, "reason": None}
+def test_form_sent_again_gives_no_more_days(staff, make):
+    row = make(entitled_from=START, entitled_until=END)
+    address = reverse("admin:subscriptions_subscription_give_days", args=[row.pk])
+    form = {"form_key": staff.get(address).context["form_key"], "days": "5", "reason": "сбой"}
+
+    answers = [staff.post(address, form) for _ in range(3)]
+    asked_anew = staff.get(address).context["form_key"]
+    staff.post(address, form | {"form_key": asked_anew})
+
+    assert [answer.headers["Location"] for answer in answers] == [change(row)] * 3
+    assert [gift.days for gift in Gift.objects.all()] == [5, 5]
+
+
+def test_refused_form_may_be_sent_again(staff, make):
+    row = make(entitled_from=START, entitled_until=END)
+    address = reverse("admin:subscriptions_subscription_give_days", args=[row.pk])
+    key = staff.get(address).context["form_key"]
+
+    refused = staff.post(address, {"form_key": key, "days": "5", "reason": ""})
+    staff.post(address, {"form_key": key, "days": "5", "reason": "сбой"})
+
+    assert refused.context["form_key"] == key
+    assert Gift.objects.get().days == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_form_sent_thrice_at_once_gives_days_once(staff, make):
+    row = make(entitled_from=START, entitled_until=END)
+    address = reverse("admin:subscriptions_subscription_give_days", args=[row.pk])
+    form = {"form_key": staff.get(address).context["form_key"], "days": "5", "reason": "сбой"}
+
+    def send(_: int) -> int:
+        client = Client()
+        client.cookies = staff.cookies
+        status = client.post(address, form).status_code
+        connection.close()
+        return status
+
+    with ThreadPoolExecutor(3) as threads:
+        statuses = list(threads.map(send, range(3)))
+
+    assert statuses == [302] * 3
+    assert [gift.days for gift in Gift.objects.all()] == [5]
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "errors"),
     [
-        {"days": "7", "reason": " "},
-        {"days": "много", "reason": "сбой"},
-        {"days": "", "reason": "сбой"},
+        ({"days": "7"}, {"reason": ["Укажите причину: её увидит клиент."]}),
+        ({"days": "7", "reason": " "}, {"reason": ["Укажите причину: её увидит клиент."]}),
+        ({"reason": "сбой"}, {"days": ["Обязательное поле."]}),
+        ({"days": "много", "reason": "сбой"}, {"days": ["Введите целое число."]}),
+        (
+            {"days": "0", "reason": "сбой"},
+            {"days": ["Убедитесь, что это значение больше либо равно 1."]},
+        ),
     ],
 )
-def test_what_was_typed_is_there_after_a_refusal_and_once(staff, make, data):
-    row, _other = make(entitled_from=START, entitled_until=END), make(2)
+def test_refused_days_are_asked_again_as_typed(staff, make, data, errors):
+    row = make(entitled_from=START, entitled_until=END)
 
-    refused = act(staff, "give_days", row, **data)
-    later = staff.get(LIST)
+    page = act(staff, "give_days", row, **data)
 
-    assert typed(refused) == ({"action": "give_days"} | data, [row.pk])
-    assert typed(later) == (NOTHING, [])
+    form = page.context["form"]
+    assert form.errors == errors
+    assert {name: form[name].value() for name in data} == data
+    assert list(page.context["rows"]) == [row]
+    assert Gift.objects.count() == 0
 
 
-def test_only_refused_rows_are_chosen_again(staff, make):
+def test_only_refused_rows_are_asked_again(staff, make):
     silent = make(entitled_from=START, paid_until=END)
     ended = make(2, entitled_from=START, entitled_until=END)
-    data = {"action": "stop", "_selected_action": [silent.pk, ended.pk], "reason": "молчание"}
 
-    page = staff.post(LIST, data, follow=True)
+    page = act(staff, "stop", silent, ended, reason="молчание")
 
-    assert typed(page) == ({"action": "stop", "days": "", "reason": "молчание"}, [ended.pk])
+    assert list(page.context["rows"]) == [ended]
+    assert page.context["form"]["reason"].value() == "молчание"
     assert StaffStop.objects.get().subscription_id == silent.pk
 
 
-def test_what_was_typed_without_choosing_rows_is_there(staff, make):
-    make(entitled_from=START, entitled_until=END)
-    data = {"action": "give_days", "index": "0", "days": "7", "reason": "сбой"}
+def test_all_found_rows_are_found_again_on_confirmation(staff, make):
+    rows = [make(number, entitled_from=START, entitled_until=END) for number in (1, 2)]
+    chosen = {"action": "give_days", "_selected_action": [rows[0].pk], "select_across": "1"}
 
-    page = staff.post(LIST, data, follow=True)
+    asked = staff.post(LIST, chosen)
+    staff.post(LIST, chosen | {"confirmed": "1", "days": "7", "reason": "сбой"})
 
-    assert typed(page) == ({"action": "give_days", "days": "7", "reason": "сбой"}, [])
-
-
-def test_what_was_typed_stays_on_its_own_list(staff, make):
-    row = make(entitled_from=START, entitled_until=END)
-    staff.post(LIST, {"action": "give_days", "_selected_action": [row.pk], "days": "7"})
-
-    other = staff.get(reverse("admin:evotor_subscriptionevent_changelist"))
-
-    assert typed(other) == (NOTHING, [])
-    assert typed(staff.get(LIST))[1] == [row.pk]
-
-
-def test_nothing_is_typed_again_after_a_success(staff, make):
-    row = make(entitled_from=START, entitled_until=END)
-
-    assert typed(act(staff, "give_days", row, days="7", reason="сбой")) == (NOTHING, [])
-
-
-@pytest.mark.parametrize("sent", ["abc", "", "-1", "²", "9" * 30])
-def test_what_is_no_row_closes_no_list(staff, make, sent):
-    row = make(entitled_from=START, entitled_until=END)
-    data = {"action": "give_days", "_selected_action": [sent, row.pk], "days": "0"}
-
-    pages = [staff.post(LIST, data, follow=True), staff.get(LIST)]
-
-    assert [page.status_code for page in pages] == [200, 200]
-    assert [typed(page)[1] for page in pages] == [[row.pk], []]
+    assert asked.context["number"] == 2
+    assert asked.context["all_found"] is True
+    assert Gift.objects.count() == 2
 
 
 def test_subscription_is_stopped_with_a_reason(staff, make):
@@ -181,7 +207,8 @@ def test_supporter_may_give_days_but_not_stop(supporter, make):
     act(supporter, "give_days", row, days="1", reason="сбой")
     act(supporter, "stop", row, reason="молчание")
 
-    assert (Gift.objects.count(), StaffStop.objects.count()) == (1, 0)
+    assert Gift.objects.count() == 1
+    assert StaffStop.objects.count() == 0
 
 
 def module_form(module, **fields):
@@ -203,15 +230,16 @@ def test_secrets_of_a_module_are_written_and_never_shown(staff, module):
     html = staff.get(change(module)).content.decode()
     listed = staff.get(reverse("admin:subscriptions_module_changelist")).content.decode()
     saved = Module.objects.get()
-    assert (saved.app_tokens, saved.basic_auth) == ("t0p-secret", "u:pass0rd")
+    assert saved.app_tokens == "t0p-secret"
+    assert saved.basic_auth == "u:pass0rd"
     for secret in ("t0p-secret", "pass0rd"):
         assert secret not in html + listed
-    line = AuditEvent.objects.get(action="edited")
-    assert line.text == "Модуль «Кассовые сервисы» изменён. Секреты маркета заменены."
+    event = AuditEvent.objects.get(action="edited")
+    assert event.text == "Модуль «Кассовые сервисы» изменён. Секреты маркета заменены."
 
 
 @pytest.mark.parametrize(
-    ("own", "basic", "given", "given_basic", "said"),
+    ("own", "basic", "given", "given_basic", "shown"),
     [
         (
             "",
@@ -234,14 +262,14 @@ def test_secrets_of_a_module_are_written_and_never_shown(staff, module):
     ],
 )
 def test_page_of_a_module_says_where_its_secrets_come_from(
-    staff, module, settings, own, basic, given, given_basic, said
+    staff, module, settings, own, basic, given, given_basic, shown
 ):
     settings.EVOTOR_APP_TOKENS, settings.EVOTOR_BASIC = given, given_basic
     Module.objects.filter(pk=module.pk).update(app_tokens=own, basic_auth=basic)
 
     page = staff.get(change(module)).content.decode()
 
-    assert f'<div class="readonly">{said}</div>' in page
+    assert f'<div class="readonly">{shown}</div>' in page
 
 
 def test_saving_a_module_without_new_secrets_keeps_the_old(staff, module):
@@ -251,7 +279,8 @@ def test_saving_a_module_without_new_secrets_keeps_the_old(staff, module):
     staff.post(change(module), module_form(module, title="Новое имя"))
 
     saved = Module.objects.get()
-    assert (saved.title, saved.app_tokens) == ("Новое имя", "kept")
+    assert saved.title == "Новое имя"
+    assert saved.app_tokens == "kept"
 
 
 def tariff_form(tariff, **fields):
@@ -282,7 +311,8 @@ def test_tariff_can_be_edited_until_somebody_takes_it(staff, make, tariff):
         reverse("admin:subscriptions_tariff_delete", args=[tariff.pk]), {"post": "yes"}
     )
 
-    assert (unused, tariff.price_kopecks) == (40_000, 40_000)
+    assert unused == 40_000
+    assert tariff.price_kopecks == 40_000
     assert tariff.archived_at is not None
     assert deleting.status_code == 403
 
@@ -295,7 +325,7 @@ SWITCHING = {
 }
 
 
-def test_switch_terms_of_a_tariff_are_typed_until_somebody_takes_it(staff, make, tariff):
+def test_switch_terms_of_a_tariff_are_editable_until_used(staff, make, tariff):
     given = {name: "" if value is None else value for name, value in SWITCHING.items()}
     staff.post(change(tariff), tariff_form(tariff, **given))
     unused = Tariff.objects.values(*SWITCHING).get()
@@ -304,7 +334,8 @@ def test_switch_terms_of_a_tariff_are_typed_until_somebody_takes_it(staff, make,
     page = staff.get(change(tariff)).content.decode()
     staff.post(change(tariff), tariff_form(tariff, **given | {"min_active_days": 1}))
 
-    assert (unused, Tariff.objects.values(*SWITCHING).get()) == (SWITCHING, SWITCHING)
+    assert unused == SWITCHING
+    assert Tariff.objects.values(*SWITCHING).get() == SWITCHING
     assert "Условия переключения" in page
     assert 'name="min_active_days"' not in page
 

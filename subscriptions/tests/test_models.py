@@ -64,7 +64,6 @@ def test_period_is_checked(make, name, fields):
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("subscription_source_known", {"source": "gift"}),
         ("subscription_anchor_day", {"anchor_day": 32}),
         ("subscription_anchor_day", {"anchor_day": 0}),
         ("subscription_entitled_in_order", {"entitled_until": START}),
@@ -80,9 +79,8 @@ def test_subscription_is_checked(make, name, fields):
         make(**fields)
 
 
-def test_external_id_is_unique_in_its_source(make):
+def test_external_id_is_unique(make):
     make(1)
-    make(1, source="own")
 
     with refuses("subscription_once"):
         make(1)
@@ -111,9 +109,9 @@ def test_tariff_is_checked(module, tariff, name, fields):
         Tariff.objects.create(module=module, **facts)
 
 
-@pytest.mark.parametrize("word", [(None, None), (0, 0), (1_000_000, 366)])
-def test_tariff_may_say_what_a_switch_costs_or_leave_it_to_the_contract(module, word):
-    fee, days = word
+@pytest.mark.parametrize("terms", [(None, None), (0, 0), (1_000_000, 366)])
+def test_tariff_may_leave_switch_terms_to_the_contract(module, terms):
+    fee, days = terms
     facts = {
         "activation_fee_kopecks": fee,
         "deactivation_fee_kopecks": fee,

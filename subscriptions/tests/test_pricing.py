@@ -1,19 +1,22 @@
 """Prices, shares of days, estimates."""
 
+from fractions import Fraction
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from subscriptions.pricing import (
     Estimate,
-    Line,
+    EstimateRow,
     Terms,
-    daily_shares,
     estimate_change,
-    estimate_renewal,
+    estimate_period,
     price,
     remaining,
     spent,
+    split,
 )
 
 kopecks = st.integers(0, 10**9)
@@ -30,6 +33,29 @@ def changes(draw):
         Terms("Новый", draw(kopecks), draw(cards), days),
         left,
     )
+
+
+def daily_shares(total, days):
+    """What each day of the period costs, in kopecks."""
+    marks = [spent(total, gone, days) for gone in range(days + 1)]
+    return [after - before for before, after in pairwise(marks)]
+
+
+@given(kopecks, st.lists(st.integers(0, 31), min_size=1, max_size=50).filter(any))
+def test_split_adds_up_and_follows_the_weights(total, weights):
+    parts = split(total, weights)
+
+    exact = [Fraction(total * weight, sum(weights)) for weight in weights]
+    assert sum(parts) == total
+    assert len(parts) == len(weights)
+    assert max(abs(part - share) for part, share in zip(parts, exact, strict=True)) <= 1
+    assert [part for part, weight in zip(parts, weights, strict=True) if not weight and part] == []
+
+
+@pytest.mark.parametrize("weights", [[], [0, 0], [2, -1]])
+def test_split_refuses_weights_that_mean_nothing(weights):
+    with pytest.raises(ValueError, match="weights"):
+        split(100, weights)
 
 
 def month(card_kopecks, number=1, tariff="Месяц", days=30):
@@ -59,7 +85,8 @@ def test_spent_rounds_half_a_kopeck_up():
 def test_daily_shares_add_up_and_are_even(total, days):
     shares = daily_shares(total, days)
 
-    assert (sum(shares), len(shares)) == (total, days)
+    assert sum(shares) == total
+    assert len(shares) == days
     assert max(shares) - min(shares) <= 1
 
 
@@ -85,8 +112,8 @@ def test_change_costs_what_the_market_documents():
 
     assert estimate == Estimate(
         (
-            Line("Тариф «Расширенный» до\u00a0конца периода", 1, 9_600),
-            Line("Зачтено за\u00a0тариф «Базовый»", 1, -4_800),
+            EstimateRow("Расширенный, часть до\u00a0конца периода", 1, 9_600),
+            EstimateRow("Зачтено за\u00a0Базовый", 1, -4_800),
         )
     )
     assert estimate.total_kopecks == 4_800
@@ -97,15 +124,13 @@ def test_one_more_card_costs_its_days():
         current=month(30_000, days=31), wanted=month(30_000, 2, days=31), days_left=17
     )
 
-    assert estimate == Estimate(
-        (Line("Дополнительно по\u00a0тарифу «Месяц» до\u00a0конца периода", 1, 16_452),)
-    )
+    assert estimate == Estimate((EstimateRow("Доплата до\u00a0конца периода", 1, 16_452),))
 
 
 def test_nothing_is_returned_on_the_way_down():
     estimate = estimate_change(current=month(30_000, 5), wanted=month(30_000, 2), days_left=20)
 
-    assert estimate == Estimate((Line("Тариф «Месяц» со\u00a0следующего периода", 2, 0),))
+    assert estimate == Estimate((EstimateRow("Месяц со\u00a0следующего списания", 2, 0),))
 
 
 def test_an_equal_price_is_free():
@@ -113,7 +138,7 @@ def test_an_equal_price_is_free():
         current=month(30_000), wanted=month(30_000, tariff="Другой"), days_left=20
     )
 
-    assert estimate == Estimate((Line("Тариф «Другой», без\u00a0доплаты", 1, 0),))
+    assert estimate == Estimate((EstimateRow("Другой, без\u00a0доплаты", 1, 0),))
 
 
 def test_a_shorter_period_goes_on_at_its_daily_price():
@@ -126,21 +151,26 @@ def test_a_shorter_period_goes_on_at_its_daily_price():
     assert estimate.total_kopecks == 200_000 - 100_000
 
 
-@pytest.mark.parametrize("left", [-1, 31])
-def test_change_refuses_days_outside_the_period(left):
+def test_change_refuses_negative_days():
     with pytest.raises(ValueError, match="days"):
-        estimate_change(current=month(100), wanted=month(200), days_left=left)
+        estimate_change(current=month(100), wanted=month(200), days_left=-1)
+
+
+def test_more_days_than_the_present_tariff_has_go_on():
+    estimate = estimate_change(current=month(30_000), wanted=month(60_000), days_left=300)
+
+    assert estimate.total_kopecks == 300_000
 
 
 def test_renewal_costs_the_whole_period():
-    estimate = estimate_renewal(month(30_000, 3))
+    estimate = estimate_period(tariff="Месяц", card_kopecks=30_000, cards=3)
 
-    assert estimate == Estimate((Line("Тариф «Месяц»", 3, 90_000),))
+    assert estimate == Estimate((EstimateRow("Месяц", 3, 90_000),))
     assert estimate.total_kopecks == 90_000
 
 
 @given(changes())
-def test_change_never_returns_money_nor_costs_more_than_the_new_price(change):
+def test_change_costs_between_nothing_and_the_new_price(change):
     current, wanted, left = change
 
     total = estimate_change(current=current, wanted=wanted, days_left=left).total_kopecks
@@ -151,7 +181,7 @@ def test_change_never_returns_money_nor_costs_more_than_the_new_price(change):
 
 
 @given(kopecks, periods, st.data())
-def test_two_changes_on_one_day_cost_what_one_costs_to_a_kopeck(card_kopecks, days, data):
+def test_two_changes_on_one_day_cost_as_one(card_kopecks, days, data):
     few, more, most = sorted(data.draw(st.tuples(cards, cards, cards)))
     left = data.draw(st.integers(0, days))
 
@@ -166,7 +196,7 @@ def test_two_changes_on_one_day_cost_what_one_costs_to_a_kopeck(card_kopecks, da
 
 
 @given(changes(), changes())
-def test_fingerprints_differ_where_lines_differ(one, other):
+def test_fingerprints_differ_where_rows_differ(one, other):
     first = estimate_change(current=one[0], wanted=one[1], days_left=one[2])
     second = estimate_change(current=other[0], wanted=other[1], days_left=other[2])
 

@@ -1,17 +1,17 @@
 """What others ask: live subscriptions, ends, what the pages show."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from cabinet.models import Merchant
 from subscriptions import queries
 from subscriptions.models import Installation, MarketRequest, Module, Period, Subscription, Tariff
-from subscriptions.pricing import Line
-from subscriptions.queries import LiveSubscription, PeriodView, TariffView
+from subscriptions.pricing import EstimateRow
 from subscriptions.rules import SwitchTerms
-from subscriptions.states import Source, SubscriptionState
+from subscriptions.states import SubscriptionState
 from subscriptions.tests.conftest import START
 
 DAY = timedelta(days=1)
@@ -38,20 +38,47 @@ def test_live_are_those_entitled_now_the_oldest_first(make, merchant, stranger):
     make(5)
     make(6, entitled_from=START, merchant=stranger)
 
-    found = queries.live_subscriptions(merchant=merchant, at=START + DAY)
+    found = queries.live_subscriptions(START + DAY).filter(merchant=merchant)
 
-    module_id = open_end.module_id
-    assert found == [
-        LiveSubscription(ahead.pk, module_id, 3, END, START),
-        LiveSubscription(open_end.pk, module_id, 2, None, START + DAY),
-    ]
-    assert [queries.entitled(row, START + DAY) for row in (open_end, ahead)] == [True, True]
+    paid = {row: row.cards_now for row in found.order_by("created_at")}
+    assert list(paid.items()) == [(ahead, 3), (open_end, 2)]
 
 
-def test_switch_terms_are_those_of_the_tariff_that_is_paid_now(
+CONTRACT = SwitchTerms(1_500, 700, 30, 14)
+
+
+@dataclass(frozen=True)
+class Told:
+    """The four switch terms of a tariff; None where it has none."""
+
+    activation_fee_kopecks: int | None = None
+    deactivation_fee_kopecks: int | None = None
+    min_active_days: int | None = None
+    min_inactive_days: int | None = None
+
+
+@pytest.mark.parametrize(
+    ("tariff", "expected"),
+    [
+        (None, CONTRACT),
+        (Told(), CONTRACT),
+        (Told(0, 0, 0, 0), SwitchTerms(0, 0, 0, 0)),
+        (Told(9_900, 100, 90, 1), SwitchTerms(9_900, 100, 90, 1)),
+        (Told(deactivation_fee_kopecks=100), SwitchTerms(1_500, 100, 30, 14)),
+        (Told(min_inactive_days=0), SwitchTerms(1_500, 700, 30, 0)),
+    ],
+)
+def test_word_of_the_tariff_stands_before_that_of_the_contract(tariff, expected):
+    paid_by = SimpleNamespace(tariff=tariff, periods=Period.objects.none()) if tariff else None
+
+    found = queries.switch_terms(subscription=paid_by, contract=CONTRACT, at=START)
+
+    assert found == expected
+
+
+def test_switch_terms_are_those_of_the_running_period(
     make, module, tariff, django_assert_num_queries
 ):
-    contract = SwitchTerms(1_500, 700, 30, 14)
     tariff.activation_fee_kopecks = 0
     tariff.save()
     dearer = Tariff.objects.create(
@@ -70,13 +97,13 @@ def test_switch_terms_are_those_of_the_tariff_that_is_paid_now(
 
     with django_assert_num_queries(0):
         found = [
-            queries.switch_terms(subscription=ready, contract=contract, at=START + days * DAY)
+            queries.switch_terms(subscription=ready, contract=CONTRACT, at=START + days * DAY)
             for days in (0, 1, 2)
         ]
-        uncovered = queries.switch_terms(subscription=None, contract=contract, at=START)
+        uncovered = queries.switch_terms(subscription=None, contract=CONTRACT, at=START)
 
-    assert found == [SwitchTerms(1_500, 700, 30, 60), contract, SwitchTerms(0, 700, 30, 14)]
-    assert uncovered == contract
+    assert found == [SwitchTerms(1_500, 700, 30, 60), CONTRACT, SwitchTerms(0, 700, 30, 14)]
+    assert uncovered == CONTRACT
 
 
 def test_paid_cards_are_those_of_the_running_period(make, merchant):
@@ -85,7 +112,7 @@ def test_paid_cards_are_those_of_the_running_period(make, merchant):
     period(row, START + DAY, END, 5)
 
     def paid(at):
-        return queries.live_subscriptions(merchant=merchant, at=at)[0].paid_cards
+        return queries.live_subscriptions(at).get(merchant=merchant).cards_now
 
     assert [paid(START), paid(START + DAY), paid(END)] == [3, 5, 1]
 
@@ -104,11 +131,10 @@ def test_ends_are_found_once_each(make):
     assert found(START, END - timedelta(seconds=1)) == []
 
 
-def test_silent_are_market_subscriptions_eight_days_past_their_end(make):
+def test_silent_are_subscriptions_eight_days_past_their_end(make):
     paid = make(1, entitled_from=START, paid_until=END, trial_until=START)
     tried = make(2, entitled_from=START, trial_until=END)
     make(3, entitled_from=START, paid_until=END, entitled_until=END)
-    make(4, entitled_from=START, paid_until=END, source=Source.OWN)
     make(5, paid_until=END)
     make(6, entitled_from=START, paid_until=END + DAY)
 
@@ -118,20 +144,20 @@ def test_silent_are_market_subscriptions_eight_days_past_their_end(make):
 
 
 def test_view_shows_the_next_charge_and_its_estimate(make, merchant, tariff):
-    row = make(
-        entitled_from=START, paid_until=END, paid_cards=3, charged_kopecks=60_000, anchor_day=31
-    )
-    period(row, START, END, 2, tariff=tariff, charged_kopecks=60_000)
+    row = make(entitled_from=START, paid_until=END, paid_cards=3, charged_kopecks=60_000)
+    paid = period(row, START, END, 2, tariff=tariff, charged_kopecks=60_000)
 
     (view,) = queries.subscription_views(merchant, END - 3 * DAY)
 
-    assert view.estimate.lines == (Line("Тариф «Месяц»", 3, 90_000),)
-    assert (view.estimate_kopecks, view.next_charge_at, view.days_left) == (90_000, END, 3)
-    assert (view.state, view.paid_cards, view.next_cards) == (SubscriptionState.ACTIVE, 2, 3)
-    assert (view.tariff_title, view.months, view.price_kopecks) == ("Месяц", 1, 30_000)
-    assert (view.charged_kopecks, view.charge_difference) == (60_000, None)
-    assert view.periods == (PeriodView("paid", START, END, "Месяц", 2, 60_000),)
-    assert view.module_title == "Кассовые сервисы"
+    assert view.estimate.rows == (EstimateRow("1\u00a0месяц", 3, 90_000),)
+    assert view.estimate.total_kopecks == 90_000
+    assert view.next_charge_at == END
+    assert view.days_left == 3
+    assert view.state == SubscriptionState.ACTIVE
+    assert view.paid_cards == 2
+    assert view.row == row
+    assert view.charge_difference is None
+    assert view.periods == (paid,)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +173,8 @@ def test_nothing_is_charged_after_a_stop_or_before_a_start(make, merchant, field
 
     (view,) = queries.subscription_views(merchant, START + DAY)
 
-    assert (view.next_charge_at, view.estimate) == (None, None)
+    assert view.next_charge_at is None
+    assert view.estimate is None
 
 
 def test_overdue_charge_is_due_now(make, merchant):
@@ -155,7 +182,8 @@ def test_overdue_charge_is_due_now(make, merchant):
 
     (view,) = queries.subscription_views(merchant, END + DAY)
 
-    assert (view.state, view.next_charge_at) == (SubscriptionState.OVERDUE, END + DAY)
+    assert view.state == SubscriptionState.OVERDUE
+    assert view.next_charge_at == END + DAY
     assert view.days_left == 0
 
 
@@ -164,7 +192,8 @@ def test_subscription_on_an_unknown_tariff_has_no_estimate(make, merchant):
 
     (view,) = queries.subscription_views(merchant, START)
 
-    assert (view.tariff_title, view.months, view.estimate) == ("spring", None, None)
+    assert view.row.plan_title == "spring"
+    assert view.estimate is None
 
 
 def test_views_are_the_merchant_own_with_ended_ones_last(make, merchant, stranger):
@@ -231,13 +260,18 @@ def test_modules_show_what_is_installed_paid_and_on_offer(make, merchant, module
 
     (found,) = queries.modules_view(merchant, START)
 
-    assert (found.code, found.installed, found.installed_at) == ("kassovye", True, START)
+    assert found.module == module
+    assert found.installed is True
+    assert found.installed_at == START
     assert found.paid_cards == 5
-    assert found.market_url == f"https://market.example/apps/{module.market_product_id}"
-    assert found.tariffs == (TariffView(tariff.pk, "Месяц", 1, 30_000, 0),)
+    assert (
+        queries.market_url(found.module)
+        == f"https://market.example/apps/{module.market_product_id}"
+    )
+    assert found.tariffs == (tariff,)
 
 
-def test_module_off_the_shelf_is_shown_while_it_is_installed(merchant, module):
+def test_module_no_longer_offered_is_shown_while_installed(merchant, module):
     module.enabled = False
     module.save()
     installed = Installation.objects.create(merchant=merchant, module=module, installed_at=START)

@@ -8,38 +8,38 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from cabinet import clock, wording
-from cabinet.access import MerchantRequest, merchant_page
-from cabinet.states import Right
+from cabinet import clock
+from cabinet.accounts.access import MerchantRequest, merchant_page
+from cabinet.enums import Right
+from cabinet.formatting import ru_format
 from subscriptions import queries
-from subscriptions.models import MarketRequest, Module
-from subscriptions.queries import ModuleView, SubscriptionView
+from subscriptions.models import MarketRequest
+from subscriptions.queries import CoveredCards, ModuleView, SubscriptionView, covered_cards
 from subscriptions.states import SubscriptionState
-from subscriptions.views import market, words
-from subscriptions.views.cards import Chosen, chosen_cards
+from subscriptions.views import market_actions, texts
 
 Kind = MarketRequest.Kind
-INSTALLED = wording.Pill(wording.Tone.WORKS, "Установлен")
-ABSENT = wording.Pill(wording.Tone.OFF, "Не установлен")
+INSTALLED = ru_format.Pill(ru_format.Tone.WORKS, "Установлен")
+ABSENT = ru_format.Pill(ru_format.Tone.OFF, "Не установлен")
 _PAGE = ["GET", "HEAD", "POST"]
 
 
 @dataclass(frozen=True)
-class Shown:
+class ModuleCard:
     """One module on the page."""
 
     view: ModuleView
-    waiting: list[market.Waiting]
+    waiting: list[market_actions.Wait]
 
     @property
-    def pill(self) -> wording.Pill:
-        """The state in a word."""
+    def pill(self) -> ru_format.Pill:
+        """The state as a coloured label."""
         return INSTALLED if self.view.installed else ABSENT
 
     @property
-    def prices(self) -> list[words.Price]:
+    def prices(self) -> list[texts.Price]:
         """What its tariffs cost."""
-        return words.prices(self.view.tariffs)
+        return texts.prices(self.view.tariffs)
 
 
 @require_safe
@@ -47,13 +47,13 @@ class Shown:
 def modules(request: MerchantRequest) -> HttpResponseBase:
     """All modules on offer, and those the merchant has."""
     now = clock.now()
-    waits = market.waiting(request.merchant, now, modules=True)
+    waits = market_actions.pending_actions(request.merchant, now, modules=True)
     context = {
         "shown": [
-            Shown(view, [one for one in waits if one.module_id == view.id])
+            ModuleCard(view, market_actions.waits(waits, view.module.pk))
             for view in queries.modules_view(request.merchant, now)
         ],
-        "reason": market.reason(request, Right.MANAGE_MODULES),
+        "reason": market_actions.refusal(request, Right.MANAGE_MODULES),
     }
     return render(request, "subscriptions/modules.html", context)
 
@@ -66,16 +66,16 @@ def install(request: MerchantRequest, pk: int) -> HttpResponseBase:
     if view.installed:
         return redirect("modules")
     if request.method == "POST":
-        return market.go(request, Module.objects.get(pk=view.id), Kind.INSTALL)
+        return market_actions.go(request, view.module, Kind.INSTALL)
     running = _running(request, view)
     return _confirm(
-        request, view, f"Установить модуль «{view.title}»", _install_brings(request, running)
+        request, view, f"Установить модуль «{view.module.title}»", _install_brings(request, running)
     )
 
 
 def _install_brings(request: MerchantRequest, running: list[SubscriptionView]) -> str:
     if running and (end := running[0].billed_until):
-        until = words.day(end, ZoneInfo(request.merchant.timezone))
+        until = texts.day(end, ZoneInfo(request.merchant.timezone))
         return f"Оплаченное время идёт до {until} Заново платить не нужно: карты, тариф и выбор сохранились."
     return (
         "Эвотор попросит выбрать тариф и оплатить первый период. "
@@ -91,33 +91,30 @@ def remove(request: MerchantRequest, pk: int) -> HttpResponseBase:
     if not view.installed:
         return redirect("modules")
     if request.method == "POST":
-        return market.go(request, Module.objects.get(pk=view.id), Kind.REMOVE)
+        return market_actions.go(request, view.module, Kind.REMOVE)
     text = (
         "Модуль исчезнет из личного кабинета Эвотор, подписка остановится. "
         "Сюда вы по-прежнему сможете войти по номеру телефона."
     )
-    warning = _removal_warning(request, _running(request, view))
-    return _confirm(request, view, f"Удалить модуль «{view.title}»", text, warning)
-
-
-def _removal_warning(request: MerchantRequest, running: list[SubscriptionView]) -> str:
-    chosen, zone = chosen_cards(request.merchant), ZoneInfo(request.merchant.timezone)
-    return " ".join(
-        words.stop_brings(view, chosen.get(view.id, Chosen()).cards, zone) for view in running
+    chosen, zone = covered_cards(request.merchant), ZoneInfo(request.merchant.timezone)
+    warning = " ".join(
+        texts.stop_brings(one, chosen.get(one.row.pk, CoveredCards()).cards, zone, clock.now())
+        for one in _running(request, view)
     )
+    return _confirm(request, view, f"Удалить модуль «{view.module.title}»", text, warning)
 
 
 def _running(request: MerchantRequest, module: ModuleView) -> list[SubscriptionView]:
     return [
         view
         for view in queries.subscription_views(request.merchant, clock.now())
-        if view.module_id == module.id and view.state is not SubscriptionState.ENDED
+        if view.row.module_id == module.module.pk and view.state is not SubscriptionState.ENDED
     ]
 
 
 def _module(request: MerchantRequest, pk: int) -> ModuleView:
     shown = queries.modules_view(request.merchant, clock.now())
-    view = next((one for one in shown if one.id == pk), None)
+    view = next((one for one in shown if one.module.pk == pk), None)
     if view is None:
         raise Http404
     return view

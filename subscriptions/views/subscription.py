@@ -1,29 +1,28 @@
 """«Подписка»: what is paid, till when, what comes next, and the ways to change it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
-from django.http import HttpResponseBase
+from django.http import Http404, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from cabinet import clock, wording
-from cabinet.access import MerchantRequest, merchant_page, own_or_404
-from cabinet.states import Right
-from subscriptions import queries
+from cabinet import clock
+from cabinet.accounts.access import MerchantRequest, merchant_page
+from cabinet.enums import Right
+from cabinet.formatting import ru_format
+from subscriptions import estimates, payments, queries
 from subscriptions.forms import ChangeConfirmForm, ChangeForm, ConfirmForm
-from subscriptions.models import MarketRequest, Subscription
+from subscriptions.models import MarketRequest, Tariff
 from subscriptions.pricing import Estimate
-from subscriptions.queries import ModuleView, SubscriptionView, TariffView
-from subscriptions.states import Source, SubscriptionState
-from subscriptions.views import market, offers, words
-from subscriptions.views.cards import Chosen, chosen_cards
-from subscriptions.views.offers import Dunning
-from subscriptions.views.words import Fact
+from subscriptions.queries import CoveredCards, ModuleView, SubscriptionView, covered_cards
+from subscriptions.states import SubscriptionState
+from subscriptions.views import market_actions, texts
+from subscriptions.views.texts import Fact
 
 Kind = MarketRequest.Kind
 State = SubscriptionState
@@ -39,26 +38,27 @@ _BUTTONS = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class SubscriptionCard:
     """One subscription on the page."""
 
     view: SubscriptionView
-    chosen: Chosen
+    chosen: CoveredCards
     why: str
-    dunning: Dunning | None
+    paid_until: str
+    is_charged_now: bool
     buttons: tuple[str, ...]
     comes_back: str
     difference: str
     installed: bool
-    prices: list[words.Price]
-    waiting: list[market.Waiting]
+    prices: list[texts.Price]
+    waiting: list[market_actions.Wait]
 
     @property
-    def pill(self) -> wording.Pill:
-        """The state in a word."""
-        if self.view.state is State.OVERDUE and self.view.stop_requested_at is not None:
-            return wording.Pill(wording.Tone.ATTENTION, "Остановлена, карты пока работают")
-        return words.PILLS[self.view.state]
+    def pill(self) -> ru_format.Pill:
+        """The state as a coloured label."""
+        if self.view.state is State.OVERDUE and self.view.row.stop_requested_at is not None:
+            return ru_format.Pill(ru_format.Tone.ATTENTION, "Остановлена, карты пока работают")
+        return texts.PILLS[self.view.state]
 
     @property
     def free(self) -> int:
@@ -71,23 +71,24 @@ class Shown:
 def subscription(request: MerchantRequest) -> HttpResponseBase:
     """Every subscription of the merchant, or how to begin."""
     now, zone = clock.now(), ZoneInfo(request.merchant.timezone)
-    modules = {one.id: one for one in queries.modules_view(request.merchant, now)}
-    chosen = chosen_cards(request.merchant)
-    waits = market.waiting(request.merchant, now, modules=False)
+    modules = {one.module.pk: one for one in queries.modules_view(request.merchant, now)}
+    chosen = covered_cards(request.merchant)
+    waits = market_actions.pending_actions(request.merchant, now, modules=False)
     shown = [
-        _shown(view, modules.get(view.module_id), chosen.get(view.id, Chosen()), waits, zone, now)
+        _shown(view, modules.get(view.row.module_id), chosen, waits, zone, now)
         for view in queries.subscription_views(request.merchant, now)
     ]
     in_front = [one for one in shown if one.view.state is not State.ENDED] or shown[:1]
     context = {
         "shown": in_front,
         "past": [one for one in shown if one not in in_front],
-        "begin": [words.prices(one.tariffs) for one in modules.values()],
-        "waits": waits,
-        "pay_reason": market.reason(request, Right.PAY),
-        "stop_reason": market.reason(request, Right.STOP),
-        "estimate_words": words.ESTIMATE,
-        "may_choose": not market.reason(request, Right.CHOOSE_CARDS),
+        "begin": [texts.prices(one.tariffs) for one in modules.values()],
+        "waits": market_actions.waits(waits),
+        "history": payments.payment_history(request.merchant, now),
+        "pay_reason": market_actions.refusal(request, Right.PAY),
+        "stop_reason": market_actions.refusal(request, Right.STOP),
+        "estimate_words": texts.ESTIMATE,
+        "may_choose": not market_actions.refusal(request, Right.CHOOSE_CARDS),
     }
     return render(request, "subscriptions/subscription.html", context)
 
@@ -95,40 +96,39 @@ def subscription(request: MerchantRequest) -> HttpResponseBase:
 def _shown(
     view: SubscriptionView,
     module: ModuleView | None,
-    chosen: Chosen,
-    waits: list[market.Waiting],
+    covered: Mapping[int, CoveredCards],
+    waits: list[MarketRequest],
     zone: ZoneInfo,
     at: datetime,
-) -> Shown:
-    dunning = offers.dunning(view, at)
-    return Shown(
+) -> SubscriptionCard:
+    chosen = covered.get(view.row.pk, CoveredCards())
+    return SubscriptionCard(
         view=view,
         chosen=chosen,
-        why=words.why(view, dunning, zone),
-        dunning=dunning,
+        why=texts.why(view, chosen.working, zone, at),
+        paid_until=payments.paid_until_text(view.row, zone=zone, at=at),
+        is_charged_now=view.state is State.OVERDUE,
         buttons=_buttons(view),
-        comes_back=words.comes_back(chosen.wished) if view.state is State.ENDED else "",
-        difference=words.difference(view.charge_difference),
+        comes_back=texts.comes_back(chosen.wanted_on) if view.state is State.ENDED else "",
+        difference=texts.difference(view.charge_difference),
         installed=module is not None and module.installed,
-        prices=words.prices(module.tariffs if module else ()),
-        waiting=[one for one in waits if one.module_id == view.module_id],
+        prices=texts.prices(module.tariffs if module else ()),
+        waiting=market_actions.waits(waits, view.row.module_id),
     )
 
 
 def _buttons(view: SubscriptionView) -> tuple[str, ...]:
-    """What may be done now; the market moves only its own subscriptions."""
-    if view.source is not Source.MARKET:
-        return ()
-    over_there = view.state is State.STOPPING and view.terminated_at is not None
+    """What may be done now."""
+    over_there = view.state is State.STOPPING and view.row.terminated_at is not None
     if over_there:
         return ("renew",)
-    if view.stop_requested_at is not None and view.state is not State.ENDED:
+    if view.row.stop_requested_at is not None and view.state is not State.ENDED:
         return ("resume", "change")
     return _BUTTONS[view.state]
 
 
 @dataclass(frozen=True)
-class Offer:
+class Confirmation:
     """What a confirming page shows, and what is noted when it is confirmed."""
 
     kind: MarketRequest.Kind
@@ -137,7 +137,9 @@ class Offer:
     estimate: Estimate | None = None
     after: tuple[Fact, ...] = ()
     warning: str = ""
-    wanted: str = ""
+    button: str = "Подтвердить"
+    tariff: Tariff | None = None
+    cards: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -146,11 +148,10 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Case:
+class AskedSubscription:
     """A subscription on which something is asked at the instant `at`."""
 
     request: MerchantRequest
-    row: Subscription
     view: SubscriptionView
     at: datetime
 
@@ -162,50 +163,57 @@ class Case:
     @property
     def cards(self) -> int:
         """Cards that are touched: the chosen ones."""
-        return chosen_cards(self.request.merchant).get(self.row.pk, Chosen()).cards
+        return covered_cards(self.request.merchant).get(self.view.row.pk, CoveredCards()).cards
 
 
-def _case(request: MerchantRequest, pk: int) -> Case:
-    row = own_or_404(Subscription.objects.select_related("module"), request.merchant, pk=pk)
+def _case(request: MerchantRequest, pk: int) -> AskedSubscription:
     now = clock.now()
-    views = queries.subscription_views(request.merchant, now)
-    return Case(request, row, next(view for view in views if view.id == row.pk), now)
+    for view in queries.subscription_views(request.merchant, now):
+        if view.row.pk == pk:
+            return AskedSubscription(request, view, now)
+    raise Http404
 
 
 def _asked(
-    request: MerchantRequest, pk: int, button: str, offer: Callable[[Case], Offer]
+    request: MerchantRequest,
+    pk: int,
+    button: str,
+    offer: Callable[[AskedSubscription], Confirmation],
 ) -> HttpResponseBase:
     """The confirming page, and after it the way to the market."""
     case = _case(request, pk)
     if button not in _buttons(case.view):
         messages.info(request, "С этой подпиской сейчас так сделать нельзя. Вот как обстоят дела.")
         return redirect("subscription")
-    made = offer(case)
-    if request.method == "POST" and _still_the_same(request, made):
-        return market.go(request, case.row.module, made.kind, made.estimate, made.wanted)
-    return _confirm(request, made)
-
-
-def _still_the_same(request: MerchantRequest, offer: Offer) -> bool:
-    form = ConfirmForm(request.POST)
-    if form.is_valid() and form.cleaned_data["fingerprint"] == offer.fingerprint:
-        return True
-    messages.warning(request, "Условия успели измениться. Проверьте их ещё раз.")
-    return False
+    return _confirm(case, offer(case))
 
 
 def _confirm(
-    request: MerchantRequest, offer: Offer, form: ChangeConfirmForm | None = None
+    case: AskedSubscription, offer: Confirmation, form: ChangeConfirmForm | None = None
 ) -> HttpResponseBase:
+    """The page that shows the offer; the market, once the person has confirmed what it shows now."""
+    request = case.request
+    if request.method == "POST":
+        sent = ConfirmForm(request.POST)
+        if sent.is_valid() and sent.cleaned_data["fingerprint"] == offer.fingerprint:
+            return market_actions.go(
+                request,
+                case.view.row.module,
+                offer.kind,
+                offer.estimate,
+                offer.tariff,
+                offer.cards,
+            )
+        messages.warning(request, "Условия успели измениться. Проверьте их ещё раз.")
     context = {
         "offer": offer,
-        "rows": words.sums(offer.estimate) if offer.estimate else [],
-        "total": wording.money(offer.estimate.total_kopecks) if offer.estimate else "",
+        "rows": texts.sums(offer.estimate) if offer.estimate else [],
+        "total": ru_format.money(offer.estimate.total_kopecks) if offer.estimate else "",
         "forms": [
             one for one in (form, ConfirmForm(initial={"fingerprint": offer.fingerprint})) if one
         ],
         "back_url": reverse("subscription"),
-        "estimate_words": words.ESTIMATE,
+        "estimate_words": texts.ESTIMATE,
     }
     return render(request, "subscriptions/confirm.html", context)
 
@@ -217,13 +225,17 @@ def renew(request: MerchantRequest, pk: int) -> HttpResponseBase:
     return _asked(request, pk, "renew", _renewal)
 
 
-def _renewal(case: Case) -> Offer:
-    until = offers.paid_until_after(case.view, case.at, case.zone)
-    return Offer(
+def _renewal(case: AskedSubscription) -> Confirmation:
+    until = estimates.paid_until_after(case.view, case.at, case.zone)
+    is_over = case.view.state is State.ENDED
+    return Confirmation(
         Kind.RENEW,
         "Продлить подписку",
-        words.renewal_brings(case.view, wording.day(until) if until else ""),
-        offers.renewal(case.view, case.at, case.zone),
+        texts.renewal_brings(case.view, ru_format.day(until) if until else ""),
+        queries.estimate_of(case.view.row),
+        # Over there it is bought anew, on the former terms.
+        tariff=case.view.row.tariff if is_over else None,
+        cards=case.view.row.paid_cards if is_over else None,
     )
 
 
@@ -234,12 +246,13 @@ def stop(request: MerchantRequest, pk: int) -> HttpResponseBase:
     return _asked(request, pk, "stop", _stopping)
 
 
-def _stopping(case: Case) -> Offer:
-    return Offer(
+def _stopping(case: AskedSubscription) -> Confirmation:
+    return Confirmation(
         Kind.STOP,
         "Остановить подписку",
         "Дальше Эвотор не будет списывать деньги. Уже оплаченные дни не пропадут.",
-        warning=words.stop_brings(case.view, case.cards, case.zone),
+        button="Перейти в\u00a0Эвотор и\u00a0остановить",
+        warning=texts.stop_brings(case.view, case.cards, case.zone, case.at),
     )
 
 
@@ -250,16 +263,16 @@ def resume(request: MerchantRequest, pk: int) -> HttpResponseBase:
     return _asked(request, pk, "resume", _resuming)
 
 
-def _resuming(case: Case) -> Offer:
+def _resuming(case: AskedSubscription) -> Confirmation:
     end = case.view.billed_until
-    when = f" {words.day(end, case.zone)}" if end else "."
-    estimate = offers.renewal(case.view, case.at, case.zone)
-    later = wording.money(estimate.total_kopecks) if estimate else "по тарифу"
-    return Offer(
+    when = f" {texts.day(end, case.zone)}" if end else "."
+    estimate = queries.estimate_of(case.view.row)
+    later = ru_format.money(estimate.total_kopecks) if estimate else "по тарифу"
+    return Confirmation(
         Kind.RESUME,
         "Возобновить подписку",
         f"Остановка отменится, за уже оплаченные дни платить не нужно. Следующее списание{when}",
-        after=(Fact("При следующем списании", later, words.ESTIMATE),),
+        after=(Fact("При следующем списании", later),),
     )
 
 
@@ -272,56 +285,47 @@ def change(request: MerchantRequest, pk: int) -> HttpResponseBase:
         return redirect("subscription")
     form = _change_form(case)
     if not form.is_valid():
-        return _choose_terms(request, case, form)
+        return _choose_terms(case, form)
     tariff, cards = form.wanted
-    if (tariff.id, cards) == (case.row.tariff_id, case.view.next_cards):
+    if (tariff.id, cards) == (case.view.row.tariff_id, case.view.row.paid_cards):
         form.add_error(
             None, "Сейчас именно так и есть. Выберите другой период или другое число карт."
         )
-        return _choose_terms(request, case, form)
-    return _change_to(request, case, tariff, cards)
+        return _choose_terms(case, form)
+    kept = ChangeConfirmForm(initial={"tariff": tariff.id, "cards": cards})
+    return _confirm(case, _changing(case, tariff, cards), kept)
 
 
-def _change_form(case: Case) -> ChangeForm:
-    tariffs = _module(case).tariffs
+def _change_form(case: AskedSubscription) -> ChangeForm:
     given = case.request.POST if case.request.method == "POST" else case.request.GET
     return ChangeForm(
         given or None,
-        tariffs=tariffs,
-        initial={"tariff": case.row.tariff_id, "cards": case.view.next_cards},
+        tariffs=_tariffs(case),
+        initial={"tariff": case.view.row.tariff_id, "cards": case.view.row.paid_cards},
     )
 
 
-def _module(case: Case) -> ModuleView:
+def _tariffs(case: AskedSubscription) -> Sequence[Tariff]:
+    """What the market offers for its module now."""
     modules = queries.modules_view(case.request.merchant, case.at)
-    module = next((one for one in modules if one.id == case.row.module_id), None)
-    return module or ModuleView(case.row.module_id, "", case.view.module_title, "", "", None, 0, ())
+    return next((one.tariffs for one in modules if one.module == case.view.row.module), ())
 
 
-def _choose_terms(request: MerchantRequest, case: Case, form: ChangeForm) -> HttpResponseBase:
-    context = {"form": form, "view": case.view, "prices": words.prices(_module(case).tariffs)}
-    return render(request, "subscriptions/change.html", context)
+def _choose_terms(case: AskedSubscription, form: ChangeForm) -> HttpResponseBase:
+    context = {"form": form, "view": case.view, "prices": texts.prices(_tariffs(case))}
+    return render(case.request, "subscriptions/change.html", context)
 
 
-def _change_to(
-    request: MerchantRequest, case: Case, tariff: TariffView, cards: int
-) -> HttpResponseBase:
-    made = _changing(case, tariff, cards)
-    if request.method == "POST" and _still_the_same(request, made):
-        return market.go(request, case.row.module, made.kind, made.estimate, made.wanted)
-    kept = ChangeConfirmForm(initial={"tariff": tariff.id, "cards": cards})
-    return _confirm(request, made, kept)
-
-
-def _changing(case: Case, tariff: TariffView, cards: int) -> Offer:
+def _changing(case: AskedSubscription, tariff: Tariff, cards: int) -> Confirmation:
     end = case.view.billed_until
-    when = f"С {words.day(end, case.zone)}" if end else "Дальше"
-    later = f"{wording.money(tariff.price_kopecks * cards)} за {wording.months(tariff.months)}"
-    return Offer(
+    when = f"С {texts.day(end, case.zone)}" if end else "Дальше"
+    later = f"{ru_format.money(tariff.price_kopecks * cards)} за {ru_format.months(tariff.months)}"
+    return Confirmation(
         Kind.CHANGE,
         "Изменить период или число карт",
-        words.change_brings(case.view, cards, case.zone),
-        offers.change(case.view, tariff, cards, case.at, case.zone),
-        after=(Fact(when, later, f"{wording.cards(cards)}, {words.ESTIMATE}"),),
-        wanted=f"тариф «{tariff.title}», {wording.cards(cards)}",
+        texts.change_brings(case.view, cards, case.zone),
+        estimates.change(case.view, tariff, cards, case.at, case.zone),
+        after=(Fact(when, later, ru_format.cards(cards)),),
+        tariff=tariff,
+        cards=cards,
     )

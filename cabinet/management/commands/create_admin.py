@@ -1,4 +1,4 @@
-"""The first superuser, with a password that nobody chose."""
+"""Creates the first superuser with a random password."""
 
 import secrets
 from pathlib import Path

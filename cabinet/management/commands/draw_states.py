@@ -1,4 +1,4 @@
-"""Draws `docs/reference/states.md` from the tables in the code, or says that the page is stale."""
+"""Writes `docs/reference/states.md` from the tables in the code, or checks that it is current."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping
@@ -10,15 +10,17 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import TextChoices
 from django.utils.module_loading import import_string
 
-from cabinet.rules import MAY
-from cabinet.states import Right, Role
+from cabinet.accounts.rules import MAY
+from cabinet.enums import Right, Role
 
-PAGE = settings.BASE_DIR / "docs" / "reference" / "states.md"
-# Dotted, because the floor imports nobody.
+# By dotted path: cabinet imports no other app.
 TABLES = (
     ("A command to an operator", "smartcards.states.COMMAND_TRANSITIONS"),
+    ("A file of smart cards for the stock", "smartcards.states.IMPORT_TRANSITIONS"),
+    ("Work on many smart cards", "smartcards.states.MASS_TRANSITIONS"),
     ("A subscription", "subscriptions.states.SUBSCRIPTION_TRANSITIONS"),
     ("An order of smart cards", "smartcards.orders.states.ORDER_TRANSITIONS"),
+    ("A message to a person", "cabinet.messaging.outbox.MESSAGE_TRANSITIONS"),
 )
 HEAD = """# States and rights
 
@@ -35,16 +37,16 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="write nothing, fail if stale")
 
     def handle(self, *_args: Any, check: bool, **_options: Any) -> None:
-        drawn = page()
-        kept = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+        drawn, file = page(), settings.BASE_DIR / "docs" / "reference" / "states.md"
+        kept = file.read_text(encoding="utf-8") if file.exists() else ""
         if drawn == kept:
             return
         if check:
             raise CommandError(
                 "docs/reference/states.md is stale. Run: python manage.py draw_states"
             )
-        PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(drawn, encoding="utf-8")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(drawn, encoding="utf-8")
         self.stdout.write("docs/reference/states.md is written anew.")
 
 
@@ -62,6 +64,7 @@ class Chart:
     transitions: Transitions
 
     def drawn(self) -> str:
+        """Heading, Mermaid diagram and table, in Markdown."""
         arrows = "\n".join(f"    {arrow}" for arrow in self._arrows())
         rows = [
             (f"`{state.value}`", str(state.label), self._after(state)) for state in self._states()

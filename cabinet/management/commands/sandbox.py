@@ -1,5 +1,6 @@
-"""`manage.py sandbox`: the server on which operators, the market and the clock are played."""
+"""`manage.py sandbox`: the server on which operators, the market and the clock are simulated."""
 
+import os
 import signal
 import threading
 from typing import Any
@@ -7,8 +8,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
-
-from cabinet.sandbox.server import serving
 
 
 class Command(BaseCommand):
@@ -18,17 +17,17 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **_options: Any) -> None:
         if not settings.SANDBOX:
             raise CommandError("The sandbox does not start with SANDBOX=0.")
-        ended = threading.Event()
+        # Only here: the server needs Werkzeug, which a production installation lacks.
+        serving = import_string("cabinet.sandbox.server.serving")
+        stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
+            signal.signal(number, lambda *_: stop.set())
         parts = [import_string(path)() for path in settings.SANDBOX_PARTS]
+        state = settings.LOCAL_DIR / "sandbox.json"
         try:
-            with serving(
-                parts, port=settings.SANDBOX_PORT, state=settings.LOCAL_DIR / "sandbox.json"
-            ):
+            with serving(parts, port=settings.SANDBOX_PORT, state=state):
                 self.stdout.write(f"Sandbox: {settings.SANDBOX_URL}/")
-                ended.wait()
+                stop.wait()
         except OSError as error:
-            raise CommandError(
-                f"Port {settings.SANDBOX_PORT} cannot be used: {error.strerror}."
-            ) from error
+            reason = os.strerror(error.errno or 0)
+            raise CommandError(f"Port {settings.SANDBOX_PORT} cannot be used: {reason}.") from error

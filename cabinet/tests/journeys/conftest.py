@@ -1,4 +1,4 @@
-"""A browser, the house, and what a failed journey tells of both."""
+"""A browser, the running product, and what a failed journey reports of both."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
-from cabinet.tests.journeys.house import PATIENCE, House, living
+from cabinet.tests.journeys.running_product import PATIENCE, RunningProduct, running_product
 
 CHROMIUMS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 # Containers give no user namespaces; the journeys visit this machine only.
@@ -43,18 +43,18 @@ def browser(playing: Playwright) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def house(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def product(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProduct]:
     # After the browser: without one nothing has to be started.
-    with living(tmp_path_factory.mktemp("house")) as running:
+    with running_product(tmp_path_factory.mktemp("product")) as running:
         yield running
 
 
 @pytest.fixture
 def complaints() -> Iterator[list[str]]:
     """What the browser complains of: refused by the policy, not found, thrown by a script. At the end: nothing."""
-    heard: list[str] = []
-    yield heard
-    assert heard == []
+    complaints: list[str] = []
+    yield complaints
+    assert complaints == []
 
 
 @pytest.fixture
@@ -83,16 +83,16 @@ def visit(browser: Browser, complaints: list[str], request: Any) -> Iterator[Vis
 def listening(context: BrowserContext, complaints: list[str]) -> BrowserContext:
     """The same context; errors of its pages are written down."""
     context.set_default_timeout(PATIENCE * 1000)
-    context.on("console", lambda said: _note(said, complaints))
+    context.on("console", lambda shown: _note(shown, complaints))
     context.on("weberror", lambda thrown: complaints.append(str(thrown.error)))
     return context
 
 
-def _note(said: Any, complaints: list[str]) -> None:
-    where = said.location.get("url", "")
+def _note(shown: Any, complaints: list[str]) -> None:
+    where = shown.location.get("url", "")
     # Pages without an icon of their own (the admin's, the sandbox's): the browser asks for one by itself.
-    if said.type in {"error", "warning"} and not where.endswith("/favicon.ico"):
-        complaints.append(f"{where}: {said.text}")
+    if shown.type in {"error", "warning"} and not where.endswith("/favicon.ico"):
+        complaints.append(f"{where}: {shown.text}")
 
 
 def pytest_exception_interact(node: Any, report: Any) -> None:
@@ -100,7 +100,7 @@ def pytest_exception_interact(node: Any, report: Any) -> None:
     for context in getattr(node, "profiles", []):
         for page in context.pages:
             report.sections.append((f"page {page.url}", _text_of(page)))
-    running = getattr(node, "funcargs", {}).get("house")
+    running = getattr(node, "funcargs", {}).get("product")
     if running is not None:
         report.sections.append(("processes", running.last_words()))
 

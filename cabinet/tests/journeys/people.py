@@ -1,4 +1,4 @@
-"""Who uses the house: a merchant in the cabinet and in the market, a member of staff in the admin."""
+"""Who uses the product: a merchant in the cabinet and in the market, a member of staff in the admin."""
 
 import re
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
-from cabinet.tests.journeys.house import House, eventually
+from cabinet.tests.journeys.running_product import RunningProduct, eventually
 
 OPERATOR_CODES = {"МТС": "mts", "Партнёр-Телеком": "tmf640"}
 
@@ -28,7 +28,7 @@ class Card:
 class Merchant:
     """One person with a browser. Pages are found by the words on them, as people find them."""
 
-    house: House
+    product: RunningProduct
     market: Page
     phone: str
     without_scripts: bool = False
@@ -39,7 +39,7 @@ class Merchant:
 
     def appears(self, name: str) -> None:
         """Becomes a merchant of the market who has nothing of ours."""
-        self.market.goto(f"{self.house.sandbox}/market/")
+        self.market.goto(f"{self.product.sandbox}/")
         self.market.get_by_label("Название").fill(name)
         self.market.get_by_role("button", name="Новый предприниматель").click()
         self.user_id = urlsplit(self.market.url).path.rsplit("/", 1)[-1]
@@ -70,15 +70,15 @@ class Merchant:
     def introduces_themself(self, email: str) -> None:
         """Phone, e-mail, offer, consent, the code from the SMS."""
         page = self.cabinet
-        expect(page).to_have_url(f"{self.house.web}/welcome/")
+        expect(page).to_have_url(f"{self.product.web}/welcome/")
         page.get_by_label("Номер мобильного телефона").fill(f"+{self.phone}")
         page.get_by_label("Электронная почта").fill(email)
         page.get_by_label("Принимаю").check()
         page.get_by_label("Даю").check()
         page.get_by_role("button", name="Получить код").click()
-        page.get_by_label("Код из СМС").fill(self.house.code_for(self.phone))
+        page.get_by_label("Код из СМС").fill(self.product.code_for(self.phone))
         page.get_by_role("button", name="Подтвердить").click()
-        expect(page).to_have_url(f"{self.house.web}/")
+        expect(page).to_have_url(f"{self.product.web}/")
 
     # --- cards ------------------------------------------------------------------------------------
 
@@ -86,8 +86,8 @@ class Merchant:
         """Orders new cards; gives the number of the order."""
         page = self.cabinet
         self.goes("/orders/new/")
-        page.get_by_label("Оператор").select_option(label=operator)
-        page.get_by_label("Сколько смарт-карт").fill(str(number))
+        page.get_by_label(operator, exact=True).fill(str(number))
+        page.get_by_label("Название компании").fill("ИП Орлова В. А.")
         page.get_by_label("ИНН").fill("7707083893")
         page.get_by_label("Получатель", exact=True).fill("Орлова Вера")
         page.get_by_label("Адрес доставки").fill("614000, Пермь, Ленина, 10")
@@ -97,7 +97,7 @@ class Merchant:
         return int(urlsplit(page.url).path.split("/")[2])
 
     def goes(self, path: str) -> None:
-        self.cabinet.goto(self.house.web + path)
+        self.cabinet.goto(self.product.web + path)
 
     def cards(self) -> list[Card]:
         """The cards of the first page, in their order there."""
@@ -169,7 +169,7 @@ class Merchant:
 
     def waits_for(self, cards: list[Card], state: str) -> None:
         """Looks at the first page until all these cards say so."""
-        eventually(lambda: self.states(cards), lambda said: said == [state] * len(cards))
+        eventually(lambda: self.states(cards), lambda shown: shown == [state] * len(cards))
 
     # --- money ------------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class Merchant:
         press(page, button)
         page.get_by_role("button", name=re.compile("Подтвердить|Перейти|Продолжить")).click()
         page.wait_for_url(re.compile(r"/subscription/market/\d+/"))
-        page.locator(f"main a[href^='{self.house.sandbox}']").click()
+        page.locator(f"main a[href^='{self.product.sandbox}']").click()
         page.wait_for_url(re.compile(r"/market/"))
         assert parse_qs(urlsplit(page.url).query)["user"] == [self.user_id]
 
@@ -192,16 +192,16 @@ class Merchant:
     def comes_back(self) -> None:
         """The market's link to our pages."""
         self.cabinet.get_by_role("link", name="Вернуться в Кассовые сервисы").first.click()
-        self.cabinet.wait_for_url(re.compile(re.escape(self.house.web)))
+        self.cabinet.wait_for_url(re.compile(re.escape(self.product.web)))
 
     def waits_to_read(self, path: str, text: str) -> None:
         """Looks at the page until it says so: hooks take their way through a worker."""
 
-        def said() -> bool:
+        def shown() -> bool:
             self.goes(path)
             return self.cabinet.locator("main").get_by_text(text).first.is_visible()
 
-        eventually(said, bool)
+        eventually(shown, bool)
 
 
 def press(page: Page, name: str) -> None:
@@ -215,22 +215,22 @@ def press(page: Page, name: str) -> None:
 class Staff:
     """A member of staff in the admin."""
 
-    house: House
+    product: RunningProduct
     page: Page
 
     def signs_in(self) -> None:
         """With the name and password that the first start printed."""
-        self.page.goto(f"{self.house.web}/admin/")
+        self.page.goto(f"{self.product.web}/admin/")
         self.page.locator("input[name=username]").fill("admin")
-        self.page.locator("input[name=password]").fill(self.house.admin_password)
+        self.page.locator("input[name=password]").fill(self.product.admin_password)
         self.page.locator("input[type=submit]").click()
-        expect(self.page.get_by_role("heading", name="Управление сервисом")).to_be_visible()
+        expect(self.page.get_by_role("heading", name="Сегодня")).to_be_visible()
 
     def delivers(self, order: int) -> None:
         """Packs from stock, ships, marks as delivered."""
-        self.page.goto(f"{self.house.web}/admin/orders/order/{order}/change/")
+        self.page.goto(f"{self.product.web}/admin/orders/order/{order}/change/")
         self._steps("Собрать заказ")
-        self.page.get_by_role("button", name="Взять первые").click()
+        self.page.get_by_role("link", name="Подставить из остатка").click()
         self._does("Собрать заказ", "Заказ собран.")
         self._steps("Отправить")
         self.page.get_by_label("Трек-номер").fill("80084512345678")
@@ -241,6 +241,6 @@ class Staff:
     def _steps(self, title: str) -> None:
         self.page.get_by_role("link", name=title, exact=True).click()
 
-    def _does(self, title: str, said: str) -> None:
+    def _does(self, title: str, shown: str) -> None:
         self.page.get_by_role("button", name=title, exact=True).click()
-        expect(self.page.get_by_text(said)).to_be_visible()
+        expect(self.page.get_by_text(shown)).to_be_visible()

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page
 
 from cabinet.tests.journeys.conftest import Visit
-from cabinet.tests.journeys.house import House, eventually
 from cabinet.tests.journeys.people import Card, Merchant, Staff
+from cabinet.tests.journeys.running_product import RunningProduct, eventually
 
 pytestmark = pytest.mark.journey
 
@@ -17,8 +17,8 @@ NEW, WORKS, UNPAID = "Новая", "Работает", "Отключена: не
 
 
 @pytest.fixture
-def staff(house: House, visit: Visit) -> Staff:
-    person = Staff(house, visit().new_page())
+def staff(product: RunningProduct, visit: Visit) -> Staff:
+    person = Staff(product, visit().new_page())
     person.signs_in()
     return person
 
@@ -38,8 +38,8 @@ def settles_in(merchant: Merchant, staff: Staff, name: str) -> list[Card]:
     return [cards[0], cards[2], cards[1]]
 
 
-def effects(house: House, cards: list[Card]) -> list[list[str]]:
-    return [house.effects(card.code, card.iccid) for card in cards]
+def effects(product: RunningProduct, cards: list[Card]) -> list[list[str]]:
+    return [product.effects(card.code, card.iccid) for card in cards]
 
 
 def keep_picture(page: Page, name: str) -> None:
@@ -50,8 +50,8 @@ def keep_picture(page: Page, name: str) -> None:
         page.screenshot(path=path if path.suffix == ".png" else path / name)
 
 
-def test_a_merchant_goes_the_whole_way(house, visit, staff):
-    merchant = Merchant(house, visit().new_page(), phone="79123450001")
+def test_merchant_from_install_to_renewal(product, visit, staff):
+    merchant = Merchant(product, visit().new_page(), phone="79123450001")
 
     # A purchase, the first entry, three cards of two operators.
     *chosen, spare = settles_in(merchant, staff, "ИП Орлова В. П.")
@@ -64,8 +64,8 @@ def test_a_merchant_goes_the_whole_way(house, visit, staff):
         merchant.activates(card)
         merchant.sees_it_work()
     merchant.waits_for(chosen, WORKS)
-    assert effects(house, [*chosen, spare]) == [["activate"], ["activate"], []]
-    assert [house.sim_state(card.code, card.iccid) for card in chosen] == ["active", "active"]
+    assert effects(product, [*chosen, spare]) == [["activate"], ["activate"], []]
+    assert [product.sim_state(card.code, card.iccid) for card in chosen] == ["active", "active"]
     merchant.goes("/")
     keep_picture(merchant.cabinet, "cards.png")
 
@@ -85,16 +85,16 @@ def test_a_merchant_goes_the_whole_way(house, visit, staff):
     merchant.comes_back()
     merchant.waits_to_read("/modules/", "Не установлен")
     assert merchant.states(chosen) == [WORKS, WORKS]
-    house.let_pass(days=93)
+    product.let_pass(days=93)
     merchant.waits_for(chosen, UNPAID)
-    assert effects(house, [*chosen, spare]) == [["activate", "deactivate"]] * 2 + [[]]
+    assert effects(product, [*chosen, spare]) == [["activate", "deactivate"]] * 2 + [[]]
 
     # Paid again: what was wished on comes back by itself.
     merchant.leaves_for_the_market("/modules/", "Установить")
     merchant.buy_on(merchant.cabinet, plan=THREE_MONTHS, cards=2)
     merchant.comes_back()
     merchant.waits_for(chosen, WORKS)
-    assert effects(house, [*chosen, spare]) == [["activate", "deactivate", "activate"]] * 2 + [[]]
+    assert effects(product, [*chosen, spare]) == [["activate", "deactivate", "activate"]] * 2 + [[]]
 
 
 def _label_of(merchant: Merchant, till: str) -> str:
@@ -114,9 +114,9 @@ def _label_of(merchant: Merchant, till: str) -> str:
     return eventually(known, bool)[0]
 
 
-def test_a_small_screen_without_scripts_is_enough(house, visit, staff):
+def test_a_small_screen_without_scripts_is_enough(product, visit, staff):
     narrow = visit(scripts=False, width=480, height=800)
-    merchant = Merchant(house, narrow.new_page(), phone="79123450002", without_scripts=True)
+    merchant = Merchant(product, narrow.new_page(), phone="79123450002", without_scripts=True)
 
     *chosen, spare = settles_in(merchant, staff, "ООО «Без скриптов»")
     merchant.chooses(chosen)
@@ -125,4 +125,4 @@ def test_a_small_screen_without_scripts_is_enough(house, visit, staff):
         merchant.sees_it_work()
 
     assert merchant.states([*chosen, spare]) == [WORKS, WORKS, NEW]
-    assert effects(house, [*chosen, spare]) == [["activate"], ["activate"], []]
+    assert effects(product, [*chosen, spare]) == [["activate"], ["activate"], []]

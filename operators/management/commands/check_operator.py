@@ -1,26 +1,31 @@
 """Tries an operator's stand against the contract and prints what passes."""
 
 import argparse
+from collections import Counter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from operators import conformance, quota, registry
-from operators.conformance import Line, Plan, Verdict
+from operators import registry
+from operators.conformance import checks
+from operators.conformance.report import Plan, PointOutcome, PointReport
+from operators.limits import quota
 from operators.models import OperatorAccount
 from operators.ports import Sim
 
 # A longer pause that the operator asked for is not waited for at the screen, seconds.
 _LONGEST_PAUSE = 120.0
-_MARKS = {Verdict.PASSED: "✓", Verdict.FAILED: "✗", Verdict.SKIPPED: "–"}
+_MARKS = {PointOutcome.PASSED: "✓", PointOutcome.FAILED: "✗", PointOutcome.SKIPPED: "–"}
 
 
 class Command(BaseCommand):
-    """`manage.py check_operator <account> --iccid …`; exit code 1 where a line does not pass."""
+    """`manage.py check_operator <account> --iccid …`; exit code 1 where a report does not pass, and
+    where nothing was switched though it was allowed."""
 
     help = "Проверяет стенд оператора по договору и печатает, что проходит."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """The contract, the card of the stand, and what is allowed."""
         parser.add_argument("account", help="код договора с оператором")
         parser.add_argument("--iccid", required=True, help="смарт-карта стенда")
         parser.add_argument("--msisdn", default="", help="её номер, если протокол ищет по номеру")
@@ -37,6 +42,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        """Run the check and print each result at once. Raises CommandError where one does not pass."""
         account = _account(options["account"])
         _ask_for_the_counter(account)
         plan = Plan(
@@ -46,18 +52,24 @@ class Command(BaseCommand):
             callback_wait=options["callback_wait"],
         )
         self.stdout.write(f"{account}, {account.base_url}, смарт-карта …{plan.sim.iccid[-4:]}")
-        lines = [self._print(line) for line in conformance.walk(account, plan)]
-        counts = {verdict: sum(line.verdict is verdict for line in lines) for verdict in Verdict}
-        summary = ", ".join(f"{verdict} — {counts[verdict]}" for verdict in Verdict)
+        reports = list(map(self._print, checks.run_checks(account, plan)))
+        counts = Counter(report.outcome for report in reports)
+        summary = ", ".join(f"{outcome} — {counts[outcome]}" for outcome in PointOutcome)
         self.stdout.write(f"Итог: {summary}.")
-        if counts[Verdict.FAILED]:
+        if counts[PointOutcome.FAILED]:
             raise CommandError("Стенд проходит договор не полностью.")
+        if plan.allow_switch and not any(_is_switched(report) for report in reports):
+            raise CommandError("Переключение разрешено, но ни одного не было: причина в таблице.")
 
-    def _print(self, line: Line) -> Line:
-        note = f" ({line.note})" if line.note else ""
-        self.stdout.write(f"  {_MARKS[line.verdict]} {line.title}: {line.verdict}{note}")
+    def _print(self, report: PointReport) -> PointReport:
+        note = f" ({report.note})" if report.note else ""
+        self.stdout.write(f"  {_MARKS[report.outcome]} {report.title}: {report.outcome}{note}")
         self.stdout.flush()
-        return line
+        return report
+
+
+def _is_switched(report: PointReport) -> bool:
+    return report.title in checks.SWITCHES and report.outcome is PointOutcome.PASSED
 
 
 def _account(code: str) -> OperatorAccount:
@@ -71,7 +83,7 @@ def _account(code: str) -> OperatorAccount:
 
 
 def _ask_for_the_counter(account: OperatorAccount) -> None:
-    """Without it no call may leave, and every line would wait long to say so."""
+    """Without it no call may leave, and every report would wait long to say so."""
     try:
         wait = quota.pause_left(account)
     except quota.QuotaAway as error:

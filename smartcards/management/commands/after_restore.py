@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 
 from cabinet import clock
 from cabinet.actors import SYSTEM
-from smartcards import brake
+from smartcards import safety_brake
 
 TEXT = """Режим «только отчёт» включён: сами собой команды операторам не отправляются.
 
@@ -23,6 +23,6 @@ class Command(BaseCommand):
     help = "Sets report-only mode after a restore from backup and says what to do."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        brake.report_only(by=SYSTEM, at=clock.now())
+        safety_brake.report_only(by=SYSTEM, at=clock.now())
         page = f"{settings.PUBLIC_URL}/admin/smartcards/brake/1/change/"
         self.stdout.write(TEXT.format(page=page))

@@ -1,1 +1,1 @@
-"""The market, played: a store page, hooks with their repeats, dunning, the cloud API. Not the product."""
+"""The market: a store page, hooks with their repeats, dunning, the cloud API. Not the product."""

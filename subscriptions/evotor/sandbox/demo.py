@@ -7,8 +7,14 @@ from django.conf import settings
 
 from cabinet.demo import MERCHANTS
 from subscriptions.evotor import demo
-from subscriptions.evotor.sandbox.book import Account, Deal, Holding
-from subscriptions.evotor.sandbox.plans import local_day, months_later, plan_of
+from subscriptions.evotor.sandbox.accounts import (
+    Account,
+    MarketSubscription,
+    ModuleState,
+    local_day,
+    months_later,
+    plan_of,
+)
 
 # The numbers that subscriptions.evotor.demo has used: Created and Activated.
 EVENTS_SO_FAR = 2
@@ -22,7 +28,7 @@ def demo_accounts(now: datetime) -> list[Account]:
     accounts = [_account(one.evotor_user_id, one.name) for one in MERCHANTS]
     for account in accounts:
         if account.user_id == demo.USER_ID:
-            account.holdings[settings.EVOTOR_PRODUCT_ID] = Holding(True, _deal(now))
+            account.modules[settings.EVOTOR_PRODUCT_ID] = ModuleState(True, _subscription(now))
     return accounts
 
 
@@ -31,12 +37,12 @@ def _account(user_id: str, name: str) -> Account:
     return Account(user_id=user_id, name=name, cloud_token=str(uuid5(NAMESPACE_URL, user_id)))
 
 
-def _deal(now: datetime) -> Deal:
-    # The day's beginning: never later than what the product was told, so that a resumption, which
+def _subscription(now: datetime) -> MarketSubscription:
+    # The day's beginning: never later than what the product knows, so that a resumption, which
     # names the day of the next payment again, does not look like a payment.
     bought_at = (now - demo.BOUGHT_BEFORE).replace(hour=0, minute=0, second=0, microsecond=0)
     anchor = local_day(bought_at).day
-    return Deal(
+    return MarketSubscription(
         id=demo.SUBSCRIPTION_ID,
         plan_id=demo.PLAN_ID,
         devices=demo.CARDS,

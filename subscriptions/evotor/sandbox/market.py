@@ -1,6 +1,5 @@
-"""The played market as a whole: its book under one lock, its outbox, the passing of time."""
+"""The market as a whole: its accounts under one lock, its outbox, the passing of time."""
 
-import re
 import threading
 from collections.abc import Mapping
 from copy import deepcopy
@@ -8,23 +7,15 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from subscriptions.evotor.sandbox import messages
-from subscriptions.evotor.sandbox.actions import ACTIONS, Order, Seat
-from subscriptions.evotor.sandbox.billing import live_through
-from subscriptions.evotor.sandbox.book import (
-    Account,
-    Billing,
-    NotPossible,
-    account_dump,
-    account_load,
-)
-from subscriptions.evotor.sandbox.messages import Message
-from subscriptions.evotor.sandbox.outbox import Outbox, Parcel, Post
-from subscriptions.evotor.sandbox.wire import Answer, post
+from pydantic import TypeAdapter
 
-USER_ID = re.compile(r"[0-9]{2}-[0-9]{15}")
+from subscriptions.evotor.sandbox import hooks
+from subscriptions.evotor.sandbox.accounts import Account, Billing, NotPossible, number_of
+from subscriptions.evotor.sandbox.actions import ACTIONS, AccountModule, ActionRequest, bill_until
+from subscriptions.evotor.sandbox.hooks import Answer, Delivery, Hook, Outbox, Post, post
+
 FIRST_NEW = 201
-EVENTS_KEPT = 1000
+_ACCOUNTS = TypeAdapter(list[Account])
 
 
 class Market:
@@ -33,7 +24,6 @@ class Market:
     def __init__(self, *, post: Post = post) -> None:
         self._lock = threading.RLock()
         self._accounts: dict[str, Account] = {}
-        self._events: list[dict[str, Any]] = []
         self.outbox = Outbox(post, self._delivered)
 
     # --- reading ----------------------------------------------------------------------------------
@@ -52,11 +42,6 @@ class Market:
         """Whose key to the cloud it is."""
         return next((one for one in self.accounts() if one.cloud_token == token), None)
 
-    def events(self) -> list[dict[str, Any]]:
-        """Billing events that happened, the oldest first; at most the last thousand."""
-        with self._lock:
-            return list(self._events)
-
     # --- what people and scripts do ---------------------------------------------------------------
 
     def new_account(self, name: str) -> Account:
@@ -65,34 +50,33 @@ class Market:
             number = FIRST_NEW
             while _user_id(number) in self._accounts:
                 number += 1
-            return deepcopy(self._open(_user_id(number), name))
+            return deepcopy(self._get_or_add(_user_id(number), name))
 
-    def take(self, account: Account) -> None:
-        """Put a merchant into the book as given."""
+    def add(self, account: Account) -> None:
+        """A merchant as given, instead of one with the same user id."""
         with self._lock:
             self._accounts[account.user_id] = account
 
     def act(
-        self, action: str, *, user_id: str, product_id: str, order: Order, now: datetime
-    ) -> list[Parcel]:
-        """Do it and send its hooks. A merchant that is not in the book yet is taken into it.
+        self, action: str, user_id: str, product_id: str, wanted: ActionRequest, now: datetime
+    ) -> list[Delivery]:
+        """Do it and send its hooks. A merchant that is not known yet is added.
 
         What fell due before happens first. Raises NotPossible where the market would refuse.
         """
         with self._lock:
             known = user_id in self._accounts
-            account = self._open(user_id, "")
-            seat = Seat(account, product_id)
-            told = self._told(live_through(seat, order.at))
-            told += self._done(action, seat, order)
+            target = AccountModule(self._get_or_add(user_id, ""), product_id)
+            sent = bill_until(target, wanted.at)
+            sent += self._done(action, target, wanted)
             if not known and action != "install":
-                told.insert(0, messages.user_create(user_id))
-        return self.outbox.send(told, now)
+                sent.insert(0, hooks.user_create(user_id))
+        return self.outbox.send(sent, now)
 
-    def _done(self, action: str, seat: Seat, order: Order) -> list[Message]:
-        before = deepcopy(seat.account)
+    def _done(self, action: str, target: AccountModule, wanted: ActionRequest) -> list[Hook]:
+        before = deepcopy(target.account)
         try:
-            return self._told(ACTIONS[action](seat, order))
+            return ACTIONS[action](target, wanted)
         except NotPossible:
             self._accounts[before.user_id] = before
             raise
@@ -105,63 +89,56 @@ class Market:
 
     # --- time -------------------------------------------------------------------------------------
 
-    def live_through(self, now: datetime) -> None:
+    def advance(self, now: datetime) -> None:
         """Whatever fell due, and the repeats of what was not answered."""
         with self._lock:
-            told = [
-                message
+            sent = [
+                hook
                 for account in self._accounts.values()
-                for product_id in list(account.holdings)
-                for message in live_through(Seat(account, product_id), now)
+                for product_id in list(account.modules)
+                for hook in bill_until(AccountModule(account, product_id), now)
             ]
-            self._told(told)
-        self.outbox.send(told, now)
+        self.outbox.send(sent, now)
         self.outbox.repeat(now)
 
-    def introduce(self, user_id: str, now: datetime) -> None:
-        """Learn the product's token of a merchant that began elsewhere, and give it the cloud's key."""
+    def register(self, user_id: str, now: datetime) -> None:
+        """Get the product's token of a merchant from the demo data, and give it the cloud's key."""
         account = self.account(user_id)
-        if account is None or account.token or not account.holdings:
+        if account is None or account.token or not account.modules:
             return
         if self.outbox.waiting(user_id):
             return
-        key = messages.user_token(user_id, account.cloud_token)
-        self.outbox.send([messages.user_create(user_id), key], now)
+        key = hooks.user_token(user_id, account.cloud_token)
+        self.outbox.send([hooks.user_create(user_id), key], now)
 
     # --- state ------------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, Any]:
         """JSON-able."""
         with self._lock:
-            accounts = [account_dump(one) for one in self._accounts.values()]
-            return {"accounts": accounts, "events": self._events, "outbox": self.outbox.dump()}
+            accounts = _ACCOUNTS.dump_python(list(self._accounts.values()), mode="json")
+            return {"accounts": accounts, "outbox": self.outbox.dump()}
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Takes back what `dump` gave."""
-        accounts = [account_load(row) for row in data["accounts"]]
+        accounts = _ACCOUNTS.validate_python(data["accounts"])
         with self._lock:
             self._accounts = {one.user_id: one for one in accounts}
-            self._events = list(data["events"])
         self.outbox.load(data["outbox"])
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _open(self, user_id: str, name: str) -> Account:
-        shown = name or f"Предприниматель {int(user_id[3:])}"
+    def _get_or_add(self, user_id: str, name: str) -> Account:
+        shown = name or f"Предприниматель {number_of(user_id)}"
         return self._accounts.setdefault(
             user_id, Account(user_id=user_id, name=shown, cloud_token=str(uuid4()))
         )
 
-    def _told(self, told: list[Message]) -> list[Message]:
-        happened = [dict(one.body) for one in told if one.path == messages.SUBSCRIPTION]
-        self._events = [*self._events, *happened][-EVENTS_KEPT:]
-        return told
-
-    def _delivered(self, message: Message, answer: Answer) -> None:
-        if message.path != messages.USER_CREATE or not isinstance(answer.body, dict):
+    def _delivered(self, hook: Hook, answer: Answer) -> None:
+        if hook.path != hooks.USER_CREATE or not isinstance(answer.body, dict):
             return
         with self._lock:
-            account = self._accounts.get(message.user_id)
+            account = self._accounts.get(hook.user_id)
             if account is not None:
                 account.token = str(answer.body.get("token", ""))
 

@@ -3,16 +3,14 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.test import Client
 
-from subscriptions.evotor import inbox, queries
-from subscriptions.evotor.hooks import Hook
-from subscriptions.evotor.models import Delivery
+from subscriptions.evotor import inbox
+from subscriptions.evotor.models import Delivery, Hook
 from subscriptions.models import Module, Subscription, Tariff
-from subscriptions.states import Source
 
 DATA = Path(__file__).parent / "data"
 USER = "01-000000000000001"
@@ -128,22 +126,29 @@ def deliver(*payloads: dict[str, Any], at: datetime = NOW) -> None:
             authorized_as="приложение",
             at=at,
         )
-        inbox.process(delivery_id=delivery.pk, at=at)
+        inbox.INBOX.process(delivery.pk, at=at)
 
 
 def work(at: datetime = NOW) -> None:
     """What the sweep does with deliveries."""
-    for delivery_id in queries.waiting_deliveries(at=at):
-        inbox.process(delivery_id=delivery_id, at=at)
+    inbox.INBOX.process_waiting(at=at)
 
 
 def subscription(external_id: str = SUBSCRIPTION) -> Subscription:
-    return Subscription.objects.get(source=Source.MARKET, external_id=external_id)
+    return Subscription.objects.get(external_id=external_id)
 
 
-def deliveries() -> list[tuple[str, str]]:
-    """State and note of each delivery, in the order in which they came."""
-    return list(Delivery.objects.order_by("pk").values_list("state", "note"))
+class Processed(NamedTuple):
+    """State and note of a delivery."""
+
+    state: str
+    note: str
+
+
+def deliveries() -> list[Processed]:
+    """Each delivery, in the order in which they came."""
+    rows = Delivery.objects.order_by("pk").values_list("state", "note")
+    return [Processed(*row) for row in rows]
 
 
 def kept(row: Subscription) -> dict[str, Any]:
@@ -169,7 +174,11 @@ def kept(row: Subscription) -> dict[str, Any]:
     periods = row.periods.order_by("starts_at").values_list(
         "kind", "tariff_id", "cards", "starts_at", "ends_at", "charged_kopecks"
     )
-    return facts | {"periods": list(periods)}
+    charges = row.charges.order_by("number").values_list(
+        *("number", "kind", "charged_at", "kopecks", "tariff_id", "cards"),
+        *("tariff_before_id", "cards_before", "period_starts_at", "starts_at", "ends_at"),
+    )
+    return facts | {"periods": list(periods), "charges": list(charges)}
 
 
 def days(number: int) -> timedelta:

@@ -11,11 +11,10 @@ from django.core.cache import cache
 
 from cabinet.models import Shop, Terminal
 from subscriptions.evotor import queries
-from subscriptions.evotor.client import Cloud, CloudBusy, CloudRefused, CloudTrouble
+from subscriptions.evotor.cloud import Cloud, CloudBusy, CloudRefused, CloudTrouble, sync_shops
 from subscriptions.evotor.models import Account
-from subscriptions.evotor.schema import UserCreate, UserToken
+from subscriptions.evotor.schemas import UserCreate, UserToken
 from subscriptions.evotor.services import keep_cloud_token, register
-from subscriptions.evotor.sync import sync_shops
 from subscriptions.evotor.tests import market
 
 
@@ -189,11 +188,9 @@ def test_sync_copies_shops_and_terminals(cloud_server, merchant):
 
     shop = Shop.objects.get()
     assert done is True
-    assert (shop.name, shop.address, shop.seen_at) == (
-        "Мой магазин",
-        "Россия, Москва, Старопанский переулок",
-        market.NOW,
-    )
+    assert shop.name == "Мой магазин"
+    assert shop.address == "Россия, Москва, Старопанский переулок"
+    assert shop.seen_at == market.NOW
     rows = Terminal.objects.order_by("name").values_list("name", "imei", "model", "shop_id")
     assert list(rows) == [
         ("Моя касса №3", "123456789012345", "7_3", shop.pk),
@@ -201,6 +198,15 @@ def test_sync_copies_shops_and_terminals(cloud_server, merchant):
     ]
     assert queries.accounts_to_sync(at=market.NOW) == []
     assert queries.accounts_to_sync(at=market.NOW + market.days(2)) == [merchant.pk]
+
+
+def test_list_with_an_odd_row_removes_nothing(cloud_server, merchant):
+    cloud_server.script += [page("s1"), page("d1", "d2"), page("s1"), page("d1", 7)]
+
+    for _ in range(2):
+        sync_shops(merchant_id=merchant.pk, at=market.NOW)
+
+    assert dict(Terminal.objects.values_list("evotor_id", "gone_at")) == {"d1": None, "d2": None}
 
 
 def test_what_disappeared_over_there_is_marked_and_comes_back(cloud_server, merchant):
@@ -217,6 +223,18 @@ def test_what_disappeared_over_there_is_marked_and_comes_back(cloud_server, merc
     assert Shop.objects.exclude(gone_at=None).count() == 0
 
 
+def test_what_was_seen_since_the_reading_began_is_not_gone(cloud_server, merchant):
+    cloud_server.script += [page("s1"), page("d1")]
+    newer = {"merchant": merchant, "name": "Новое", "seen_at": market.NOW + market.days(1)}
+    Shop.objects.create(evotor_id="s2", **newer)
+    Terminal.objects.create(evotor_id="d2", **newer)
+
+    sync_shops(merchant_id=merchant.pk, at=market.NOW)
+
+    assert dict(Shop.objects.values_list("evotor_id", "gone_at")) == {"s1": None, "s2": None}
+    assert dict(Terminal.objects.values_list("evotor_id", "gone_at")) == {"d1": None, "d2": None}
+
+
 def test_refusal_keeps_the_local_copy(cloud_server, merchant):
     cloud_server.script += [page("s1"), page("d1"), answer({}, 403)]
     sync_shops(merchant_id=merchant.pk, at=market.NOW)
@@ -224,7 +242,9 @@ def test_refusal_keeps_the_local_copy(cloud_server, merchant):
     done = sync_shops(merchant_id=merchant.pk, at=market.NOW + market.days(1))
     again = sync_shops(merchant_id=merchant.pk, at=market.NOW + market.days(1))
 
-    assert (done, again, len(cloud_server.asked)) == (False, False, 3)
+    assert done is False
+    assert again is False
+    assert len(cloud_server.asked) == 3
     assert [(shop.evotor_id, shop.gone_at) for shop in Shop.objects.all()] == [("s1", None)]
     assert Account.objects.get().synced_at == market.NOW + market.days(1)
 
@@ -246,7 +266,9 @@ def test_too_many_calls_are_obeyed_until_a_new_token(cloud_server, merchant):
     keep_cloud_token(request=UserToken(user_id=market.USER, token="newer"), at=market.NOW)
     third = sync_shops(merchant_id=merchant.pk, at=market.NOW)
 
-    assert (first, second, third) == (False, False, True)
+    assert first is False
+    assert second is False
+    assert third is True
     assert len(cloud_server.asked) == 3
 
 

@@ -8,16 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from subscriptions.evotor.fold import (
-    FoldedPeriod,
-    MarketState,
-    PeriodKind,
-    Status,
-    fold,
-    paid_cards,
-    paid_cards_at,
-)
-from subscriptions.evotor.schema import (
+from subscriptions.evotor.fold import fold as fold_events
+from subscriptions.evotor.schemas import (
     Activated,
     AddonsUpdated,
     Charge,
@@ -28,9 +20,28 @@ from subscriptions.evotor.schema import (
     TermsChanged,
     Unknown,
 )
+from subscriptions.rules import Entitlement, MarketCharge, MarketState, PaidInterval, Terms
+from subscriptions.rules import MarketStatus as Status
+from subscriptions.states import ChargeKind, PeriodKind
 
 START = datetime(2025, 3, 1, 10, tzinfo=UTC)
 PAYING = (Activated, Renewed)
+
+
+def fold(events, *, gaps_accepted_up_to=0):
+    return fold_events(events, addon_id="sim", gaps_accepted_up_to=gaps_accepted_up_to)
+
+
+def cards_at(state, at):
+    """How many cards are paid at `at`: by the running interval, else by the last known terms."""
+    running = (one for one in state.periods if one.starts_at <= at < one.ends_at)
+    return next((one.terms.cards for one in running), state.terms.cards)
+
+
+def is_entitled(state, at):
+    if state.entitled_from is None or at < state.entitled_from:
+        return False
+    return state.entitled_until is None or at < state.entitled_until
 
 
 def day(number):
@@ -85,19 +96,19 @@ def terminated(number, on):
     return Terminated(**envelope(number, on))
 
 
-def paid(since, until, *, plan="month", devices=1, options=(), charged=None, rest=False):
+def paid(since, until, *, plan="month", devices=1, options=0, charged=None, rest=False):
     kopecks = None if charged is None else charged * 100
-    return FoldedPeriod(
-        PeriodKind.PAID, day(since), day(until), plan, devices, options, kopecks, rest
-    )
+    terms = Terms(plan, devices, options)
+    return PaidInterval(PeriodKind.PAID, day(since), day(until), terms, kopecks, rest)
 
 
-def trial(since, until, *, plan="month", devices=1):
-    return FoldedPeriod(PeriodKind.TRIAL, day(since), day(until), plan, devices, ())
+def trial(since, until, *, plan="month", devices=1, options=0, rest=False):
+    terms = Terms(plan, devices, options)
+    return PaidInterval(PeriodKind.TRIAL, day(since), day(until), terms, None, rest)
 
 
 def entitlement(state):
-    return state.entitled_from, state.entitled_until
+    return Entitlement(state.entitled_from, state.entitled_until)
 
 
 BOUGHT = (created(), activated(2, 0, 31, 300))
@@ -107,10 +118,11 @@ def test_nothing_folds_to_nothing():
     state = fold([])
 
     assert state == MarketState()
-    assert (paid_cards(state, "sim"), state.entitled(START)) == (1, False)
+    assert state.terms.cards == 1
+    assert is_entitled(state, START) is False
 
 
-def test_a_whole_life_is_told():
+def test_whole_lifecycle_is_folded():
     events = [
         created(trial=14, devices=2),
         addons(2, 1, sim=3),
@@ -121,56 +133,76 @@ def test_a_whole_life_is_told():
     ]
 
     assert fold(events) == MarketState(
-        state=Status.TERMINATED,
-        plan_id="month",
-        device_number=2,
-        addons=(("sim", 3),),
-        trial_from=day(0),
+        status=Status.TERMINATED,
+        terms=Terms("month", 2, 3),
         trial_until=day(14),
         paid_until=day(76),
         periods=(
             trial(0, 1, devices=2),
-            replace(trial(1, 14, devices=2), addons=(("sim", 3),), continues=True),
-            paid(14, 45, devices=2, options=(("sim", 3),), charged=300),
-            paid(45, 76, devices=2, options=(("sim", 3),), charged=310),
+            trial(1, 14, devices=2, options=3, rest=True),
+            paid(14, 45, devices=2, options=3, charged=300),
+            paid(45, 76, devices=2, options=3, charged=310),
         ),
         stop_requested_at=day(60),
         terminated_at=day(76),
         entitled_from=day(0),
         entitled_until=day(76),
+        created_at=day(0),
         last_event_at=day(76),
+        last_charged_kopecks=31_000,
+        charges=(charge(3, 14, 14, 45, 30_000), charge(4, 45, 45, 76, 31_000)),
+    )
+
+
+def charge(number, at, since, until, kopecks):
+    terms = Terms("month", 2, 3)
+    return MarketCharge(
+        number=number,
+        kind=ChargeKind.PAYMENT,
+        at=day(at),
+        kopecks=kopecks,
+        terms=terms,
+        before=terms,
+        period_starts_at=day(since),
+        starts_at=day(since),
+        ends_at=day(until),
     )
 
 
 def test_created_without_a_trial_entitles_to_nothing():
     state = fold([created(devices=3)])
 
-    assert (state.state, state.periods, entitlement(state)) == (Status.CREATED, (), (None, None))
-    assert not state.entitled(day(1))
+    assert state.status == Status.CREATED
+    assert state.periods == ()
+    assert entitlement(state) == Entitlement(None, None)
+    assert not is_entitled(state, day(1))
 
 
 def test_created_and_never_paid_ends_without_entitlement():
     state = fold([created(), terminated(2, 5)])
 
-    assert (state.state, entitlement(state)) == (Status.TERMINATED, (None, None))
+    assert state.status == Status.TERMINATED
+    assert entitlement(state) == Entitlement(None, None)
 
 
 def test_a_trial_entitles_until_terminated_is_applied():
     running = fold([created(trial=14)])
     ended = fold([created(trial=14), terminated(2, 19)])
 
-    assert (running.state, entitlement(running)) == (Status.CREATED, (day(0), None))
-    assert entitlement(ended) == (day(0), day(19))
-    assert (ended.entitled(day(18)), ended.entitled(day(19))) == (True, False)
+    assert running.status == Status.CREATED
+    assert entitlement(running) == Entitlement(day(0), None)
+    assert entitlement(ended) == Entitlement(day(0), day(19))
+    assert is_entitled(ended, day(18)) is True
+    assert is_entitled(ended, day(19)) is False
 
 
 @pytest.mark.parametrize(("on", "until"), [(10, 31), (31, 31), (36, 36)])
 def test_terminated_never_cuts_before_the_paid_end(on, until):
-    assert entitlement(fold([*BOUGHT, terminated(3, on)])) == (day(0), day(until))
+    assert entitlement(fold([*BOUGHT, terminated(3, on)])) == Entitlement(day(0), day(until))
 
 
 def test_terminated_never_cuts_before_the_end_of_the_trial():
-    assert entitlement(fold([created(trial=14), terminated(2, 3)])) == (day(0), day(14))
+    assert entitlement(fold([created(trial=14), terminated(2, 3)])) == Entitlement(day(0), day(14))
 
 
 def test_a_second_terminated_changes_nothing():
@@ -212,12 +244,10 @@ def test_a_module_put_back_lives_on_with_its_new_tariff():
 
     state = fold(events)
 
-    assert (state.state, state.stop_requested_at, state.plan_id) == (
-        Status.ACTIVATED,
-        None,
-        "year",
-    )
-    assert entitlement(state) == (day(0), None)
+    assert state.status == Status.ACTIVATED
+    assert state.stop_requested_at is None
+    assert state.terms.plan_id == "year"
+    assert entitlement(state) == Entitlement(day(0), None)
     assert state.periods == (
         paid(0, 11, charged=300),
         paid(11, 376, plan="year", charged=3000, rest=True),
@@ -227,12 +257,13 @@ def test_a_module_put_back_lives_on_with_its_new_tariff():
 def test_a_renewal_after_the_end_revives():
     state = fold([*BOUGHT, terminated(3, 36), renewed(4, 40, 71, 300)])
 
-    assert (state.state, state.terminated_at) == (Status.ACTIVATED, None)
-    assert entitlement(state) == (day(40), None)
+    assert state.status == Status.ACTIVATED
+    assert state.terminated_at is None
+    assert entitlement(state) == Entitlement(day(40), None)
     assert state.periods == (paid(0, 31, charged=300), paid(40, 71, charged=300))
 
 
-def test_a_renewal_after_the_end_without_a_later_date_revives_without_a_period():
+def test_renewal_without_a_later_date_revives_but_adds_no_period():
     state = fold([*BOUGHT, terminated(3, 20), renewed(4, 25, 31)])
 
     assert state == replace(fold(BOUGHT), last_event_at=day(25))
@@ -242,7 +273,7 @@ def test_a_payment_in_dunning_leaves_no_hole():
     state = fold([*BOUGHT, renewed(3, 34, 62, 300)])
 
     assert state.periods == (paid(0, 31, charged=300), paid(31, 62, charged=300))
-    assert entitlement(state) == (day(0), None)
+    assert entitlement(state) == Entitlement(day(0), None)
 
 
 def test_an_early_payment_loses_no_days():
@@ -255,10 +286,11 @@ def test_a_payment_inside_a_trial_takes_its_place():
     state = fold([created(trial=14), activated(2, 10, 41, 300)])
 
     assert state.periods == (trial(0, 10), paid(10, 41, charged=300))
-    assert (state.trial_until, state.paid_until) == (day(14), day(41))
+    assert state.trial_until == day(14)
+    assert state.paid_until == day(41)
 
 
-def test_only_roubles_are_told_as_kopecks():
+def test_only_roubles_are_stored_as_kopecks():
     foreign = replace(activated(2, 0, 31), charged=Charge(100, "KZT"))
 
     state = fold([created(), foreign])
@@ -267,7 +299,7 @@ def test_only_roubles_are_told_as_kopecks():
     assert state.last_charged_kopecks is None
 
 
-def test_the_last_charge_is_told():
+def test_last_charge_is_stored():
     events = [*BOUGHT, renewed(3, 31, 62, 310), renewed(4, 62, 92)]
 
     assert fold(events).last_charged_kopecks == 31_000
@@ -280,7 +312,8 @@ def test_more_terminals_split_the_running_period():
         paid(0, 14, charged=300),
         paid(14, 31, devices=2, charged=164, rest=True),
     )
-    assert (state.plan_id, state.device_number) == ("month", 2)
+    assert state.terms.plan_id == "month"
+    assert state.terms.devices == 2
 
 
 def test_fewer_terminals_wait_for_the_next_billing_date():
@@ -291,9 +324,11 @@ def test_fewer_terminals_wait_for_the_next_billing_date():
 
     assert before.periods == (paid(0, 31, devices=5, charged=300),)
     assert after.periods == (*before.periods, paid(31, 61, devices=3, charged=200))
-    assert (paid_cards(before, None), paid_cards_at(before, None, day(20))) == (3, 5)
-    assert paid_cards_at(before, None, day(31)) == 3
-    assert (paid_cards(after, None), paid_cards_at(after, None, day(40))) == (3, 3)
+    assert before.terms.cards == 3
+    assert cards_at(before, day(20)) == 5
+    assert cards_at(before, day(31)) == 3
+    assert after.terms.cards == 3
+    assert cards_at(after, day(40)) == 3
 
 
 def test_fewer_options_wait_for_the_next_billing_date():
@@ -301,22 +336,23 @@ def test_fewer_options_wait_for_the_next_billing_date():
 
     state = fold(events)
 
-    assert state.addons == (("sim", 1),)
-    assert paid_cards(state, "sim") == 2
-    assert paid_cards_at(state, "sim", day(20)) == 5
-    assert state.periods == (paid(0, 31, options=(("print", 1), ("sim", 4))),)
+    assert state.terms.options == 1
+    assert state.terms.cards == 2
+    assert cards_at(state, day(20)) == 5
+    assert state.periods == (paid(0, 31, options=4),)
 
 
 def test_a_fall_waits_also_at_the_moment_of_another_change():
-    events = [created(), addons(2, 0, a=1), activated(3, 0, 31), addons(4, 9, b=1)]
+    events = [created(), addons(2, 0, sim=1), activated(3, 0, 31), addons(4, 9, print=1)]
 
-    state = fold([*events, changed(5, 9)])
+    state = fold([*events, changed(5, 9, devices=2)])
 
     assert state.periods == (
-        paid(0, 9, options=(("a", 1),)),
-        paid(9, 31, options=(("a", 1), ("b", 1)), rest=True),
+        paid(0, 9, options=1),
+        paid(9, 31, devices=2, options=1, rest=True),
     )
-    assert (paid_cards_at(state, "a", day(10)), paid_cards(state, "a")) == (2, 1)
+    assert cards_at(state, day(10)) == 3
+    assert state.terms.cards == 2
 
 
 def test_a_fall_counts_at_once_for_a_period_not_begun():
@@ -343,10 +379,8 @@ def test_terms_that_are_not_sent_stay(change, expected):
 
     assert state.periods == expected
     assert state.paid_until == expected[-1].ends_at
-    assert (state.plan_id, paid_cards(state, None)) == (
-        change.get("plan", "month"),
-        change.get("devices", 1),
-    )
+    assert state.terms.plan_id == change.get("plan", "month")
+    assert state.terms.cards == change.get("devices", 1)
 
 
 def test_terms_changed_in_dunning_count_from_the_next_payment():
@@ -371,15 +405,19 @@ def test_terms_may_move_the_end_of_a_trial(until, expected):
 def test_terms_with_a_charge_are_a_payment():
     state = fold([created(trial=14), changed(2, 3, until=40, charged=300)])
 
-    assert (state.state, state.paid_until) == (Status.ACTIVATED, day(40))
+    assert state.status == Status.ACTIVATED
+    assert state.paid_until == day(40)
     assert state.periods == (trial(0, 3), paid(3, 40, charged=300))
 
 
 def test_terms_of_an_unpaid_subscription_pay_nothing():
     state = fold([created(), changed(2, 3, plan="year", devices=4, until=40)])
 
-    assert (state.state, state.periods, entitlement(state)) == (Status.CREATED, (), (None, None))
-    assert (state.plan_id, state.device_number) == ("year", 4)
+    assert state.status == Status.CREATED
+    assert state.periods == ()
+    assert entitlement(state) == Entitlement(None, None)
+    assert state.terms.plan_id == "year"
+    assert state.terms.devices == 4
 
 
 @pytest.mark.parametrize("event", [changed(4, 40, until=90), changed(4, 40, until=10)])
@@ -401,40 +439,53 @@ def test_a_second_created_changes_nothing():
 def test_a_payment_counts_without_the_beginning():
     state = fold([activated(2, 0, 31, 300)])
 
-    assert (state.state, state.missing, state.held) == (Status.ACTIVATED, (1,), ())
-    assert entitlement(state) == (day(0), None)
+    assert state.status == Status.ACTIVATED
+    assert state.missing == (1,)
+    assert state.held == ()
+    assert entitlement(state) == Entitlement(day(0), None)
     assert state.periods == (paid(0, 31, plan=None, charged=300),)
-    assert paid_cards(state, None) == 1
+    assert state.terms.cards == 1
 
 
 def test_a_payment_behind_a_gap_counts_at_once():
     state = fold([*BOUGHT, renewed(5, 62, 92)])
 
-    assert (state.missing, state.held, state.paid_until) == ((3, 4), (), day(92))
+    assert state.missing == (3, 4)
+    assert state.held == ()
+    assert state.paid_until == day(92)
 
 
 def test_a_terminated_behind_a_gap_is_held_until_it_closes():
     held = fold([*BOUGHT, terminated(4, 67)])
     closed = fold([*BOUGHT, terminated(4, 67), renewed(3, 31, 62)])
 
-    assert (held.state, held.missing, held.held) == (Status.ACTIVATED, (3,), (4,))
-    assert (entitlement(held), held.terminated_at) == ((day(0), None), None)
-    assert (closed.state, closed.missing, closed.held) == (Status.TERMINATED, (), ())
-    assert entitlement(closed) == (day(0), day(67))
+    assert held.status == Status.ACTIVATED
+    assert held.missing == (3,)
+    assert held.held == (4,)
+    assert entitlement(held) == Entitlement(day(0), None)
+    assert held.terminated_at is None
+    assert closed.status == Status.TERMINATED
+    assert closed.missing == ()
+    assert closed.held == ()
+    assert entitlement(closed) == Entitlement(day(0), day(67))
 
 
 def test_a_terminated_alone_ends_nothing():
     state = fold([terminated(3, 5)])
 
-    assert (state.state, state.missing, state.held) == (Status.NONE, (1, 2), (3,))
+    assert state.status == Status.NONE
+    assert state.missing == (1, 2)
+    assert state.held == (3,)
 
 
 def test_staff_may_do_without_what_is_missing():
     events = [*BOUGHT, terminated(4, 67)]
 
-    for decided in (fold(events, gap_limit_reached=True), fold(events, gaps_accepted_up_to=4)):
-        assert (decided.state, decided.held) == (Status.TERMINATED, ())
-        assert entitlement(decided) == (day(0), day(67))
+    decided = fold(events, gaps_accepted_up_to=4)
+
+    assert decided.status == Status.TERMINATED
+    assert decided.held == ()
+    assert entitlement(decided) == Entitlement(day(0), day(67))
 
 
 def test_a_decision_about_one_gap_does_not_reach_the_next():
@@ -442,7 +493,9 @@ def test_a_decision_about_one_gap_does_not_reach_the_next():
 
     state = fold(events, gaps_accepted_up_to=4)
 
-    assert (state.state, state.missing, state.held) == (Status.ACTIVATED, (5,), (6,))
+    assert state.status == Status.ACTIVATED
+    assert state.missing == (5,)
+    assert state.held == (6,)
 
 
 def test_a_decision_about_a_gap_lets_later_events_through():
@@ -450,13 +503,16 @@ def test_a_decision_about_a_gap_lets_later_events_through():
 
     state = fold(events, gaps_accepted_up_to=4)
 
-    assert (state.state, state.missing, state.held) == (Status.TERMINATED, (), ())
+    assert state.status == Status.TERMINATED
+    assert state.missing == ()
+    assert state.held == ()
 
 
 def test_an_accepted_gap_lets_only_what_it_covers_through():
     state = fold([*BOUGHT, terminated(7, 97)], gaps_accepted_up_to=4)
 
-    assert (state.missing, state.held) == ((5, 6), (7,))
+    assert state.missing == (5, 6)
+    assert state.held == (7,)
 
 
 @pytest.mark.parametrize(
@@ -477,8 +533,9 @@ def test_taking_changes_behind_a_gap_are_held(event):
     closed = fold([*bought, paying, requested(4, 4), late])
 
     assert state == replace(fold([*bought, paying]), missing=(4,), held=(5,), last_event_at=day(5))
-    assert (closed.held, closed.missing) == ((), ())
-    assert (closed.terms, closed.paid_until) != (state.terms, state.paid_until)
+    assert closed.held == ()
+    assert closed.missing == ()
+    assert closed.terms != state.terms or closed.paid_until != state.paid_until
 
 
 @pytest.mark.parametrize(
@@ -487,23 +544,25 @@ def test_taking_changes_behind_a_gap_are_held(event):
 def test_giving_changes_behind_a_gap_count_at_once(event, cards):
     state = fold([*BOUGHT, event])
 
-    assert (state.missing, state.held, paid_cards(state, "sim")) == ((3,), (), cards)
-    assert paid_cards_at(state, "sim", day(10)) == cards
+    assert state.missing == (3,)
+    assert state.held == ()
+    assert state.terms.cards == cards
+    assert cards_at(state, day(10)) == cards
 
 
 def test_the_giving_part_of_a_held_change_counts_at_once():
     bought = [created(devices=3), activated(2, 0, 31)]
 
     terms = fold([*bought, changed(4, 5, plan="year", devices=1, until=376)])
-    options = fold([*bought, addons(3, 1, a=2, b=2), addons(5, 6, a=1, b=5, c=1)])
 
-    assert (terms.held, terms.plan_id, terms.device_number) == ((4,), "year", 3)
+    assert terms.held == (4,)
+    assert terms.terms.plan_id == "year"
+    assert terms.terms.devices == 3
     assert terms.paid_until == day(376)
-    assert (options.held, options.addons) == ((5,), (("a", 2), ("b", 5), ("c", 1)))
 
 
 def test_an_option_that_counted_nothing_is_not_missed():
-    events = [*BOUGHT, addons(3, 1, a=0, b=1), addons(5, 6, b=1)]
+    events = [*BOUGHT, addons(3, 1, sim=0, print=1), addons(5, 6, print=1)]
 
     assert fold(events).held == ()
 
@@ -513,7 +572,9 @@ def test_an_unknown_event_closes_its_place():
 
     state = fold([*BOUGHT, unknown, terminated(4, 36)])
 
-    assert (state.state, state.missing, state.held) == (Status.TERMINATED, (), ())
+    assert state.status == Status.TERMINATED
+    assert state.missing == ()
+    assert state.held == ()
 
 
 def test_an_unknown_event_without_a_number_is_passed_over():
@@ -527,26 +588,10 @@ def test_a_huge_number_does_not_make_a_huge_answer():
     assert state.held == (1_000_000,)
 
 
-def test_the_first_stored_of_two_contents_counts():
-    other = activated(2, 0, 365)
-
-    first = fold([*BOUGHT, other, other])
-    second = fold([created(), other, BOUGHT[1]])
-
-    assert first == replace(fold(BOUGHT), conflicts=(2,))
-    assert (second.paid_until, second.conflicts) == (day(365), (2,))
-
-
-def test_events_of_two_subscriptions_are_refused():
-    foreign = replace(BOUGHT[1], subscription_id="b1d7c0de-8f2e-4a4e-9b3c-2f6d5a1e7c90")
-
-    with pytest.raises(ValueError, match="more than one"):
-        fold([BOUGHT[0], foreign])
-
-
 # Properties
 
 small = st.integers(1, 6)
+ALL = 1_000_000
 
 
 # Steps are drawn as plain tuples: building each event by a strategy of its own is far slower.
@@ -635,7 +680,8 @@ def test_doubled_events_change_nothing(events, data):
 
 @given(histories(), st.data(), st.booleans())
 def test_periods_are_sorted_full_and_never_overlap(events, data, decided):
-    periods = fold(data.draw(some_of(events)), gap_limit_reached=decided).periods
+    accepted = ALL if decided else 0
+    periods = fold(data.draw(some_of(events)), gaps_accepted_up_to=accepted).periods
 
     assert all(period.starts_at < period.ends_at for period in periods)
     assert all(one.ends_at <= other.starts_at for one, other in pairwise(periods))
@@ -643,12 +689,14 @@ def test_periods_are_sorted_full_and_never_overlap(events, data, decided):
 
 @given(histories(), st.data())
 def test_the_end_is_never_before_the_beginning(events, data):
-    state = fold(data.draw(some_of(events)), gap_limit_reached=data.draw(st.booleans()))
+    state = fold(
+        data.draw(some_of(events)), gaps_accepted_up_to=data.draw(st.sampled_from([0, ALL]))
+    )
 
     if state.entitled_until is not None:
         assert state.entitled_from is not None
         assert state.entitled_from <= state.entitled_until
-    if state.state is Status.ACTIVATED:
+    if state.status is Status.ACTIVATED:
         assert state.entitled_from is not None
         assert state.entitled_until is None
 
@@ -672,8 +720,8 @@ def test_what_is_paid_is_entitled_at_every_moment(events, data):
 
     for event in arrived:
         if isinstance(event, PAYING) and event.next_billing_at > event.at:
-            assert state.entitled(event.at)
-            assert state.entitled(event.next_billing_at)
+            assert is_entitled(state, event.at)
+            assert is_entitled(state, event.next_billing_at)
 
 
 @given(histories(), st.integers(0, 60), st.integers(0, 120), st.sampled_from([activated, renewed]))
@@ -697,7 +745,7 @@ def test_a_payment_in_the_middle_never_shortens(events, data):
     payment = data.draw(st.sampled_from(payments))
     others = [event for event in events if event is not payment]
 
-    without, complete = fold(others, gap_limit_reached=True), fold(events)
+    without, complete = fold(others, gaps_accepted_up_to=ALL), fold(events)
 
     assert end_of(without) <= end_of(complete)
     assert (without.paid_until or START) <= (complete.paid_until or START)
@@ -705,7 +753,7 @@ def test_a_payment_in_the_middle_never_shortens(events, data):
 
 @given(histories(), st.integers(0, 60), st.integers(2, 5))
 def test_a_held_end_ends_nothing_until_the_gap_closes(events, wait, skipped):
-    assume(fold(events).state is not Status.TERMINATED)
+    assume(fold(events).status is not Status.TERMINATED)
     on = (events[-1].at - START).days + wait
     number = len(events) + skipped
     end = terminated(number, on)
@@ -720,8 +768,10 @@ def test_a_held_end_ends_nothing_until_the_gap_closes(events, wait, skipped):
         held=(number,),
         missing=tuple(range(len(events) + 1, number)),
     )
-    assert (closed.state, closed.terminated_at) == (Status.TERMINATED, end.at)
-    assert (closed.held, closed.missing) == ((), ())
+    assert closed.status == Status.TERMINATED
+    assert closed.terminated_at == end.at
+    assert closed.held == ()
+    assert closed.missing == ()
 
 
 @given(
@@ -740,13 +790,13 @@ def test_cards_never_fall_behind_a_gap(events, devices, lasts, quantity):
     before, after = fold(events), fold([*events, *late])
 
     for at in (day(on), day(on + 30), day(on + 300)):
-        assert paid_cards_at(after, "sim", at) >= paid_cards_at(before, "sim", at)
-    assert paid_cards(after, "sim") >= paid_cards(before, "sim")
+        assert cards_at(after, at) >= cards_at(before, at)
+    assert after.terms.cards >= before.terms.cards
 
 
 @given(histories())
 def test_no_charge_is_counted_twice(events):
-    told = sum(period.charged_kopecks or 0 for period in fold(events).periods)
+    charged = sum(period.charged_kopecks or 0 for period in fold(events).periods)
     sent = (getattr(event, "charged", None) for event in events)
 
-    assert told <= sum(charge.kopecks for charge in sent if charge is not None)
+    assert charged <= sum(charge.kopecks for charge in sent if charge is not None)

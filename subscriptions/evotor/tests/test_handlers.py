@@ -1,21 +1,21 @@
 """What each delivery does: samples, scenarios, what is unknown, what contradicts."""
 
 import json
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 
 from cabinet.actors import Actor
+from cabinet.enums import ActorKind
 from cabinet.models import Alert, AuditEvent, Shop, Terminal
-from cabinet.states import ActorKind
 from subscriptions.evotor import inbox
-from subscriptions.evotor.hooks import Hook
-from subscriptions.evotor.models import Delivery, InstallationEvent, SubscriptionEvent
-from subscriptions.evotor.schema import UserCreate
+from subscriptions.evotor.models import Delivery, Hook, InstallationEvent, SubscriptionEvent
+from subscriptions.evotor.schemas import UserCreate
 from subscriptions.evotor.services import register
 from subscriptions.evotor.tests import market
 from subscriptions.models import Installation, MarketRequest, Module, Subscription
-from subscriptions.queries import state_of
-from subscriptions.rules import is_entitled
+from subscriptions.rules import is_entitled, state_of
 from subscriptions.services import note_market_request
 from subscriptions.states import SubscriptionState
 
@@ -79,7 +79,7 @@ def standing(external_id):
 @pytest.mark.parametrize(
     "scenario", SCENARIOS["scenarios"], ids=[one["id"] for one in SCENARIOS["scenarios"]]
 )
-def test_scenario_ends_each_step_in_the_state_of_the_market_own_diagram(client, known, scenario):
+def test_each_step_ends_in_the_state_of_the_market_diagram(client, known, scenario):
     for step in scenario["steps"]:
         answer = market.send(client, step["hook"], step["body"])
         market.work()
@@ -113,6 +113,7 @@ def test_scenario_of_an_unpaid_trial_leaves_these_rows(known):
         "charged_kopecks": None,
         "last_event_at": ended,
         "periods": [("trial", row.tariff_id, 1, market.BOUGHT, trial_end, None)],
+        "charges": [],
     }
     assert Installation.objects.get().removed_at == ended
 
@@ -125,16 +126,31 @@ def test_unknown_product_is_parked_and_folded_when_the_module_comes(known):
     market.deliver(market.created(productId=other))
 
     assert market.deliveries() == [("parked", f"Неизвестный модуль: {other}")]
-    assert (Subscription.objects.count(), SubscriptionEvent.objects.count()) == (0, 1)
+    assert Subscription.objects.count() == 0
+    assert SubscriptionEvent.objects.count() == 1
 
 
 def test_unknown_plan_is_parked_but_entitles(known):
     market.deliver(market.created(planId="spring"), market.activated())
 
     row = market.subscription()
-    assert (row.tariff, row.plan_id, row.paid_until) == (None, "spring", market.FIRST_END)
+    assert row.tariff is None
+    assert row.plan_id == "spring"
+    assert row.paid_until == market.FIRST_END
     assert state_of(row, market.NOW) is SubscriptionState.ACTIVE
     assert market.deliveries() == [("parked", "Неизвестный тариф: spring"), ("done", "")]
+
+
+def test_migration_renames_open_alerts_about_unknown_plans(known):
+    market.deliver(market.created(planId="spring"))
+    alert = Alert.objects.get()
+    Alert.objects.update(key="evotor.Неизвестный тариф: spring")
+
+    import_module("subscriptions.evotor.migrations.0003_plan_alert_keys").rename(apps, None)
+
+    assert alert.key == "evotor.plan.spring"
+    assert Alert.objects.get() == alert
+    assert Alert.objects.get().key == alert.key
 
 
 def test_plan_of_another_module_is_unknown(known):
@@ -148,7 +164,7 @@ def test_plan_of_another_module_is_unknown(known):
     assert market.subscription().tariff is None
 
 
-def test_unknown_type_is_parked_and_closes_its_place_in_the_row(known):
+def test_event_of_unknown_type_is_parked_and_closes_its_gap(known):
     end = market.FIRST_END + market.days(5)
 
     market.deliver(
@@ -158,7 +174,9 @@ def test_unknown_type_is_parked_and_closes_its_place_in_the_row(known):
         market.terminated(4, end),
     )
 
-    assert market.deliveries()[2] == ("parked", "Неизвестный тип события: SubscriptionPaused")
+    assert market.deliveries()[2] == market.Processed(
+        state="parked", note="Неизвестный тип события: SubscriptionPaused"
+    )
     assert market.subscription().entitled_until == end
 
 
@@ -179,7 +197,7 @@ def test_event_without_a_required_field_is_parked_with_its_name(known):
 # Numbers
 
 
-def test_same_number_with_the_same_content_in_other_words_is_a_repeat(known):
+def test_same_number_with_equal_content_is_a_repeat(known):
     market.deliver(market.created())
     before = market.kept(market.subscription())
 
@@ -191,7 +209,7 @@ def test_same_number_with_the_same_content_in_other_words_is_a_repeat(known):
     assert market.kept(market.subscription()) == before
 
 
-def test_same_number_with_other_content_is_a_conflict_that_changes_nothing(known):
+def test_same_number_with_other_content_is_a_conflict(known):
     market.deliver(market.created())
     before = market.kept(market.subscription())
 
@@ -199,11 +217,10 @@ def test_same_number_with_other_content_is_a_conflict_that_changes_nothing(known
 
     assert market.kept(market.subscription()) == before
     note = f"Спорит с уже полученным событием: подписка {market.SUBSCRIPTION}, № 1"
-    assert market.deliveries()[1] == ("parked", note)
-    assert list(SubscriptionEvent.objects.order_by("pk").values_list("conflict", flat=True)) == [
-        False,
-        True,
-    ]
+    assert market.deliveries()[1] == market.Processed(state="parked", note=note)
+    first, second = SubscriptionEvent.objects.order_by("pk")
+    assert not first.conflict
+    assert second.conflict
     assert [alert.text for alert in Alert.objects.all()] == [f"Эвотор, subscription/event: {note}"]
 
 
@@ -305,13 +322,12 @@ def test_pushed_shops_and_terminals_are_kept(client, known):
     market.work()
 
     shop, terminal = Shop.objects.get(), Terminal.objects.get()
-    assert (shop.evotor_id, shop.name) == ("20170228-f4f1-401b-80fa-9ecca8451ffb", "Мой магазин")
-    assert (terminal.shop, terminal.name, terminal.serial_number, terminal.model) == (
-        shop,
-        "Моя касса №3",
-        "00307401000000",
-        "7_3",
-    )
+    assert shop.evotor_id == "20170228-f4f1-401b-80fa-9ecca8451ffb"
+    assert shop.name == "Мой магазин"
+    assert terminal.shop == shop
+    assert terminal.name == "Моя касса №3"
+    assert terminal.serial_number == "00307401000000"
+    assert terminal.model == "7_3"
 
 
 def test_push_that_says_less_erases_nothing(client, known):
@@ -351,11 +367,9 @@ def test_renewal_answers_the_click_and_keeps_what_was_charged(known):
     market.deliver(market.renewed(chargedSum=paid), at=market.FIRST_END + market.days(1))
 
     request.refresh_from_db()
-    assert (request.answered_at, request.charged_kopecks, request.estimate_kopecks) == (
-        market.FIRST_END + market.days(1),
-        61_250,
-        60_000,
-    )
+    assert request.answered_at == market.FIRST_END + market.days(1)
+    assert request.charged_kopecks == 61_250
+    assert request.estimate_kopecks == 60_000
 
 
 def test_event_from_before_the_click_is_no_answer(known):
@@ -389,7 +403,8 @@ def test_each_click_has_its_answer(known, kind, answer):
 
     mine.refresh_from_db()
     other.refresh_from_db()
-    assert (mine.answered_at, other.answered_at) == (market.NOW, None)
+    assert mine.answered_at == market.NOW
+    assert other.answered_at is None
 
 
 # What the merchant reads
@@ -412,15 +427,15 @@ def test_journal_tells_the_life_of_a_subscription_in_russian(known):
     assert [(row.text.replace("\u00a0", " "), row.actor_name) for row in texts] == [
         (text, "Эвотор")
         for text in (
-            "Оформлена подписка: тариф «1 мес.», 2 смарт-карты.",
+            "Оформлена подписка: тариф «1 месяц», 2 смарт-карты.",
             "Пробный период до 15 марта 2025 г.",
             "Подписка оплачена до 1 апреля 2025 г.",
-            "Тариф изменён: «3 мес.».",
+            "Тариф изменён: «3 месяца».",
             "Оплачено: 3 смарт-карты (раньше 2).",
-            "Запрошена остановка подписки: смарт-карты работают до 1 апреля 2025 г.",
+            "Запрошена остановка подписки: смарт-карты работают до 1 апреля 2025 г., 13:00 по Москве.",
             "Подписка оплачена до 1 мая 2025 г.",
             "Остановка отменена, подписка продолжается.",
-            "Подписка прекращена: оплачено до 6 мая 2025 г.",
+            "Подписка прекращена: смарт-карты работают до 6 мая 2025 г., 13:00 по Москве.",
         )
     ]
 
@@ -428,14 +443,14 @@ def test_journal_tells_the_life_of_a_subscription_in_russian(known):
 # Seldom
 
 
-def test_event_of_an_unknown_type_without_a_subscription_is_kept_for_staff(known):
+def test_unknown_event_without_a_subscription_is_parked(known):
     market.deliver({"type": "MarketClosed", "userId": market.USER})
 
     assert market.deliveries() == [("parked", "Неизвестный тип события: MarketClosed")]
     assert SubscriptionEvent.objects.count() == 0
 
 
-def test_move_of_an_unknown_type_or_module_is_kept_for_staff(known):
+def test_installation_of_unknown_type_or_module_is_parked(known):
     other = "c0d01a35-5193-4cc2-9bfb-be20e0679498"
 
     market.deliver(
@@ -463,11 +478,11 @@ def test_list_of_an_unknown_user_waits_for_that_user(known, hook, name):
         authorized_as="приложение",
         at=market.NOW,
     )
-    inbox.process(delivery_id=delivery.pk, at=market.NOW)
+    inbox.INBOX.process(delivery.pk, at=market.NOW)
     before = market.deliveries()
 
     register(request=UserCreate(user_id=market.STRANGER), at=market.NOW)
-    inbox.revive(user_id=market.STRANGER)
+    inbox.requeue_parked(user_id=market.STRANGER)
     market.work()
 
     assert before == [("parked", f"Неизвестный клиент: {market.STRANGER}")]

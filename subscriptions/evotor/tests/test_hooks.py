@@ -56,14 +56,16 @@ def test_hook_is_served_with_and_without_prefix_and_slash(client, prefix, slash)
 def test_hook_refuses_other_methods(client, hook, method):
     answer = market.send(client, hook, {}, method=method)
 
-    assert (answer.status_code, answer.json()) == (405, {})
+    assert answer.status_code == 405
+    assert answer.json() == {}
     assert answer["Allow"] in {"POST", "PUT"}
 
 
 def test_hook_that_is_not_served_is_not_found(client):
     answer = market.send(client, "commodities", {})
 
-    assert (answer.status_code, answer.json()) == (404, {})
+    assert answer.status_code == 404
+    assert answer.json() == {}
 
 
 # Proof
@@ -86,15 +88,18 @@ def test_hook_that_is_not_served_is_not_found(client):
 def test_hook_turns_an_unproved_caller_away_and_keeps_nothing(client, hook, header):
     answer = market.send(client, hook, market.created(), headers={"Authorization": header})
 
-    assert (answer.status_code, answer.json()) == (401, errors(1001))
-    assert (Merchant.objects.count(), Delivery.objects.count()) == (0, 0)
+    assert answer.status_code == 401
+    assert answer.json() == errors(1001)
+    assert Merchant.objects.count() == 0
+    assert Delivery.objects.count() == 0
 
 
 @pytest.mark.parametrize("hook", INVENTORIES)
 def test_inventory_turns_an_unproved_caller_away(client, hook):
     answer = market.send(client, hook, [], method="PUT", headers={"Authorization": "Bearer no"})
 
-    assert (answer.status_code, answer.json()) == (401, errors(1002))
+    assert answer.status_code == 401
+    assert answer.json() == errors(1002)
 
 
 @pytest.mark.parametrize("token", ["app-token-new", "app-token-old", "module-token", "module-old"])
@@ -143,7 +148,8 @@ def test_request_hooks_do_not_know_the_user_token(client, hook):
         client, hook, {"userId": market.USER, "token": "t"}, headers=market.bearer(token)
     )
 
-    assert (answer.status_code, answer.json()) == (401, errors(1001))
+    assert answer.status_code == 401
+    assert answer.json() == errors(1001)
 
 
 @pytest.mark.parametrize(
@@ -181,18 +187,15 @@ def test_user_token_of_a_stranger_proves_nothing(client, hook, payload):
 
     answer = market.send(client, hook, payload, headers=market.bearer(stranger))
 
-    assert (answer.status_code, answer.json()) == (401, errors(1002))
+    assert answer.status_code == 401
+    assert answer.json() == errors(1002)
     assert Delivery.objects.count() == 0
 
 
-def test_inventory_of_another_user_is_refused(client):
+def test_inventory_of_another_named_user_is_refused(client):
     token = market.register(client, market.STRANGER)
-    rows = market.sample("inventories_devices_v2")
 
-    by_rows = market.send(
-        client, "inventories/devices", rows, method="PUT", headers=market.bearer(token)
-    )
-    by_header = market.send(
+    answer = market.send(
         client,
         "inventories/devices",
         [],
@@ -200,7 +203,8 @@ def test_inventory_of_another_user_is_refused(client):
         headers=market.bearer(token) | {"X-Evotor-User-Id": market.USER},
     )
 
-    assert [by_rows.status_code, by_header.status_code] == [401, 401]
+    assert answer.status_code == 401
+    assert answer.json() == errors(1002)
     assert Delivery.objects.count() == 0
 
 
@@ -254,7 +258,8 @@ def test_tokens_lie_encrypted(client):
 def test_create_says_what_is_wrong(client, body, expected):
     answer = market.send(client, "user/create", body)
 
-    assert (answer.status_code, answer.json()) == (400, expected)
+    assert answer.status_code == 400
+    assert answer.json() == expected
     assert Merchant.objects.count() == 0
 
 
@@ -269,11 +274,12 @@ def test_verify_gives_the_token_of_a_known_user(client):
 def test_verify_of_an_unknown_user_is_wrong_log_in_data(client):
     answer = market.send(client, "user/verify", market.sample("user_verify"))
 
-    assert (answer.status_code, answer.json()) == (401, errors(1006))
+    assert answer.status_code == 401
+    assert answer.json() == errors(1006)
 
 
 @pytest.mark.parametrize("name", ["user_token", "user_token_legacy_key"])
-def test_cloud_token_alone_makes_the_account_and_the_last_one_counts(client, name):
+def test_cloud_token_alone_makes_the_account_and_is_replaced(client, name):
     first = market.send(client, "user/token", {"userId": market.USER, "token": "older"})
     second = market.send(client, "user/token", market.sample(name))
 
@@ -286,10 +292,8 @@ def test_cloud_token_alone_makes_the_account_and_the_last_one_counts(client, nam
 def test_wrong_token_is_never_repeated_in_the_answer(client):
     answer = market.send(client, "user/token", {"userId": market.USER, "token": "се крет"})
 
-    assert (answer.status_code, answer.json()) == (
-        400,
-        errors(2003, reason="incorrect", subject="token"),
-    )
+    assert answer.status_code == 400
+    assert answer.json() == errors(2003, reason="incorrect", subject="token")
 
 
 # Notifications
@@ -302,8 +306,11 @@ def test_event_is_kept_raw_and_not_processed_in_the_request(client):
 
     row = Delivery.objects.get()
     assert answer.status_code == 200
-    assert (row.body.encode(), row.state, row.attempts) == (body, Delivery.State.NEW, 0)
-    assert (row.user_id, row.event_type) == (market.USER, "SubscriptionCreated")
+    assert row.body.encode() == body
+    assert row.state == Delivery.State.NEW
+    assert row.attempts == 0
+    assert row.user_id == market.USER
+    assert row.event_type == "SubscriptionCreated"
     assert row.authorized_as == "приложение"
 
 
@@ -328,13 +335,15 @@ def test_authentic_nonsense_is_kept_and_answered_200(client, hook, payload):
 def test_event_that_is_not_json_is_refused(client, hook):
     answer = market.send(client, hook, b"<xml/>")
 
-    assert (answer.status_code, answer.json()) == (400, errors(2001))
+    assert answer.status_code == 400
+    assert answer.json() == errors(2001)
 
 
 def test_deeply_nested_body_is_refused(client):
-    answer = market.send(client, "subscription/event", b"[" * 100_000)
+    answer = market.send(client, "subscription/event", b"[" * 60_000)
 
-    assert (answer.status_code, answer.json()) == (400, errors(2001))
+    assert answer.status_code == 400
+    assert answer.json() == errors(2001)
 
 
 def test_employees_are_read_and_let_go(client):
@@ -372,7 +381,8 @@ def test_broken_gzip_is_refused(client, body):
         headers=market.bearer() | {"Content-Encoding": "gzip"},
     )
 
-    assert (answer.status_code, answer.json()) == (400, errors(2001))
+    assert answer.status_code == 400
+    assert answer.json() == errors(2001)
 
 
 def test_gzip_bomb_is_refused_before_it_unfolds(client):
@@ -387,19 +397,6 @@ def test_gzip_bomb_is_refused_before_it_unfolds(client):
     )
 
     assert answer.status_code == 413
-
-
-def test_body_of_ten_megabytes_is_read_and_a_longer_one_is_not(client, settings):
-    payload = market.created(filler="")
-    room = settings.EVOTOR_HOOK_MAX_BYTES - len(json.dumps(payload))
-    payload["filler"] = "x" * room
-
-    fits = market.send(client, "subscription/event", payload)
-    payload["filler"] += "x"
-    too_long = market.send(client, "subscription/event", payload)
-
-    assert [fits.status_code, too_long.status_code] == [200, 413]
-    assert Delivery.objects.count() == 1
 
 
 class Unread(BytesIO):

@@ -7,19 +7,22 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.db.models.signals import post_save
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from cabinet import clock
 from cabinet.actors import Actor
+from cabinet.enums import ActorKind
 from cabinet.errors import Refused
+from cabinet.inbox import processing
 from cabinet.models import Alert, AuditEvent, Merchant
-from cabinet.states import ActorKind
-from subscriptions.evotor import inbox, queries, tasks
-from subscriptions.evotor.hooks import Hook
-from subscriptions.evotor.models import Delivery, SubscriptionEvent
-from subscriptions.evotor.schema import UserCreate
+from subscriptions.evotor import inbox, tasks
+from subscriptions.evotor.models import Delivery, Hook, SubscriptionEvent
+from subscriptions.evotor.schemas import UserCreate
 from subscriptions.evotor.services import register
 from subscriptions.evotor.tests import market
 from subscriptions.models import Period, Subscription, Tariff
-from subscriptions.signals import entitlement_changed
 
 pytestmark = pytest.mark.django_db
 
@@ -38,14 +41,14 @@ def known():
 
 @pytest.fixture
 def broken_receiver():
-    """The last step of every projection fails, as a real receiver might."""
+    """Every projection fails when the subscription is written."""
 
     def fail(**_kwargs):
         raise Broken("на последнем шаге")
 
-    entitlement_changed.connect(fail)
+    post_save.connect(fail, sender=Subscription)
     yield
-    entitlement_changed.disconnect(fail)
+    post_save.disconnect(fail, sender=Subscription)
 
 
 def store(payload, at=market.NOW):
@@ -62,63 +65,89 @@ def store(payload, at=market.NOW):
 def test_error_undoes_everything_and_is_kept_beside_the_body(known, broken_receiver):
     delivery = store(market.created())
 
-    done = inbox.process(delivery_id=delivery.pk, at=market.NOW)
+    done = inbox.INBOX.process(delivery.pk, at=market.NOW)
 
     delivery.refresh_from_db()
     assert done is False
-    assert (delivery.state, delivery.attempts) == (Delivery.State.FAILED, 1)
+    assert delivery.state == Delivery.State.FAILED
+    assert delivery.attempts == 1
     assert delivery.next_try_at == market.NOW + timedelta(seconds=10)
     assert "Broken: на последнем шаге" in delivery.error
-    assert (Subscription.objects.count(), SubscriptionEvent.objects.count()) == (0, 0)
+    assert Subscription.objects.count() == 0
+    assert SubscriptionEvent.objects.count() == 0
     assert Alert.objects.count() == 0
 
 
-def test_failed_delivery_is_tried_later_and_later_and_then_put_before_staff(known, broken_receiver):
+def test_failed_delivery_is_retried_with_backoff_then_alerted(known, broken_receiver):
     delivery = store(market.created())
     at, waits = market.NOW, []
 
     for _ in range(8):
-        assert queries.waiting_deliveries(at=at) == [delivery.pk]
-        inbox.process(delivery_id=delivery.pk, at=at)
+        assert inbox.INBOX.waiting(at=at) == [delivery.pk]
+        inbox.INBOX.process(delivery.pk, at=at)
         delivery.refresh_from_db()
         if delivery.next_try_at:
             waits.append((delivery.next_try_at - at).total_seconds())
-            assert queries.waiting_deliveries(at=delivery.next_try_at - timedelta(seconds=1)) == []
+            assert inbox.INBOX.waiting(at=delivery.next_try_at - timedelta(seconds=1)) == []
             at = delivery.next_try_at
 
     assert waits == [10, 30, 90, 270, 810, 2430, 7290]
-    assert (delivery.state, delivery.next_try_at) == (Delivery.State.FAILED, None)
-    assert queries.waiting_deliveries(at=at + market.days(30)) == []
+    assert delivery.state == Delivery.State.FAILED
+    assert delivery.next_try_at is None
+    assert inbox.INBOX.waiting(at=at + market.days(30)) == []
     assert [alert.text for alert in Alert.objects.all()] == [
         "Эвотор, subscription/event: не удалось обработать за 8 попыток."
     ]
+
+
+@given(tries=st.integers(1, processing.MOST_ATTEMPTS - 1), ahead=st.integers(180, 1440))
+@settings(max_examples=20)
+def test_clock_that_steps_back_puts_no_try_off(tries, ahead):
+    minute = timedelta(minutes=1)
+    with transaction.atomic():
+        market.make_module()
+        register(request=UserCreate(user_id=market.USER), at=market.NOW)
+        delivery = store(market.created(), at=market.NOW + ahead * minute)
+        delay = processing.FIRST_DELAY * 3 ** (tries - 1)
+        facts = {"attempts": tries, "next_try_at": market.NOW + ahead * minute + delay}
+        Delivery.objects.update(state="failed", **facts)
+        is_beyond_doubt = ahead * minute > 2 * delay
+
+        assert inbox.INBOX.process_waiting(at=market.NOW) == int(is_beyond_doubt)
+        assert Delivery.objects.filter(pk=delivery.pk, state="done").exists() == is_beyond_doubt
+        transaction.set_rollback(True)
 
 
 def test_failed_delivery_is_done_once_the_trouble_is_over(known):
     def fail(**_kwargs):
         raise Broken
 
-    entitlement_changed.connect(fail)
+    post_save.connect(fail, sender=Subscription)
     delivery = store(market.created())
-    inbox.process(delivery_id=delivery.pk, at=market.NOW)
-    entitlement_changed.disconnect(fail)
+    inbox.INBOX.process(delivery.pk, at=market.NOW)
+    post_save.disconnect(fail, sender=Subscription)
 
     later = market.NOW + timedelta(seconds=10)
-    tries = [inbox.process(delivery_id=delivery.pk, at=at) for at in (market.NOW, later)]
+    too_early = inbox.INBOX.process(delivery.pk, at=market.NOW)
+    in_time = inbox.INBOX.process(delivery.pk, at=later)
 
     delivery.refresh_from_db()
-    assert tries == [False, True]  # before its time nobody begins the next try
-    assert (delivery.state, delivery.error, delivery.attempts) == (Delivery.State.DONE, "", 2)
+    assert not too_early  # before its time nobody begins the next try
+    assert in_time
+    assert delivery.state == Delivery.State.DONE
+    assert delivery.error == ""
+    assert delivery.attempts == 2
     assert market.subscription().paid_cards == 2
 
 
 def test_done_delivery_is_not_processed_again(known):
     delivery = store(market.created())
-    first = inbox.process(delivery_id=delivery.pk, at=market.NOW)
+    first = inbox.INBOX.process(delivery.pk, at=market.NOW)
 
-    second = inbox.process(delivery_id=delivery.pk, at=market.NOW)
+    second = inbox.INBOX.process(delivery.pk, at=market.NOW)
 
-    assert (first, second) == (True, False)
+    assert first is True
+    assert second is False
 
 
 @pytest.mark.parametrize("state", [Delivery.State.DONE, Delivery.State.FAILED])
@@ -145,27 +174,33 @@ def test_replay_of_a_waiting_delivery_is_refused(known):
         inbox.replay(delivery_id=delivery.pk, by=STAFF, at=market.NOW)
 
 
+def audit_texts() -> list[str]:
+    written = AuditEvent.objects.exclude(action="replayed").order_by("pk")
+    return list(written.values_list("text", flat=True))
+
+
 def test_replay_writes_nothing_twice(known):
     market.deliver(market.created(), market.activated())
-    lines = list(AuditEvent.objects.exclude(action="replayed").values_list("text", flat=True))
+    texts = audit_texts()
 
     for delivery in Delivery.objects.all():
         inbox.replay(delivery_id=delivery.pk, by=STAFF, at=market.NOW)
     market.work()
 
-    again = list(AuditEvent.objects.exclude(action="replayed").values_list("text", flat=True))
-    assert again == lines
-    assert (SubscriptionEvent.objects.count(), Period.objects.count()) == (2, 1)
+    again = audit_texts()
+    assert again == texts
+    assert SubscriptionEvent.objects.count() == 2
+    assert Period.objects.count() == 1
 
 
 def test_event_before_its_user_is_processed_when_the_user_appears():
     market.make_module()
     market.deliver(market.created(), market.activated())
     assert market.deliveries() == [("parked", f"Неизвестный клиент: {market.USER}")] * 2
-    assert Alert.objects.filter(closed_at=None).count() == 2
+    assert Alert.objects.filter(closed_at=None).count() == 1
 
     register(request=UserCreate(user_id=market.USER), at=market.NOW)
-    revived = inbox.revive(user_id=market.USER)
+    revived = inbox.requeue_parked(user_id=market.USER)
     market.work()
 
     assert revived == 2
@@ -189,7 +224,7 @@ def test_sweep_leaves_a_user_who_is_still_unknown_parked():
     market.make_module()
     market.deliver(market.created())
 
-    assert inbox.revive_known() == 0
+    assert inbox.requeue_known_users() == 0
     assert market.deliveries() == [("parked", f"Неизвестный клиент: {market.USER}")]
 
 
@@ -201,7 +236,7 @@ def test_tariff_that_comes_later_is_taken_over(known):
         module=module, plan_id="kassovye-9m", title="9", months=12, price_kopecks=1
     )
 
-    inbox.revive()
+    inbox.requeue_parked()
     market.work()
 
     row = market.subscription()
@@ -234,6 +269,18 @@ def test_inventory_that_comes_again_is_processed_again(client, known):
     assert list(Delivery.objects.order_by("pk").values_list("repeats", flat=True)) == [1, 0]
 
 
+def test_last_of_several_waiting_lists_counts(client, known):
+    rows = market.sample("inventories_devices_v1")
+    other = [rows[0] | {"name": "Другое имя"}]
+    token = market.register(client)
+
+    for body in (rows, other, rows):
+        market.send(client, "inventories/devices", body, method="PUT", headers=market.bearer(token))
+    market.work(clock.now())
+
+    assert [terminal.name for terminal in known.terminals.all()] == ["Моя касса №3"]
+
+
 def test_delivery_held_by_another_worker_is_left_to_it(transactional_db):
     market.make_module()
     register(request=UserCreate(user_id=market.USER), at=market.NOW)
@@ -241,7 +288,7 @@ def test_delivery_held_by_another_worker_is_left_to_it(transactional_db):
     results = []
 
     def other_worker():
-        results.append(inbox.process(delivery_id=delivery.pk, at=market.NOW))
+        results.append(inbox.INBOX.process(delivery.pk, at=market.NOW))
         connection.close()
 
     with transaction.atomic():
@@ -250,12 +297,13 @@ def test_delivery_held_by_another_worker_is_left_to_it(transactional_db):
         thread.start()
         thread.join(timeout=30)
 
-    assert results == [False]
-    assert inbox.process(delivery_id=delivery.pk, at=market.NOW) is True
+    (processed_by_other,) = results
+    assert not processed_by_other
+    assert inbox.INBOX.process(delivery.pk, at=market.NOW) is True
 
 
 @pytest.mark.parametrize("number", [50])
-def test_events_of_one_merchant_processed_at_once_end_as_one_by_one(transactional_db, number):
+def test_concurrent_events_of_one_merchant_end_as_sequential_ones(transactional_db, number):
     market.make_module()
     register(request=UserCreate(user_id=market.USER), at=market.NOW)
     ends = [market.FIRST_END + market.days(30 * step) for step in range(number - 2)]
@@ -267,7 +315,7 @@ def test_events_of_one_merchant_processed_at_once_end_as_one_by_one(transactiona
 
     def worker(mine):
         for delivery_id in mine:
-            inbox.process(delivery_id=delivery_id, at=market.NOW)
+            inbox.INBOX.process(delivery_id, at=market.NOW)
         connection.close()
 
     threads = [threading.Thread(target=worker, args=(ids[start::8],)) for start in range(8)]
@@ -293,34 +341,37 @@ def test_events_of_one_merchant_processed_at_once_end_as_one_by_one(transactiona
 def given_up(delivery):
     """The delivery with all of its tries used up, before staff."""
     at = market.NOW
-    for _ in range(inbox.MOST_ATTEMPTS):
-        inbox.process(delivery_id=delivery.pk, at=at)
+    for _ in range(processing.MOST_ATTEMPTS):
+        inbox.INBOX.process(delivery.pk, at=at)
         delivery.refresh_from_db()
         at = delivery.next_try_at or at
-    assert (delivery.state, delivery.next_try_at) == (Delivery.State.FAILED, None)
+    assert delivery.state == Delivery.State.FAILED
+    assert delivery.next_try_at is None
     return at
 
 
-def test_given_up_delivery_that_the_market_repeats_is_done_when_the_trouble_is_over(known):
+def test_repeat_of_a_given_up_delivery_is_processed(known):
     def fail(**_kwargs):
         raise Broken
 
-    entitlement_changed.connect(fail)
+    post_save.connect(fail, sender=Subscription)
     delivery = store(market.created())
     at = given_up(delivery)
-    entitlement_changed.disconnect(fail)
+    post_save.disconnect(fail, sender=Subscription)
 
     again = store(market.created(), at=at + market.days(1))
     market.work(at + market.days(1))
 
     delivery.refresh_from_db()
     assert again.pk == delivery.pk
-    assert (delivery.state, delivery.attempts, delivery.repeats) == (Delivery.State.DONE, 1, 1)
+    assert delivery.state == Delivery.State.DONE
+    assert delivery.attempts == 1
+    assert delivery.repeats == 1
     assert market.subscription().paid_cards == 2
     assert Alert.objects.filter(closed_at=None).count() == 0
 
 
-def test_repeat_of_a_given_up_delivery_has_all_its_tries_again(known, broken_receiver):
+def test_repeat_of_a_given_up_delivery_resets_its_attempts(known, broken_receiver):
     delivery = store(market.created())
     at = given_up(delivery)
 
@@ -328,27 +379,23 @@ def test_repeat_of_a_given_up_delivery_has_all_its_tries_again(known, broken_rec
     market.work(at)
 
     delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempts, delivery.next_try_at) == (
-        Delivery.State.FAILED,
-        1,
-        at + timedelta(seconds=10),
-    )
+    assert delivery.state == Delivery.State.FAILED
+    assert delivery.attempts == 1
+    assert delivery.next_try_at == at + timedelta(seconds=10)
 
 
-def test_repeat_does_not_hurry_a_delivery_that_will_be_tried_again(known, broken_receiver):
+def test_repeat_does_not_hurry_a_scheduled_retry(known, broken_receiver):
     delivery = store(market.created())
-    inbox.process(delivery_id=delivery.pk, at=market.NOW)
+    inbox.INBOX.process(delivery.pk, at=market.NOW)
 
     again = store(market.created())
 
-    assert (again.state, again.attempts, again.next_try_at) == (
-        Delivery.State.FAILED,
-        1,
-        market.NOW + timedelta(seconds=10),
-    )
+    assert again.state == Delivery.State.FAILED
+    assert again.attempts == 1
+    assert again.next_try_at == market.NOW + timedelta(seconds=10)
 
 
-def test_list_that_came_many_times_has_all_its_tries_when_it_fails_at_last(known, settings):
+def test_repeated_list_has_all_its_attempts_when_it_fails(known, settings):
     body = json.dumps(market.sample("inventories_devices_v1")).encode()
 
     def push():
@@ -361,18 +408,16 @@ def test_list_that_came_many_times_has_all_its_tries_when_it_fails_at_last(known
             at=market.NOW,
         )
 
-    for _ in range(inbox.MOST_ATTEMPTS):
-        inbox.process(delivery_id=push().pk, at=market.NOW)
+    for _ in range(processing.MOST_ATTEMPTS):
+        inbox.INBOX.process(push().pk, at=market.NOW)
     last = push()
 
-    assert (last.state, last.attempts, last.repeats) == (
-        Delivery.State.NEW,
-        0,
-        inbox.MOST_ATTEMPTS,
-    )
+    assert last.state == Delivery.State.NEW
+    assert last.attempts == 0
+    assert last.repeats == processing.MOST_ATTEMPTS
 
 
-def test_failure_of_what_another_worker_has_done_meanwhile_is_no_failure(known, broken_receiver):
+def test_failure_is_ignored_when_another_worker_is_done(known, broken_receiver):
     delivery = store(market.created())
     others = Delivery.objects.filter(pk=delivery.pk)
 
@@ -381,14 +426,16 @@ def test_failure_of_what_another_worker_has_done_meanwhile_is_no_failure(known, 
             others.update(state=Delivery.State.DONE)
 
     handler = Meanwhile()
-    inbox.logger.addHandler(handler)
+    processing.logger.addHandler(handler)
     try:
-        inbox.process(delivery_id=delivery.pk, at=market.NOW)
+        inbox.INBOX.process(delivery.pk, at=market.NOW)
     finally:
-        inbox.logger.removeHandler(handler)
+        processing.logger.removeHandler(handler)
 
     delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempts, delivery.error) == (Delivery.State.DONE, 1, "")
+    assert delivery.state == Delivery.State.DONE
+    assert delivery.attempts == 1
+    assert delivery.error == ""
 
 
 @pytest.fixture
@@ -398,38 +445,40 @@ def deadly_receiver():
     def die(**_kwargs):
         raise SystemExit
 
-    entitlement_changed.connect(die)
+    post_save.connect(die, sender=Subscription)
     yield
-    entitlement_changed.disconnect(die)
+    post_save.disconnect(die, sender=Subscription)
 
 
 def try_deadly(delivery, at):
     """One more process that dies of it; the row afterwards."""
     with pytest.raises(SystemExit):
-        inbox.process(delivery_id=delivery.pk, at=at)
+        inbox.INBOX.process(delivery.pk, at=at)
     delivery.refresh_from_db()
     return delivery.state, delivery.attempts, delivery.next_try_at - at
 
 
-def test_event_that_ends_its_process_is_left_to_staff_after_eight_tries(known, deadly_receiver):
+def test_event_killing_its_process_is_parked_after_eight_attempts(known, deadly_receiver):
     delivery, at = store(market.created()), market.NOW
 
     tries = []
-    for _ in range(inbox.MOST_ATTEMPTS):
-        assert queries.waiting_deliveries(at=at) == [delivery.pk]
+    for _ in range(processing.MOST_ATTEMPTS):
+        assert inbox.INBOX.waiting(at=at) == [delivery.pk]
         tries.append(try_deadly(delivery, at))
-        assert queries.waiting_deliveries(at=at) == []
+        assert inbox.INBOX.waiting(at=at) == []
         at = delivery.next_try_at
-    done = inbox.process(delivery_id=delivery.pk, at=at)
+    done = inbox.INBOX.process(delivery.pk, at=at)
 
     delivery.refresh_from_db()
     assert tries == [
         (Delivery.State.NEW, count, timedelta(seconds=10 * 3 ** (count - 1)))
-        for count in range(1, inbox.MOST_ATTEMPTS + 1)
+        for count in range(1, processing.MOST_ATTEMPTS + 1)
     ]
-    assert (done, delivery.state, delivery.next_try_at) == (False, Delivery.State.FAILED, None)
-    assert queries.waiting_deliveries(at=at + timedelta(days=9)) == []
-    assert list(Alert.objects.values_list("key", flat=True)) == [f"evotor.delivery.{delivery.pk}"]
+    assert done is False
+    assert delivery.state == Delivery.State.FAILED
+    assert delivery.next_try_at is None
+    assert inbox.INBOX.waiting(at=at + timedelta(days=9)) == []
+    assert list(Alert.objects.values_list("key", flat=True)) == ["evotor.failed.subscription/event"]
 
 
 def test_event_that_ended_its_process_stands_back_for_the_others(known, deadly_receiver):
@@ -439,11 +488,11 @@ def test_event_that_ended_its_process_stands_back_for_the_others(known, deadly_r
     try_deadly(deadly, market.NOW)
 
     later = market.NOW + timedelta(seconds=10)
-    assert queries.waiting_deliveries(at=market.NOW) == [other.pk]
-    assert queries.waiting_deliveries(at=later) == [deadly.pk, other.pk]
+    assert inbox.INBOX.waiting(at=market.NOW) == [other.pk]
+    assert inbox.INBOX.waiting(at=later) == [deadly.pk, other.pk]
 
 
-def test_replay_of_what_is_still_unknown_leaves_its_one_matter_open(known):
+def test_replay_of_a_still_unknown_delivery_keeps_one_alert_open(known):
     market.deliver(market.created(planId="new"))
     delivery = Delivery.objects.get()
 

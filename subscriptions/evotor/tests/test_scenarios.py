@@ -9,11 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from subscriptions.evotor.fold import Status, fold
-from subscriptions.evotor.schema import (
+from subscriptions.evotor.fold import fold
+from subscriptions.evotor.schemas import (
     Unknown,
     parse_devices,
-    parse_employees,
     parse_installation_event,
     parse_stores,
     parse_subscription_event,
@@ -22,6 +21,7 @@ from subscriptions.evotor.schema import (
     parse_user_verify,
     read_json,
 )
+from subscriptions.rules import MarketStatus
 
 DATA = Path(__file__).parent / "data"
 SCENARIOS = json.loads((DATA / "scenarios/lifecycle.json").read_text())["scenarios"]
@@ -59,7 +59,7 @@ def load(folder, name):
 
 
 @pytest.mark.parametrize("name", HOOK_SAMPLES)
-def test_every_sample_of_a_hook_fits_its_schema_and_is_read(name):
+def test_every_sample_of_a_hook_is_read(name):
     parse, schema = HOOKS[hook_of(name)]
     raw = load("webhooks", name)
 
@@ -78,7 +78,6 @@ def test_every_sample_of_a_hook_fits_its_schema_and_is_read(name):
         ("webhooks", "inventories_stores_v1", parse_stores, 1),
         ("cloud-v2", "devices", parse_devices, 2),
         ("cloud-v2", "stores", parse_stores, 1),
-        ("cloud-v2", "employees", parse_employees, 2),
     ],
 )
 def test_every_sample_of_a_list_is_read(folder, name, parse, rows):
@@ -121,8 +120,9 @@ def test_a_scenario_reaches_the_expected_state_at_every_step(scenario):
 
         state = fold(stored[event.subscription_id])
 
-        assert state.state is Status(step["expect_state"].lower())
-        assert (state.missing, state.held, state.conflicts) == ((), (), ())
+        assert state.status is MarketStatus(step["expect_state"].lower())
+        assert state.missing == ()
+        assert state.held == ()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=[entry["id"] for entry in SCENARIOS])

@@ -11,6 +11,8 @@ from subscriptions import services
 
 
 class Command(BaseCommand):
+    """Make the module of EVOTOR_PRODUCT_ID where there is none."""
+
     help = "Makes the module of EVOTOR_PRODUCT_ID where there is none; changes nothing otherwise."
 
     def handle(self, *args: Any, **options: Any) -> None:

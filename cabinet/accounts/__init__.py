@@ -1,0 +1,1 @@
+"""People, their roles and rights, companies, and who may see what."""

@@ -1,0 +1,1 @@
+"""Russian texts for dates, money, numbers, telephone numbers and audit codes."""

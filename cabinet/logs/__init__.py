@@ -1,0 +1,1 @@
+"""How log lines are written."""

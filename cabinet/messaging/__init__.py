@@ -1,0 +1,1 @@
+"""Messages: SMS and e-mail to people, alerts to staff."""

@@ -1,0 +1,1 @@
+"""Work outside requests: task queue, scheduler, broker transport, retries, locks."""

@@ -1,0 +1,1 @@
+"""Signed events that operators send: verification of the sender, storage, meaning."""

@@ -1,0 +1,1 @@
+"""What merchants download: rows of tables, without the form of a file."""

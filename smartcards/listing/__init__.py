@@ -1,0 +1,1 @@
+"""Lists of many cards: counted by their facts, read page by page, ticked and not saved yet."""

@@ -1,0 +1,1 @@
+"""How operators are doing: the dashboard for staff, switch times, health checks."""

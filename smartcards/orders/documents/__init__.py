@@ -1,0 +1,1 @@
+"""Papers of an order as PDF: pure functions from what is frozen in the document's row."""

@@ -1,0 +1,1 @@
+"""Target against confirmed state: reconcile, coverage, discrepancies and what staff do about them."""

@@ -1,0 +1,1 @@
+"""Cards come into stock from a CSV file."""

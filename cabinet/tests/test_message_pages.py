@@ -205,14 +205,14 @@ def test_link_confirms_only_the_address_it_was_sent_to(client, owner, gateway):
     assert User.objects.get(pk=owner.user_id).mailbox == ""
 
 
-@pytest.mark.parametrize("key", ["", "x", "a.b.c", signing.dumps([1, "x"])])
-def test_forged_key_confirms_and_unsubscribes_nobody(client, owner, key):
-    answers = [
+def test_forged_key_confirms_and_unsubscribes_nobody(client, owner):
+    answers = {
         client.post(f"{reverse(name)}?key={key}").status_code
         for name in ("confirm_email", "unsubscribe")
-    ]
+        for key in ("", "x", "a.b.c", signing.dumps([1, "x"]))
+    }
 
-    assert answers == [404, 404]
+    assert answers == {404}
 
 
 def test_link_is_not_stored_and_names_no_address(owner, gateway):

@@ -22,6 +22,7 @@ from operators.limits import quota
 from operators.models import Exchange, OperatorAccount
 from operators.tests import public_vendors, vendors
 from operators.tests.declarative_server import Handler, serving_handlers
+from operators.tests.sandbox_operator import own_clock
 from operators.tests.test_admin import LIST, errors, page_of
 from operators.tests.test_admin_profile import ADD, UNTYPED, shown
 from operators.tests.vendors import SECRET, Vendor
@@ -38,7 +39,9 @@ from smartcards.tests.cards import (
 )
 from smartcards.tests.dispatch_setup import MovedClock
 
-pytestmark = pytest.mark.django_db
+__all__ = ["own_clock"]
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_clock")]
 
 
 @pytest.fixture

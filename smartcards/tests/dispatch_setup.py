@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.test import override_settings
 
 from cabinet import clock
 from cabinet.models import Merchant
@@ -38,16 +39,16 @@ CREDENTIALS = {
 
 
 class MovedClock:
-    """Real time moved by the test; callable as a clock is."""
+    """The product's clock, moved by the test; callable as a clock is. Needs a clock file of the test's own.
 
-    def __init__(self) -> None:
-        self._offset = timedelta(0)
+    A played operator in this process reads the same one: it books a request on the day of the asker.
+    """
 
     def __call__(self) -> datetime:
-        return clock.real_now() + self._offset
+        return clock.now()
 
     def pass_(self, **length: float) -> None:
-        self._offset += timedelta(**length)
+        clock.advance(timedelta(**length).total_seconds())
 
 
 class Drained(NamedTuple):
@@ -122,7 +123,10 @@ def standing(code: str, folder: Path, **fields: Any) -> Iterator[Stand]:
     """A stand on a running sandbox; `fields` change the account."""
     # Tokens of a played operator that is gone would be tried first.
     quota.client(settings.REDIS_URL).flushdb()
-    with running(code, CREDENTIALS[code], folder / "sandbox.json") as bench:
+    with (
+        override_settings(SANDBOX=True, CLOCK_FILE=folder / "clock"),
+        running(code, CREDENTIALS[code], folder / "sandbox.json") as bench,
+    ):
         account = make_account(
             f"stand-{code}",
             adapter=code,

@@ -26,7 +26,7 @@ from operators.ports import (
     Unavailable,
 )
 from operators.services import note_new_keys
-from operators.tests.sandbox_operator import running
+from operators.tests.sandbox_operator import own_clock, running
 from smartcards import queries, services
 from smartcards.dispatch import change_feed, polling, worker
 from smartcards.dispatch.change_feed import RecordedPage
@@ -45,6 +45,8 @@ from smartcards.tests.cards import (
 )
 from smartcards.tests.dispatch_setup import Drained, MovedClock
 from smartcards.tests.listing import SCRIPT, Script
+
+__all__ = ["own_clock"]
 
 pytestmark = pytest.mark.django_db
 
@@ -141,7 +143,7 @@ def test_operator_without_a_list_is_not_asked(merchant):
     assert since_of(make_account("mts")) is None
 
 
-def test_kept_time_is_the_beginning_of_the_reading(account):
+def test_kept_time_is_the_beginning_of_the_reading(account, own_clock):
     clock = MovedClock()
     begun = clock()
     SCRIPT.pages = [[], []]
@@ -341,7 +343,7 @@ def test_plain_wake_up_asks_for_no_list(account):
     assert SCRIPT.asked == []
 
 
-def test_change_at_a_played_operator_is_found_by_its_list(tmp_path, merchant):
+def test_change_at_a_played_operator_is_found_by_its_list(tmp_path, own_clock, merchant):
     keys = {"username": "demo-user", "api_key": "demo-api-key"}
     clock = MovedClock()
     with running("control_center", keys, tmp_path / "sandbox.json") as bench:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.test import override_settings
 
 from bench import faults, ledger_check
 from bench.ledger_check import Ledger
@@ -87,7 +88,10 @@ def stand(request: pytest.FixtureRequest, db: None, tmp_path: Path) -> Iterator[
     """A quick played operator without limits, and a merchant with ten paid places."""
     code, keys = request.param, CONTRACTS[request.param]["credentials"]
     quota.client(settings.REDIS_URL).flushdb()
-    with running(code, keys, tmp_path / "sandbox.json") as bench:
+    with (
+        override_settings(SANDBOX=True, CLOCK_FILE=tmp_path / "clock"),
+        running(code, keys, tmp_path / "sandbox.json") as bench,
+    ):
         bench.limits(per_second=None, per_minute=None, concurrency=None, delay_seconds=DELAY)
         account = make_account(
             f"schedules-{code}",
